@@ -1,0 +1,48 @@
+# What each target does: `make help`.
+PYTHON ?= python3
+
+# Production mode without any server: `check --deploy` looks at settings only.
+THROWAWAY_PRODUCTION = env -u DEBUG \
+	DATABASE_URL=postgres://u:p@127.0.0.1:1/x REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:1 \
+	SECRET_KEY=throwaway-h3Kq8Zr1Vw6Np4Tx9Lc2Jb7Fd5Gm0Ys-only-for-this-check-x \
+	ALLOWED_HOSTS=example.org BASE_URL=https://example.org
+LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+.PHONY: help run test lint lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 (PORT=8001 make run: another port)
+	@exec .venv/bin/python -m ippex_messenger.embedded run
+
+test: .venv/development.stamp ## every test
+	.venv/bin/python -m pytest
+
+lint: .venv/development.stamp ## every check of the source
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy .
+	.venv/bin/python -m djlint --check --lint templates
+	.venv/bin/python manage.py makemigrations --check --dry-run
+	$(THROWAWAY_PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
+
+lock: .venv/runtime.stamp ## requirements*.txt, from requirements*.in
+	.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet uv
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove .venv and var, the data of `make run` with it
+	rm -rf .venv var
+
+# Made anew when the locked requirements change; the stamp comes last, so that a broken build is made again.
+.venv/runtime.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
+		{ echo "IPPEX Cloud Messenger needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not one of them: PYTHON=python3.11 make $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/development.stamp: .venv/runtime.stamp requirements-dev.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

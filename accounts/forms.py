@@ -1,0 +1,66 @@
+from typing import Any
+
+from allauth.account import forms as allauth_forms
+from django import forms
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import TIME_ZONES, User
+from accounts.passwords import note_reset_request
+from accounts.tasks import send_password_resets
+from ippex_messenger.background import after_commit
+from ippex_messenger.forms import PageFormMixin
+
+
+class LoginForm(PageFormMixin, allauth_forms.LoginForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = _("E-mail address")
+        self.fields["remember"].label = _("Keep me signed in on this device")
+        for name in ("login", "password"):
+            self.fields[name].help_text = ""
+            self.fields[name].widget.attrs.pop("placeholder", None)
+
+
+class ChangePasswordForm(PageFormMixin, allauth_forms.ChangePasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+
+class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = _("E-mail address")
+        self.fields["email"].widget.attrs.pop("placeholder", None)
+
+    def clean_email(self) -> str:
+        # allauth looks the address up here; ours is looked up by the task, away from who is asking.
+        return str(self.cleaned_data["email"])
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        note_reset_request(self.cleaned_data["email"])
+        after_commit(send_password_resets)
+        return str(self.cleaned_data["email"])
+
+
+class ResetPasswordKeyForm(PageFormMixin, allauth_forms.ResetPasswordKeyForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+
+class TimeZoneField(forms.ChoiceField):
+    def __init__(self, **kwargs: Any) -> None:
+        choices = [(name, name.replace("_", " ")) for name in TIME_ZONES]
+        super().__init__(label=kwargs.pop("label", _("Time zone")), choices=choices, **kwargs)
+
+
+class ProfileForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    time_zone = TimeZoneField(help_text=_("Every time in Messenger and in its e-mails is shown in this zone."))
+
+    class Meta:
+        model = User
+        fields = ("time_zone", "language", "appearance")

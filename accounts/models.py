@@ -1,0 +1,64 @@
+from typing import ClassVar
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+TIME_ZONES = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")) + ["UTC"]
+
+
+class UserManager(BaseUserManager["User"]):
+    def with_address(self, email: str) -> models.QuerySet["User"]:
+        """The user with this address, whatever its case: none or one."""
+        return self.filter(email=email.strip().lower())
+
+
+class User(AbstractBaseUser):
+    """A person who signs in. The name that others see belongs to each membership (tenancy.Member)."""
+
+    class Appearance(models.TextChoices):
+        DEVICE = "device", _("As the device is set")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
+    email = models.EmailField(_("e-mail address"))
+    is_active = models.BooleanField(_("active"), default=True)
+    language = models.CharField(
+        _("language"), max_length=10, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
+    )
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    appearance = models.CharField(
+        _("appearance"), max_length=10, choices=Appearance.choices, default=Appearance.DEVICE
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            # Sign-in looks an address up by this; two users may not share one in different cases.
+            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_lower_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class PasswordResetRequest(models.Model):
+    """Somebody asked for a new password for this address, known or not; gone once it is dealt with.
+
+    The request writes the same row in both cases and mails nothing itself, so that neither its answer
+    nor its duration tells whether the address is known.
+    """
+
+    email = models.EmailField()
+    requested_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,70 @@
+"""New passwords for people who forgot theirs: asked for in a request, mailed by a task."""
+
+import logging
+from datetime import timedelta
+
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from accounts.models import PasswordResetRequest, User
+from ippex_messenger.mails import RefusedError, build_mail, send
+
+log = logging.getLogger(__name__)
+
+# Whoever still waits after a day has asked again or given up.
+REQUEST_LIFETIME = timedelta(days=1)
+
+
+def note_reset_request(email: str) -> PasswordResetRequest:
+    """Note that a new password was asked for; the same work for known and unknown addresses."""
+    return PasswordResetRequest.objects.create(email=email.strip().lower())
+
+
+def send_resets() -> None:
+    """Mail a link to each address that is a user's, and forget the requests."""
+    PasswordResetRequest.objects.filter(requested_at__lt=timezone.now() - REQUEST_LIFETIME).delete()
+    waiting = list(PasswordResetRequest.objects.order_by("pk").values_list("pk", flat=True))
+    if waiting:
+        with get_connection() as connection:
+            for pk in waiting:
+                _answer(pk, connection)
+
+
+@transaction.atomic
+def _answer(pk: int, connection: BaseEmailBackend) -> None:
+    request = PasswordResetRequest.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
+    if request is None:
+        return
+    user = User.objects.with_address(request.email).filter(is_active=True).first()
+    if user:
+        try:
+            send(_reset_mail(user), connection)
+        except RefusedError as refusal:
+            log.warning("password reset for user %s refused: permanent=%s", user.pk, refusal.is_permanent)
+            if not refusal.is_permanent:
+                return
+    request.delete()
+
+
+def _reset_mail(user: User) -> EmailMultiAlternatives:
+    path = reverse(
+        "account_reset_password_from_key",
+        kwargs={"uidb36": user_pk_to_url_str(user), "key": default_token_generator.make_token(user)},
+    )
+    with translation.override(user.language):
+        subject = _("Choose a new password for Messenger")
+    return build_mail(
+        "accounts/mails/reset_password",
+        user.email,
+        subject,
+        {"link": settings.BASE_URL + path},
+        language=user.language,
+        time_zone=user.time_zone,
+    )

@@ -1,0 +1,24 @@
+from typing import Any
+
+from crispy_forms.helper import FormHelper
+from django import forms
+
+
+class PageFormMixin(forms.BaseForm):
+    """What every form of the interface has: crispy without a <form> of its own, and the first error focused.
+
+    The page brings the <form>, the summary of errors and the buttons (templates/_form.html).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.helper = FormHelper()
+        self.helper.form_tag = False
+        self.helper.disable_csrf = True
+        self.helper.form_show_errors = True
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        first = next((name for name in self.fields if name in self.errors), None)
+        if first:
+            self.fields[first].widget.attrs["autofocus"] = True

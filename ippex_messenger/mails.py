@@ -1,0 +1,75 @@
+"""The one builder of e-mails (one addressee, text and HTML from two small templates) and their one way out."""
+
+import smtplib
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+SMTP_SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 4.2.3: the server is closing the connection
+SMTP_UNUSABLE_ADDRESS = 553
+
+
+def build_mail(
+    template: str,
+    to: str,
+    subject: str,
+    context: dict[str, Any],
+    *,
+    language: str,
+    time_zone: str = settings.TIME_ZONE,
+    headers: dict[str, str] | None = None,
+) -> EmailMultiAlternatives:
+    """Render `TEMPLATE.txt` and `TEMPLATE.html` in the addressee's language and time zone."""
+    with translation.override(language), timezone.override(ZoneInfo(time_zone)):
+        context = {**context, "base_url": settings.BASE_URL, "subject": subject, "language": language}
+        mail = EmailMultiAlternatives(
+            # A line break in a subject would end the header; Django refuses it, and the mail would be lost.
+            subject=" ".join(str(subject).split()),
+            body=render_to_string(f"{template}.txt", context),
+            to=[to],
+            headers={
+                "Auto-Submitted": "auto-generated",
+                "X-Auto-Response-Suppress": "All",
+                **(headers or {}),
+            },
+        )
+        mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
+    return mail
+
+
+class RefusedError(Exception):
+    """The mail server took the connection but not this mail: trouble of one addressee, not of the server."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code} {text}")
+        self.is_permanent = code >= 500
+
+
+def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
+    """Hand one mail to the mail server over an open connection.
+
+    Raises RefusedError where the server refuses this addressee or this mail, and lets everything else
+    (OSError, smtplib.SMTPException) through: that is trouble of the server and nobody's attempt.
+    """
+    try:
+        connection.send_messages([mail])
+    except smtplib.SMTPRecipientsRefused as error:
+        code, text = next(iter(error.recipients.values()))
+        if code == SMTP_SERVICE_NOT_AVAILABLE:
+            raise
+        raise RefusedError(code, _readable(text)) from error
+    except smtplib.SMTPDataError as error:
+        if error.smtp_code == SMTP_SERVICE_NOT_AVAILABLE:
+            raise
+        raise RefusedError(error.smtp_code, _readable(error.smtp_error)) from error
+    except (ValueError, UnicodeError) as error:  # an address that no mail can be sent to
+        raise RefusedError(SMTP_UNUSABLE_ADDRESS, type(error).__name__) from error
+
+
+def _readable(answer: bytes | str) -> str:
+    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer

@@ -1,0 +1,32 @@
+"""Template tags that every page may use; loaded for all templates by the settings."""
+
+from functools import cache
+
+from django import template
+from django.conf import settings
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+ICONS = settings.BASE_DIR / "static" / "vendor" / "bootstrap-icons"
+
+
+@cache
+def _drawing(name: str) -> SafeString:
+    return mark_safe((ICONS / f"{name}.svg").read_text().strip())  # noqa: S308  (a file of ours)
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """One of the vendored icons, inline; with a label where it says something that no text beside it says."""
+    if label:
+        return format_html('<span class="icon" role="img" aria-label="{}">{}</span>', label, _drawing(name))
+    return format_html('<span class="icon" aria-hidden="true">{}</span>', _drawing(name))
+
+
+@register.filter
+def initials(name: str) -> str:
+    """The first letters of the first and last word of a name: at most two."""
+    words = name.split()
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()

@@ -1,0 +1,24 @@
+from django.urls import include, path, register_converter
+
+from ippex_messenger import views
+from ippex_messenger.converters import PositiveIntegerConverter, TenancySlugConverter
+
+register_converter(PositiveIntegerConverter, "id")
+register_converter(TenancySlugConverter, "tenancy")
+
+handler400 = "ippex_messenger.views.bad_request"
+handler403 = "ippex_messenger.views.permission_denied"
+handler404 = "ippex_messenger.views.page_not_found"
+handler500 = "ippex_messenger.views.server_error"
+
+# The first word of each of these paths is refused as a tenancy's slug (tenancy/validators.py).
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("accounts/", include("accounts.urls")),
+    path("", include("tenancy.urls")),
+    path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
+    path(
+        "<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")
+    ),
+]

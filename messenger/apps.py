@@ -1,0 +1,10 @@
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class MessengerConfig(AppConfig):
+    name = "messenger"
+    verbose_name = _("Messenger")
+
+    def ready(self) -> None:
+        from messenger import withdrawals  # noqa: F401  (connects its receivers)

@@ -1,0 +1,54 @@
+"""What a message's text may be, and the HTML that is stored beside it."""
+
+import nh3
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from markdown_it import MarkdownIt
+
+from messenger.models import BODY_MAX_LENGTH
+
+# Stored with each message: a change of what render() makes out of the same text is a new version.
+RENDERER_VERSION = 1
+
+# Line breaks are kept as typed: this is a chat, and Enter makes a line.
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
+_markdown.enable(["linkify", "strikethrough", "table"]).disable(["image", "html_block", "html_inline"])
+
+_TAGS = set(
+    "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
+)
+
+
+def clean_body(text: str) -> str:
+    """The text as it is stored: line ends made `\\n`, NUL and lone surrogates taken out, nothing else.
+
+    Raises ValidationError where nothing visible is left, or more than 10,000 characters.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    text = text.encode("utf-8", "ignore").decode("utf-8")
+    if not text.strip():
+        raise ValidationError(_("Write something first."), code="required")
+    if len(text) > BODY_MAX_LENGTH:
+        too_many = len(text) - BODY_MAX_LENGTH
+        raise ValidationError(
+            ngettext(
+                "A message can have 10,000 characters; this one has %(count)d too many.",
+                "A message can have 10,000 characters; this one has %(count)d too many.",
+                too_many,
+            )
+            % {"count": too_many},
+            code="max_length",
+        )
+    return text
+
+
+def render(body: str) -> str:
+    """Markdown to sanitised HTML: no raw HTML, no images, links to http, https and mailto only."""
+    return nh3.clean(
+        _markdown.render(body),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener nofollow",
+    )

@@ -1,0 +1,20 @@
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from messenger.models import MessengerGroup
+
+
+def main_menu(request: HttpRequest) -> dict[str, Any]:
+    """Which entries of this app the main menu shows. Asked only by pages that show the menu."""
+    member = getattr(request, "member", None)
+    if member is None:
+        return {}
+    known = getattr(request, "sees_messenger", None)
+    return {
+        "sees_messenger": known
+        if known is not None
+        else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),
+        "sees_messenger_users": member.is_administrator or member.tenancy.messenger_enabled,
+    }

@@ -1,0 +1,90 @@
+import re
+from typing import Any
+
+from crispy_forms.layout import HTML, Fieldset, Layout
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from ippex_messenger.forms import PageFormMixin
+from messenger.models import GroupMembership, MessengerGroup
+from tenancy.models import Member, Tenancy
+
+NAME_TAKEN = _("This tenancy has a messenger group of this name already.")
+
+
+class MemberPicker(forms.CheckboxSelectMultiple):
+    """A searchable list of check boxes; which were chosen is counted."""
+
+    template_name = "messenger/widgets/member_picker.html"
+
+
+class MembersField(forms.ModelMultipleChoiceField):
+    widget = MemberPicker
+
+    def label_from_instance(self, member: Any) -> str:
+        label = f"{member.name} · {member.user.email}"
+        return label if member.is_active else _("%(label)s (not active)") % {"label": label}
+
+
+class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    users = MembersField(queryset=Member.objects.none(), required=False, label=_("Users"))
+    addresses = forms.CharField(
+        required=False,
+        label=_("Add by pasting addresses"),
+        help_text=_("E-mail addresses of users of this tenancy, separated by spaces, commas or lines."),
+        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
+    )
+
+    class Meta:
+        model = MessengerGroup
+        fields = ("name", "description", "is_active")
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+
+    def __init__(self, *args: Any, tenancy: Tenancy, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.tenancy = tenancy
+        present = GroupMembership.objects.open().filter(group=self.instance.pk).values("member")
+        # Whoever is in the group stays choosable, active or not: saving may not drop them unseen.
+        self.choosable = (
+            Member.objects.filter(tenancy=tenancy)
+            .filter(Q(is_active=True, user__is_active=True) | Q(pk__in=present))
+            .select_related("user")
+            .by_name()
+        )
+        self.fields["users"].queryset = self.choosable  # type: ignore[attr-defined]
+        if self.instance.pk:
+            self.initial["users"] = [row["member"] for row in present]
+        self.helper.layout = Layout(
+            "name",
+            "description",
+            "is_active",
+            Fieldset(
+                _("Users"),
+                HTML("{% include 'messenger/_everyone_sees.html' %}"),
+                "users",
+                "addresses",
+            ),
+        )
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"])
+        namesakes = MessengerGroup.objects.filter(tenancy=self.tenancy, name__iexact=name)
+        if namesakes.exclude(pk=self.instance.pk).exists():
+            raise ValidationError(NAME_TAKEN, code="unique")
+        return name
+
+    def clean_addresses(self) -> list[Member]:
+        wanted = {address.lower() for address in re.split(r"[\s,;<>]+", self.cleaned_data["addresses"]) if "@" in address}
+        found = list(self.choosable.filter(user__email__in=wanted))
+        unknown = sorted(wanted - {member.user.email for member in found})
+        if unknown:
+            raise ValidationError(
+                _("Not users of this tenancy: %(addresses)s"), params={"addresses": ", ".join(unknown[:20])}
+            )
+        return found
+
+    def chosen(self) -> list[Member]:
+        """Ticked or pasted, each once."""
+        return list({*self.cleaned_data["users"], *self.cleaned_data["addresses"]})

@@ -1,0 +1,49 @@
+"""The notification interval: a number and a unit on the form, whole minutes in the database."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from messenger.models import MINUTES_A_WEEK
+
+MINUTES = {"minutes": 1, "hours": 60, "days": 24 * 60}
+UNITS = [("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))]
+
+
+class IntervalWidget(forms.MultiWidget):
+    template_name = "messenger/widgets/interval.html"
+
+    def __init__(self) -> None:
+        number = forms.NumberInput(attrs={"min": 0, "step": 1, "inputmode": "numeric"})
+        unit = forms.Select(choices=UNITS, attrs={"aria-label": _("Unit of the notification interval")})
+        super().__init__([number, unit])
+
+    def decompress(self, value: int | None) -> list[Any]:
+        """Minutes to a number and the largest unit of which they are a whole multiple."""
+        if value is None:
+            return [None, "minutes"]
+        unit = next((unit for unit in ("days", "hours") if value and value % MINUTES[unit] == 0), "minutes")
+        return [value // MINUTES[unit], unit]
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_0"
+
+
+class IntervalField(forms.MultiValueField):
+    """Minutes: 0 (every message) to 7 days."""
+
+    widget = IntervalWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        number = forms.IntegerField(error_messages={"invalid": _("Enter a whole number.")})
+        unit = forms.ChoiceField(choices=UNITS)
+        kwargs.pop("min_value", None)
+        super().__init__([number, unit], **kwargs)
+
+    def compress(self, values: list[Any]) -> int:
+        number, unit = values
+        if not 0 <= number * MINUTES[unit] <= MINUTES_A_WEEK:
+            raise ValidationError(_("The interval can be 0 minutes to 7 days."), code="out_of_range")
+        return int(number * MINUTES[unit])

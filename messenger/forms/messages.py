@@ -1,0 +1,39 @@
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from ippex_messenger.forms import PageFormMixin
+from messenger.bodies import clean_body
+
+
+class BodyField(forms.CharField):
+    """Takes every text; what can't be stored is taken out or refused by clean_body, in one place."""
+
+    widget = forms.Textarea(
+        attrs={"rows": 3, "aria-describedby": "composer-audience composer-hint", "autocomplete": "off"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__(label=_("Message"), strip=False, required=False)
+        # A NUL is no error in a message: it is taken out.
+        self.validators = []
+
+    def clean(self, value: Any) -> str:
+        return clean_body(super().clean(value))
+
+
+class MessageForm(PageFormMixin, forms.Form):
+    body = BodyField()
+    # Tells a retry and a double click from a second message.
+    client_id = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["client_id"].initial = uuid4
+
+    def renew_client_id(self) -> None:
+        """Keep what was typed, under an id of its own."""
+        self.data = self.data.copy()
+        self.data["client_id"] = str(uuid4())

@@ -1,0 +1,67 @@
+from typing import Any
+
+from crispy_forms.layout import HTML, Div, Field, Fieldset, Layout
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from ippex_messenger.forms import PageFormMixin
+from messenger.forms.interval import IntervalField
+from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
+from tenancy.models import Member
+
+NAME_TAKEN = _("This messenger group has a topic of this name already.")
+
+
+class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    """The settings of a topic that is there."""
+
+    notification_interval = IntervalField(
+        label=_("Notification interval"),
+        initial=DEFAULT_INTERVAL_MINUTES,
+        help_text=_("0 minutes: every message is e-mailed. At most 7 days."),
+    )
+
+    class Meta:
+        model = Topic
+        fields = ("name", "notifications_enabled", "notification_interval", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.helper.layout = Layout(
+            *[name for name in ("group",) if name in self.fields],
+            "name",
+            Div(
+                HTML("{% include 'messenger/_notification_help.html' %}"),
+                Fieldset(_("Notifications"), "notifications_enabled", Field("notification_interval")),
+                css_class="notification-settings",
+            ),
+            Fieldset(_("Status"), "is_active"),
+        )
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        group = data.get("group") or self.instance.group_id
+        name = data.get("name")
+        if group and name:
+            namesakes = Topic.objects.filter(group=group, name__iexact=name).exclude(pk=self.instance.pk)
+            if namesakes.exists():
+                self.add_error("name", ValidationError(NAME_TAKEN, code="unique"))
+        return data
+
+
+class NewTopicForm(TopicForm):
+    """A topic to be created; its group is chosen once and for all, for its history stays with its readers."""
+
+    class Meta(TopicForm.Meta):
+        fields = ("group", *TopicForm.Meta.fields)  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, author: Member, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        groups = MessengerGroup.objects.manageable_by(author).by_name()
+        field = self.fields["group"]
+        field.queryset = groups  # type: ignore[attr-defined]
+        field.empty_label = _("Choose a group")  # type: ignore[attr-defined]
+        field.help_text = _("Everyone in the group reads the topic. It can't be moved to another group later.")
+        if len(groups) == 1:
+            field.initial = groups[0].pk

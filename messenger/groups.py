@@ -1,0 +1,55 @@
+"""Changing a messenger group, and who is in it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from messenger.models import GroupMembership, MessengerGroup, Topic
+from messenger.withdrawals import withdraw_group, withdraw_members
+from tenancy.models import Member
+
+
+@dataclass(frozen=True)
+class History:
+    """What a newcomer to a group can read at once."""
+
+    topics: int
+    messages: int
+
+
+def history_of(group: MessengerGroup) -> History:
+    """The dialogue of the group's active topics."""
+    sums = Topic.objects.filter(group=group, is_active=True, last_sequence__gt=0).aggregate(
+        topics=Count("pk"), messages=Sum("last_sequence", default=0)
+    )
+    return History(**sums)
+
+
+@transaction.atomic
+def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
+    """Write a group and make `users` its members: others leave, new ones join, the rest stay as they are.
+
+    Serialised against posting in the group, so that who was a member when a message was posted has
+    one answer. Raises IntegrityError where the name is taken meanwhile.
+    """
+    is_new = group.pk is None
+    was_active = not is_new and MessengerGroup.objects.select_for_update(no_key=True).get(pk=group.pk).is_active
+    group.save()
+    now = timezone.now()
+    open_memberships = GroupMembership.objects.open().filter(group=group)
+    present = set(open_memberships.values_list("member", flat=True))
+    wanted = {member.pk for member in users}
+
+    leaving = Member.objects.filter(pk__in=present - wanted)
+    if present - wanted:
+        withdraw_members(group, leaving)
+        open_memberships.filter(member__in=present - wanted).update(left_at=now)
+    GroupMembership.objects.bulk_create(
+        GroupMembership(tenancy_id=group.tenancy_id, group=group, member_id=pk, joined_at=now)
+        for pk in sorted(wanted - present)
+    )
+    if was_active and not group.is_active:
+        withdraw_group(group)

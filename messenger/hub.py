@@ -1,0 +1,144 @@
+"""All listeners of one process: one Redis subscription, and one access query for many of them at once."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import connection
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from messenger.querysets import reading_pairs
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Streams end within 5 seconds of losing access.
+CHECK_ACCESS_SECONDS = 2
+RECONNECT_SECONDS = 1
+
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-access")
+
+
+async def in_database_thread(work: Callable[[], T]) -> T:
+    """Run a look-up away from the event loop; its connection to PostgreSQL is not kept."""
+
+    def look_up() -> T:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return await asyncio.get_running_loop().run_in_executor(_threads, look_up)
+
+
+class Listener:
+    """One open stream: whose it is, which topic's, and the newest revision that it was not told yet."""
+
+    def __init__(self, member_id: int, topic_id: int) -> None:
+        self.member_id = member_id
+        self.topic_id = topic_id
+        self.is_shut_out = False
+        self.is_over = False
+        self._revision: int | None = None
+        self._news = asyncio.Event()
+
+    def tell(self, revision: int) -> None:
+        self._revision = max(revision, self._revision or 0)
+        self._news.set()
+
+    def end(self) -> None:
+        """Close the stream; its page may come back and ask again."""
+        self.is_over = True
+        self._news.set()
+
+    def shut_out(self) -> None:
+        """Close the stream for good: its member may not read the topic any more."""
+        self.is_shut_out = True
+        self.end()
+
+    async def next_revision(self) -> int | None:
+        """The newest revision, once there is one; None when the stream is to end instead."""
+        await self._news.wait()
+        self._news.clear()
+        revision, self._revision = self._revision, None
+        return None if self.is_over else revision
+
+
+class Hub:
+    """Tells the listeners of a process what Redis announces; runs while there are any."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._listeners: dict[int, set[Listener]] = {}
+        self._work: list[asyncio.Task[None]] = []
+
+    def join(self, listener: Listener) -> None:
+        self._listeners.setdefault(listener.topic_id, set()).add(listener)
+        if not self._work:
+            self._work = [
+                asyncio.create_task(self._forever(self._subscribe)),
+                asyncio.create_task(self._forever(self._check_access)),
+            ]
+
+    def leave(self, listener: Listener) -> None:
+        of_topic = self._listeners.get(listener.topic_id, set())
+        of_topic.discard(listener)
+        if not of_topic:
+            self._listeners.pop(listener.topic_id, None)
+        if not self._listeners:
+            for task in self._work:
+                task.cancel()
+            self._work = []
+
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except (RedisError, OSError) as error:
+                log.warning("live stream without Redis (%s)", type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _subscribe(self) -> None:
+        async with Redis.from_url(settings.REDIS_URL) as redis, redis.pubsub() as subscription:
+            await subscription.subscribe(self._channel)
+            async for event in subscription.listen():
+                if event["type"] == "message":
+                    news = json.loads(event["data"])
+                    await self._announce(int(news["topic"]), int(news["revision"]))
+
+    async def _announce(self, topic_id: int, revision: int) -> None:
+        listeners = list(self._listeners.get(topic_id, ()))
+        for listener in await self._still_reading(listeners):
+            listener.tell(revision)
+
+    async def _check_access(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_ACCESS_SECONDS)
+            await self._still_reading([one for of_topic in self._listeners.values() for one in of_topic])
+
+    async def _still_reading(self, listeners: list[Listener]) -> Iterable[Listener]:
+        """Those who may read their topic now; the others are shut out. Where we can't know, all streams end."""
+        if not listeners:
+            return []
+        members = {listener.member_id for listener in listeners}
+        topics = {listener.topic_id for listener in listeners}
+        try:
+            pairs = await in_database_thread(lambda: reading_pairs(members, topics))
+        except Exception:
+            log.exception("access of live streams could not be checked; ending them")
+            pairs = None
+        reading = []
+        for listener in listeners:
+            if pairs is None:
+                listener.end()
+            elif (listener.member_id, listener.topic_id) in pairs:
+                reading.append(listener)
+            else:
+                listener.shut_out()
+        return reading

@@ -1,0 +1,54 @@
+"""The lists of Administration > User groups > Messenger users."""
+
+from typing import Any
+
+import django_tables2 as tables
+from django.db.models import QuerySet
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+
+from messenger.models import GroupMembership, MessengerGroup
+from tenancy.listing import ByNameMixin, NamedFilter
+
+
+class GroupFilter(NamedFilter):
+    search_fields = ("name", "description")
+
+    class Meta:
+        model = MessengerGroup
+        fields: list[str] = []
+
+
+class GroupTable(ByNameMixin, tables.Table):
+    name = tables.Column(verbose_name=_("Messenger group"))
+    member_count = tables.Column(verbose_name=_("Users"))
+    is_active = tables.Column(verbose_name=_("Status"))
+
+    class Meta:
+        order_by = ("name",)
+        template_name = "messenger/_group_table.html"
+
+
+class MembershipFilter(NamedFilter):
+    search_fields = ("member__name",)
+
+    class Meta:
+        model = GroupMembership
+        fields: list[str] = []
+
+    def with_status(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        return rows.filter(member__is_active=value == "active")
+
+
+class MembershipTable(tables.Table):
+    name = tables.Column(accessor="member.name")
+    joined_at = tables.Column(verbose_name=_("In the group since"))
+    roles = tables.Column(empty_values=(), orderable=False, verbose_name=_("Roles"))
+
+    class Meta:
+        order_by = ("name",)
+        template_name = "messenger/_membership_table.html"
+
+    def order_name(self, rows: QuerySet[Any], is_descending: bool) -> tuple[QuerySet[Any], bool]:
+        by_name = Lower("member__name").desc() if is_descending else Lower("member__name").asc()
+        return rows.order_by(by_name, "pk"), True

@@ -1,0 +1,133 @@
+"""From decisions to mails: the truth is in these rows, whatever becomes of the queue.
+
+`fan_out` writes one delivery per member, `deliver` sends what is due, `sweep` finds what no hint reached.
+"""
+
+import logging
+import smtplib
+from datetime import timedelta
+
+from django.core.mail import get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ippex_messenger.mails import RefusedError, send
+from messenger.mails import message_mail
+from messenger.models import Delivery, MailChoice, Message
+from messenger.querysets import members_at
+
+log = logging.getLogger(__name__)
+
+# A refusal that may pass: the waits between attempts double from one minute; after a day we give up.
+FIRST_RETRY = timedelta(minutes=1)
+LAST_RETRY = timedelta(hours=4)
+GIVE_UP_AFTER = timedelta(hours=24)
+# How many rows one run reads at a time; each is sent in a transaction of its own.
+BATCH = 500
+
+
+def fan_out(message_pk: int) -> None:
+    """Write a delivery for everyone who was in the group when the message was posted; again is harmless."""
+    with transaction.atomic():
+        message = (
+            Message.objects.select_for_update(no_key=True)
+            .filter(pk=message_pk, outcome=Message.Outcome.EMAIL, fanned_out_at=None)
+            .first()
+        )
+        if message is None:
+            return
+        now = timezone.now()
+        own_too = MailChoice.objects.filter(member=message.author_id, own_messages=True).exists()
+        Delivery.objects.bulk_create(
+            [
+                _not_for_the_author(message, now)
+                if member_id == message.author_id and not own_too
+                else Delivery(tenancy_id=message.tenancy_id, message=message, member_id=member_id, next_attempt_at=now)
+                for member_id in members_at(message).values_list("pk", flat=True)
+            ],
+            ignore_conflicts=True,
+            batch_size=BATCH,
+        )
+        message.fanned_out_at = now
+        message.save(update_fields=["fanned_out_at"])
+
+
+def _not_for_the_author(message: Message, now: timezone.datetime) -> Delivery:
+    return Delivery(
+        tenancy_id=message.tenancy_id,
+        message=message,
+        member_id=message.author_id,
+        state=Delivery.State.NOT_SENT,
+        reason=Delivery.Reason.AUTHOR,
+        next_attempt_at=now,
+        settled_at=now,
+    )
+
+
+def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
+    """Send what is due, one addressee a mail over one connection.
+
+    Trouble with the connection or the server ends the run and is nobody's attempt: all of it stays due,
+    and the sweeper comes back within seconds.
+    """
+    due = (Delivery.objects.all() if deliveries is None else deliveries).filter(
+        state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now()
+    )
+    waiting = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
+    if not waiting:
+        return
+    try:
+        with get_connection() as connection:
+            for pk in waiting:
+                _deliver_one(pk, connection)
+    except (OSError, smtplib.SMTPException) as error:
+        log.warning("mail server away (%s); mails stay due", type(error).__name__)
+
+
+def sweep() -> None:
+    """Everything that should have happened and did not: decisions not fanned out, mails due."""
+    to_fan_out = Message.objects.filter(outcome=Message.Outcome.EMAIL, fanned_out_at=None)
+    for pk in to_fan_out.order_by("pk").values_list("pk", flat=True)[:BATCH]:
+        fan_out(pk)
+    deliver()
+
+
+@transaction.atomic
+def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
+    """Claim by lock (a worker that dies lets go of it), check access again, send, mark."""
+    delivery = (
+        Delivery.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("message__topic__tenancy", "message__topic__group", "member__user", "member__tenancy")
+        .filter(pk=pk, state=Delivery.State.WAITING)
+        .first()
+    )
+    if delivery is None:
+        return
+    if not delivery.message.topic.readers().contains(delivery.member):
+        return _settle(delivery, Delivery.State.NOT_SENT, Delivery.Reason.LOST_ACCESS)
+    try:
+        send(message_mail(delivery.message, delivery.member), connection)
+    except RefusedError as refusal:
+        return _note_refusal(delivery, refusal)
+    return _settle(delivery, Delivery.State.SENT)
+
+
+def _note_refusal(delivery: Delivery, refusal: RefusedError) -> None:
+    now = timezone.now()
+    delivery.attempts += 1
+    delivery.last_error = str(refusal)[:200]
+    too_late = now - delivery.message.posted_at >= GIVE_UP_AFTER
+    if refusal.is_permanent or too_late:
+        return _settle(delivery, Delivery.State.FAILED, Delivery.Reason.REFUSED)
+    delivery.next_attempt_at = now + min(FIRST_RETRY * 2 ** (delivery.attempts - 1), LAST_RETRY)
+    delivery.save(update_fields=["attempts", "last_error", "next_attempt_at"])
+    return None
+
+
+def _settle(delivery: Delivery, state: Delivery.State, reason: Delivery.Reason | str = "") -> None:
+    delivery.state = state
+    delivery.reason = reason
+    delivery.settled_at = timezone.now()
+    delivery.save(update_fields=["state", "reason", "settled_at", "attempts", "last_error"])

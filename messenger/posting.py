@@ -1,0 +1,82 @@
+"""The only writer of messages."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ippex_messenger.background import after_commit
+from messenger import live, querysets
+from messenger.bodies import RENDERER_VERSION, clean_body, render
+from messenger.models import Message, Topic
+from messenger.notifications import decide
+from messenger.tasks import notify_members
+from tenancy.models import Member
+
+
+class DifferentTextError(Exception):
+    """This author used this client id in this topic before, for another text."""
+
+
+@dataclass(frozen=True)
+class Posted:
+    message: Message
+    is_new: bool  # False: a double click or a retry, answered with the message already stored
+
+
+def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> Posted:
+    """Write a message with its decision about e-mail; after the commit tell the streams and the sender.
+
+    Raises Topic.DoesNotExist where the author may not take part (any more), ValidationError for a text
+    that won't do, DifferentTextError for a client id that belongs to another text.
+    """
+    body = clean_body(body)
+    body_html = render(body)
+    with transaction.atomic():
+        querysets.hold_membership(topic_pk)
+        topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
+        earlier = Message.objects.filter(topic=topic, author=author, client_id=client_id).first()
+        if earlier:
+            if earlier.body != body:
+                raise DifferentTextError
+            return Posted(earlier, is_new=False)
+        message = _write(topic, author, body, body_html, client_id)
+        live.announce_after_commit(topic)
+        if message.outcome == Message.Outcome.EMAIL:
+            after_commit(notify_members, message.pk)
+    return Posted(message, is_new=True)
+
+
+def _lock(topics: QuerySet[Topic]) -> QuerySet[Topic]:
+    # "The previous message" has one meaning only while nobody else can post into the topic.
+    return topics.select_for_update(of=("self",), no_key=True)
+
+
+def _write(topic: Topic, author: Member, body: str, body_html: str, client_id: UUID) -> Message:
+    # The clock is read under the lock, and never goes back: hosts' clocks differ.
+    posted_at = timezone.now()
+    if topic.last_sequence:
+        posted_at = max(posted_at, topic.last_activity_at)
+    decision = decide(topic, posted_at)
+    topic.last_sequence += 1
+    topic.revision += 1
+    topic.last_activity_at = posted_at
+    topic.save(update_fields=["last_sequence", "revision", "last_activity_at"])
+    return Message.objects.create(
+        tenancy_id=topic.tenancy_id,
+        topic=topic,
+        sequence=topic.last_sequence,
+        author=author,
+        client_id=client_id,
+        body=body,
+        body_html=body_html,
+        renderer_version=RENDERER_VERSION,
+        posted_at=posted_at,
+        revision=topic.revision,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        interval_minutes=decision.interval_minutes,
+        elapsed=decision.elapsed,
+    )

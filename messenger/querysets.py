@@ -1,0 +1,165 @@
+"""The access rule, and the one door to every row of Messenger.
+
+Views, tasks, the live stream and mails reach rows through here only. The rule itself is `in_force`:
+a membership lets its member in while it is open and everything that it hangs on is active. `visible_to` and
+`readers` ask it in opposite directions, `manageable_by` and `listed_for` say what else a role may see.
+"""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from django.db import connection, models
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Lower
+
+from tenancy.models import Member, MemberQuerySet
+
+if TYPE_CHECKING:
+    from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+
+
+class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
+    def open(self) -> "GroupMembershipQuerySet":
+        """Those that nobody ended, whatever the state of their member, group and tenancy."""
+        return self.filter(left_at=None)
+
+    def in_force(self) -> "GroupMembershipQuerySet":
+        """Those that let their member read the group now. This is the access rule."""
+        return self.open().filter(
+            group__is_active=True,
+            group__tenancy__messenger_enabled=True,
+            member__is_active=True,
+            member__user__is_active=True,
+        )
+
+
+def _memberships() -> GroupMembershipQuerySet:
+    from messenger.models import GroupMembership
+
+    return GroupMembership.objects.all()
+
+
+class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
+    def visible_to(self, member: Member) -> "MessengerGroupQuerySet":
+        """The groups whose topics this member reads."""
+        return self.filter(pk__in=_memberships().in_force().filter(member=member).values("group"))
+
+    def manageable_by(self, member: Member) -> "MessengerGroupQuerySet":
+        """The groups in which this member creates and edits topics: their own, with the role."""
+        return self.visible_to(member) if member.is_messenger_manager else self.none()
+
+    def listed_for(self, member: Member) -> "MessengerGroupQuerySet":
+        """The groups that Administration > Messenger users shows: all to an administrator, else one's own."""
+        if member.is_administrator:
+            return self.filter(tenancy=member.tenancy_id)
+        return self.visible_to(member)
+
+    def with_member_count(self) -> "MessengerGroupQuerySet":
+        """Each with `member_count`: the active people who were put into it and did not leave."""
+        return self.annotate(
+            member_count=Count(
+                "memberships",
+                filter=Q(
+                    memberships__left_at=None,
+                    memberships__member__is_active=True,
+                    memberships__member__user__is_active=True,
+                ),
+            )
+        )
+
+    def by_name(self) -> "MessengerGroupQuerySet":
+        return self.order_by(Lower("name"), "pk")
+
+
+class TopicQuerySet(models.QuerySet["Topic"]):
+    def visible_to(self, member: Member) -> "TopicQuerySet":
+        """The topics that this member reads and takes part in: active ones of their groups."""
+        return self.filter(
+            is_active=True, group__in=_memberships().in_force().filter(member=member).values("group")
+        )
+
+    def manageable_by(self, member: Member) -> "TopicQuerySet":
+        """The topics, inactive ones too, whose settings this member edits."""
+        if not member.is_messenger_manager:
+            return self.none()
+        return self.filter(group__in=_memberships().in_force().filter(member=member).values("group"))
+
+    def with_people(self) -> "TopicQuerySet":
+        """Each with `people`: how many read it now."""
+        reading = (
+            _memberships()
+            .in_force()
+            .filter(group=OuterRef("group"))
+            .order_by()
+            .values("group")
+            .annotate(count=Count("pk"))
+        )
+        return self.annotate(people=Subquery(reading.values("count")))
+
+    def latest_first(self) -> "TopicQuerySet":
+        return self.order_by("-last_activity_at", "-pk")
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def visible_to(self, member: Member) -> "MessageQuerySet":
+        from messenger.models import Topic
+
+        return self.filter(topic__in=Topic.objects.visible_to(member))
+
+    def before(self, sequence: int) -> "MessageQuerySet":
+        return self.filter(sequence__lt=sequence)
+
+    def after(self, sequence: int) -> "MessageQuerySet":
+        return self.filter(sequence__gt=sequence)
+
+    def oldest_first(self) -> "MessageQuerySet":
+        return self.order_by("sequence")
+
+    def newest_first(self) -> "MessageQuerySet":
+        return self.order_by("-sequence")
+
+
+def readers(topic: "Topic") -> MemberQuerySet:
+    """The members who read this topic now: exactly those for whom `visible_to` finds it."""
+    return Member.objects.filter(
+        pk__in=_memberships()
+        .in_force()
+        .filter(group=topic.group_id, group__topics=topic.pk, group__topics__is_active=True)
+        .values("member")
+    )
+
+
+def reading_pairs(member_ids: Collection[int], topic_ids: Collection[int]) -> set[tuple[int, int]]:
+    """Of these members and these topics: who reads which, as (member, topic); one query for many streams."""
+    from messenger.models import Topic
+
+    topics = Topic.objects.filter(pk__in=topic_ids, is_active=True)
+    return set(
+        topics.filter(
+            group__memberships__in=_memberships().in_force().filter(member__in=member_ids)
+        ).values_list("group__memberships__member", "pk")
+    )
+
+
+def members_at(message: "Message") -> MemberQuerySet:
+    """Those who were in the message's group when it was posted, in force today or not."""
+    return Member.objects.filter(
+        pk__in=_memberships()
+        .filter(group__topics=message.topic_id, joined_at__lte=message.posted_at)
+        .filter(Q(left_at=None) | Q(left_at__gt=message.posted_at))
+        .values("member")
+    )
+
+
+def hold_membership(topic_pk: int) -> None:
+    """Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time.
+
+    So "who was a member when it was posted" has one answer. A statement of its own before the access
+    rule is asked: a query that has to wait for a lock judges other tables by what it saw before the wait.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM messenger_messengergroup WHERE id = "
+            "(SELECT group_id FROM messenger_topic WHERE id = %s) FOR SHARE",
+            [topic_pk],
+        )

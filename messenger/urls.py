@@ -1,0 +1,16 @@
+"""Below `/<tenancy>/messenger/`. The stream at `stream/` is served before Django (ippex_messenger/asgi.py)."""
+
+from django.urls import path
+
+from messenger.views import preferences, threads, topics
+
+app_name = "messenger"
+
+urlpatterns = [
+    path("", topics.topics, name="topics"),
+    path("topics/new/", topics.create, name="topic_new"),
+    path("topics/<id:pk>/", threads.thread, name="thread"),
+    path("topics/<id:pk>/edit/", topics.edit, name="topic_edit"),
+    path("topics/<id:pk>/messages/", threads.messages, name="messages"),
+    path("preferences/", preferences.preferences, name="preferences"),
+]

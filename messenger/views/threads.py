@@ -1,0 +1,100 @@
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from messenger import threads
+from messenger.forms.messages import MessageForm
+from messenger.models import Topic
+from messenger.posting import DifferentTextError, post_message
+from tenancy.http import MemberHttpRequest
+
+MAX_CURSOR_DIGITS = 18
+
+
+@require_safe
+def thread(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    topic = _visible_topic(request, pk)
+    return _render_thread(request, topic, MessageForm())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def messages(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    return _post(request, pk) if request.method == "POST" else _rows(request, pk)
+
+
+def _rows(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    """Rendered messages before or after a sequence number."""
+    topic = _visible_topic(request, pk)
+    return HttpResponse(_requested_page(request, topic).html)
+
+
+def _post(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    form = MessageForm(request.POST)
+    if form.is_valid():
+        try:
+            posted = post_message(pk, request.member, form.cleaned_data["body"], form.cleaned_data["client_id"])
+        except Topic.DoesNotExist:
+            raise Http404 from None
+        except DifferentTextError:
+            form.add_error(
+                "body", _("A message was sent from this page before. Send once more to post this one too.")
+            )
+            form.renew_client_id()
+        else:
+            return _answer_posted(request, pk, posted.message.sequence)
+    elif "client_id" in form.errors:
+        form.add_error("body", _("This page was not complete. Send once more."))
+        form.renew_client_id()
+    topic = _visible_topic(request, pk)
+    if _by_script(request):
+        return render(request, "messenger/_composer.html", {"form": form, "topic": topic}, status=422)
+    return _render_thread(request, topic, form, status=422)
+
+
+def _answer_posted(request: MemberHttpRequest, pk: int, sequence: int) -> HttpResponse:
+    if _by_script(request):
+        topic = _visible_topic(request, pk)
+        # Whatever came in since the page's last message comes along, and the thread has no gap.
+        since = request.POST.get("after", "")
+        start = int(since) if since.isdigit() and len(since) <= MAX_CURSOR_DIGITS else sequence - 1
+        return HttpResponse(threads.after(topic, min(start, sequence - 1), request.member).html, status=201)
+    response = redirect("messenger:thread", request.member.tenancy.slug, pk)
+    response.status_code = 303
+    response["Location"] += f"#message-{sequence}"
+    return response
+
+
+def _by_script(request: MemberHttpRequest) -> bool:
+    return request.headers.get("X-Requested-With") == "fetch"
+
+
+def _visible_topic(request: MemberHttpRequest, pk: int) -> Topic:
+    topic = get_object_or_404(
+        Topic.objects.visible_to(request.member).select_related("group").with_people(), pk=pk
+    )
+    topic.tenancy = request.member.tenancy
+    request.sees_messenger = True  # type: ignore[attr-defined]  (saves the main menu its query)
+    return topic
+
+
+def _requested_page(request: MemberHttpRequest, topic: Topic) -> threads.Page:
+    for name, page in (("before", threads.before), ("after", threads.after)):
+        if name in request.GET:
+            value = request.GET[name]
+            if not (value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS):
+                raise Http404
+            return page(topic, int(value), request.member)
+    return threads.latest(topic, request.member)
+
+
+def _render_thread(
+    request: MemberHttpRequest, topic: Topic, form: MessageForm, status: int = 200
+) -> HttpResponse:
+    context = {
+        "topic": topic,
+        "page": _requested_page(request, topic),
+        "form": form,
+        "manages": request.member.is_messenger_manager,
+    }
+    return render(request, "messenger/thread.html", context, status=status)

@@ -1,0 +1,133 @@
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.db.models import F, FilteredRelation, Q
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from messenger.forms.topics import NAME_TAKEN, NewTopicForm, TopicForm
+from messenger.models import MessengerGroup, Topic
+from messenger.querysets import TopicQuerySet
+from messenger.wording import notifications_in_words
+from messenger.withdrawals import withdraw_topic
+from tenancy.http import MemberHttpRequest
+from tenancy.models import Member
+
+PAGE_LENGTH = 50
+EXCERPT_LENGTH = 120
+
+
+@require_safe
+def topics(request: MemberHttpRequest) -> HttpResponse:
+    member = request.member
+    groups = list(MessengerGroup.objects.visible_to(member).by_name())
+    if not groups:
+        raise Http404  # in no active group: for them there is no Messenger (product, reading 7)
+    request.sees_messenger = True  # type: ignore[attr-defined]  (saves the main menu its query)
+    inactive = Topic.objects.manageable_by(member).filter(is_active=False)
+    shows_inactive = member.is_messenger_manager and "inactive" in request.GET
+    rows = inactive if shows_inactive else Topic.objects.visible_to(member)
+    query, group_id = request.GET.get("q", "").strip()[:120], request.GET.get("group", "")
+    if query:
+        rows = rows.filter(Q(name__icontains=query) | Q(group__name__icontains=query))
+    if group_id.isascii() and group_id.isdigit() and len(group_id) < 19:
+        rows = rows.filter(group=int(group_id))
+    page = _page_number(request)
+    start = (page - 1) * PAGE_LENGTH
+    found = _with_last_message(rows.latest_first())[start : start + PAGE_LENGTH + 1]
+    listed = [_as_row(topic) for topic in found]
+    context = {
+        "topics": listed[:PAGE_LENGTH],
+        "next_page": page + 1 if len(listed) > PAGE_LENGTH else None,
+        "previous_page": page - 1 or None,
+        "groups": groups,
+        "query": query,
+        "group_id": group_id,
+        "is_searching": bool(query or group_id),
+        "shows_inactive": shows_inactive,
+        "inactive_count": inactive.count() if member.is_messenger_manager else 0,
+    }
+    return render(request, "messenger/topics.html", context)
+
+
+def _page_number(request: MemberHttpRequest) -> int:
+    page = request.GET.get("page", "1")
+    if not (page.isascii() and page.isdigit() and 0 < len(page) < 6 and int(page) > 0):
+        raise Http404
+    return int(page)
+
+
+def _with_last_message(topics: TopicQuerySet) -> Any:
+    return topics.annotate(
+        last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence")))
+    ).values(
+        "pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at",
+        "last_sequence", "last__body", "last__author__name",
+    )  # fmt: skip
+
+
+def _as_row(topic: dict[str, Any]) -> dict[str, Any]:
+    excerpt = " ".join((topic["last__body"] or "")[: EXCERPT_LENGTH * 2].split())
+    return {
+        "pk": topic["pk"],
+        "name": topic["name"],
+        "group": topic["group__name"],
+        "notifications_enabled": topic["notifications_enabled"],
+        "notifications": notifications_in_words(topic["notifications_enabled"], topic["notification_interval"]),
+        "last_activity_at": topic["last_activity_at"],
+        "author": topic["last__author__name"],
+        "excerpt": excerpt[:EXCERPT_LENGTH] + ("…" if len(excerpt) > EXCERPT_LENGTH else ""),
+    }
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def create(request: MemberHttpRequest) -> HttpResponse:
+    member = request.member
+    _require_manager(member)
+    draft = Topic(tenancy=member.tenancy)
+    form = NewTopicForm(request.POST if request.method == "POST" else None, instance=draft, author=member)
+    if request.method == "POST" and form.is_valid() and _saved(form):
+        messages.success(request, _("The topic “%(name)s” has been created.") % {"name": draft.name})
+        return redirect(draft) if draft.is_active else redirect("messenger:topics", member.tenancy.slug)
+    return render(request, "messenger/topic_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def _require_manager(member: Member) -> None:
+    """403 for members who see Messenger, 404 for those who don't: they may not know the page is there."""
+    if not MessengerGroup.objects.visible_to(member).exists():
+        raise Http404
+    if not member.is_messenger_manager:
+        raise PermissionDenied
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    member = request.member
+    topic = get_object_or_404(Topic.objects.manageable_by(member).select_related("group"), pk=pk)
+    name = topic.name  # the form writes into the topic, valid or not; the page is titled as it was
+    form = TopicForm(request.POST if request.method == "POST" else None, instance=topic)
+    if request.method == "POST" and form.is_valid() and _saved(form):
+        messages.success(request, _("The settings of “%(name)s” have been saved.") % {"name": topic.name})
+        return redirect(topic) if topic.is_active else redirect("messenger:topics", member.tenancy.slug)
+    context = {"form": form, "topic": topic, "name": name}
+    return render(request, "messenger/topic_edit.html", context, status=422 if form.errors else 200)
+
+
+def _saved(form: TopicForm) -> bool:
+    topic = form.instance
+    try:
+        with transaction.atomic():
+            if topic.pk:
+                topic.save(update_fields=TopicForm.Meta.fields)
+            else:
+                topic.save()
+            if not topic.is_active:
+                withdraw_topic(topic)
+    except IntegrityError:  # another manager was a moment earlier
+        form.add_error("name", NAME_TAKEN)
+        return False
+    return True

@@ -1,0 +1,104 @@
+from typing import Any
+
+from crispy_forms.layout import Fieldset, Layout
+from django import forms
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from accounts.forms import TimeZoneField
+from accounts.models import User
+from ippex_messenger.forms import PageFormMixin
+from tenancy.models import Invitation, Member, Tenancy
+
+
+class FeaturesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Tenancy
+        fields = ("messenger_enabled",)
+
+
+class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Member
+        fields = ("name", "is_active", "is_messenger_manager", "is_administrator")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].help_text = _("The name that others in this tenancy see.")
+        self.helper.layout = Layout(
+            "name",
+            "is_active",
+            Fieldset(_("Other roles"), "is_messenger_manager"),
+            Fieldset(_("Administration"), "is_administrator"),
+        )
+
+
+class InvitationForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Invitation
+        fields = ("name", "email", "is_messenger_manager", "is_administrator")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].help_text = _("The name that others in this tenancy will see.")
+        self.fields["email"].help_text = _(
+            "An invitation is mailed there. It is valid for 14 days and can be sent again."
+        )
+        for name in ("is_messenger_manager", "is_administrator"):
+            self.fields[name].help_text = Member._meta.get_field(name).help_text
+        self.helper.layout = Layout(
+            "name",
+            "email",
+            Fieldset(_("Other roles"), "is_messenger_manager"),
+            Fieldset(_("Administration"), "is_administrator"),
+        )
+
+    def clean_email(self) -> str:
+        """Refuse only what this tenancy's own list of users shows anyway."""
+        email = str(self.cleaned_data["email"]).lower()
+        tenancy = self.instance.tenancy
+        if Member.objects.filter(tenancy=tenancy, user__email=email).exists():
+            raise ValidationError(_("This address belongs to a user of this tenancy already."), code="member")
+        if Invitation.objects.filter(tenancy=tenancy, email=email).exists():
+            raise ValidationError(
+                _("This address has been invited already. Open it in the list of users to send it again."),
+                code="invited",
+            )
+        return email
+
+
+class NewPasswordForm(PageFormMixin, forms.Form):
+    """The first password of somebody who accepts an invitation."""
+
+    password1 = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text=_("At least 10 characters."),
+    )
+    password2 = forms.CharField(
+        label=_("Password, again"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    time_zone = TimeZoneField(
+        initial="UTC",
+        widget=forms.Select(attrs={"data-guess-time-zone": ""}),
+        help_text=_("Every time is shown in this zone. You can change it in your profile."),
+    )
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.email = email
+
+    def clean_password1(self) -> str:
+        password = str(self.cleaned_data["password1"])
+        validate_password(password, User(email=self.email))
+        return password
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("password1") and data.get("password2") and data["password1"] != data["password2"]:
+            self.add_error("password2", _("You must type the same password each time."))
+        return data

@@ -1,0 +1,80 @@
+"""The lists of Administration: search, filter, sort by column, pages."""
+
+from typing import Any
+
+import django_tables2 as tables
+from django import forms
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Lower
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter, FilterSet
+from django_tables2 import RequestConfig
+
+from tenancy.models import Member
+
+PAGE_LENGTH = 50
+
+
+class NamedFilter(FilterSet):
+    """The search field and the status of a list whose rows have a name and are active or not."""
+
+    q = CharFilter(
+        method="search",
+        label=_("Search"),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Search"), "maxlength": 120}),
+    )
+    status = ChoiceFilter(
+        method="with_status",
+        label=_("Status"),
+        empty_label=_("Active and inactive"),
+        choices=[("active", _("Active")), ("inactive", _("Inactive"))],
+    )
+
+    search_fields: tuple[str, ...] = ("name",)
+
+    def search(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
+        condition = Q()
+        for field in self.search_fields:
+            condition |= Q(**{f"{field}__icontains": value})
+        return rows.filter(condition)
+
+    def with_status(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
+        return rows.filter(is_active=value == "active")
+
+
+class MemberFilter(NamedFilter):
+    search_fields = ("name", "user__email")
+
+    class Meta:
+        model = Member
+        fields: list[str] = []
+
+
+class ByNameMixin:
+    """Sorts the column `name` ignoring case; the database's own order is by code point."""
+
+    def order_name(self, rows: QuerySet[Any], is_descending: bool) -> tuple[QuerySet[Any], bool]:
+        by_name = Lower("name").desc() if is_descending else Lower("name").asc()
+        return rows.order_by(by_name, "pk"), True
+
+
+class MemberTable(ByNameMixin, tables.Table):
+    name = tables.Column()
+    email = tables.Column(accessor="user.email", verbose_name=_("E-mail address"))
+    roles = tables.Column(empty_values=(), orderable=False, verbose_name=_("Roles"))
+    is_active = tables.Column(verbose_name=_("Status"))
+
+    class Meta:
+        order_by = ("name",)
+        template_name = "tenancy/_user_table.html"
+
+
+def listed(
+    request: HttpRequest, filter_class: type[FilterSet], table_class: type[tables.Table], rows: QuerySet[Any]
+) -> dict[str, Any]:
+    """The rows of a list as the request searches, filters, sorts and pages them: `filter` and `table`."""
+    filtered = filter_class(request.GET, queryset=rows)
+    table = table_class(filtered.qs)
+    RequestConfig(request, paginate={"per_page": PAGE_LENGTH}).configure(table)
+    return {"filter": filtered, "table": table}

@@ -1,0 +1,44 @@
+"""Changing who may do what in a tenancy."""
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from tenancy.models import Member, Tenancy
+from tenancy.signals import member_status_changed, messenger_switched_off
+
+
+class LastAdministratorError(ValidationError):
+    def __init__(self) -> None:
+        super().__init__(
+            _("This is the last active tenancy administrator. Give the role to somebody else first."),
+            code="last_administrator",
+        )
+
+
+@transaction.atomic
+def save_member(member: Member) -> None:
+    """Save a member's name, roles and status.
+
+    Raises LastAdministratorError where the tenancy would be left without an active administrator
+    (product, reading 13); the lock on the tenancy keeps two administrators from removing each other.
+    """
+    tenancy = Tenancy.objects.select_for_update(no_key=True).get(pk=member.tenancy_id)
+    before = Member.objects.get(pk=member.pk)
+    stays_administrator = member.is_active and member.is_administrator
+    if before.is_active and before.is_administrator and not stays_administrator:
+        if not tenancy.members.administrators().exclude(pk=member.pk).exists():
+            raise LastAdministratorError
+    member.save(update_fields=["name", "is_administrator", "is_messenger_manager", "is_active"])
+    if before.is_active != member.is_active:
+        member_status_changed.send(Member, member=member)
+
+
+@transaction.atomic
+def set_messenger_enabled(tenancy: Tenancy, enabled: bool) -> None:
+    """Switch Messenger on or off for a tenancy; off cancels the mails that were not sent yet."""
+    Tenancy.objects.select_for_update(no_key=True).get(pk=tenancy.pk)
+    tenancy.messenger_enabled = enabled
+    tenancy.save(update_fields=["messenger_enabled"])
+    if not enabled:
+        messenger_switched_off.send(Tenancy, tenancy=tenancy)

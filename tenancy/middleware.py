@@ -1,0 +1,35 @@
+from collections.abc import Callable
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+
+from accounts.models import User
+from tenancy.models import Member
+
+
+def find_member(user: User, slug: str) -> Member:
+    """The active membership of this person in this tenancy; raises Member.DoesNotExist."""
+    member = Member.objects.active().select_related("tenancy").get(tenancy__slug=slug, user=user)
+    member.user = user
+    return member
+
+
+class CurrentMemberMiddleware:
+    """Below `/<tenancy>/`: who this person is in that tenancy, as `request.member`; 404 for everyone else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        slug = kwargs.pop("tenancy_slug", None)
+        if slug is None:
+            return
+        try:
+            request.member = find_member(request.user, slug)  # type: ignore[attr-defined, arg-type]
+        except Member.DoesNotExist:
+            raise Http404 from None

@@ -1,0 +1,15 @@
+"""An invitation names an inviter of its own tenancy: Django has no composite foreign keys, PostgreSQL has."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("tenancy", "0001_initial")]
+    operations = [
+        migrations.RunSQL(
+            "ALTER TABLE tenancy_invitation ADD CONSTRAINT invitation_inviter_same_tenancy "
+            "FOREIGN KEY (invited_by_id, tenancy_id) REFERENCES tenancy_member (id, tenancy_id) "
+            "DEFERRABLE INITIALLY DEFERRED",
+            "ALTER TABLE tenancy_invitation DROP CONSTRAINT invitation_inviter_same_tenancy",
+        )
+    ]

@@ -1,0 +1,126 @@
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenancy.validators import NameField, validate_slug, validate_slug_not_reserved
+
+
+class Tenancy(models.Model):
+    """A client organisation."""
+
+    slug = models.CharField(
+        _("slug"), max_length=49, unique=True, validators=[validate_slug, validate_slug_not_reserved]
+    )
+    name = NameField(_("name"))
+    messenger_enabled = models.BooleanField(
+        _("enable messenger"),
+        default=False,
+        help_text=_(
+            "Members of messenger groups find Messenger in their main menu. While it is off nobody can open "
+            "it and nothing is e-mailed; what was written is kept, and is there again when it is on."
+        ),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("tenancy")
+        verbose_name_plural = _("tenancies")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("tenancy:menu", args=[self.slug])
+
+
+class MemberQuerySet(models.QuerySet["Member"]):
+    def active(self) -> "MemberQuerySet":
+        """Those who can use the tenancy: neither the membership nor the person is deactivated."""
+        return self.filter(is_active=True, user__is_active=True)
+
+    def administrators(self) -> "MemberQuerySet":
+        return self.active().filter(is_administrator=True)
+
+    def by_name(self) -> "MemberQuerySet":
+        return self.order_by(Lower("name"), "pk")
+
+
+class Member(models.Model):
+    """A person in a tenancy: the name that this tenancy knows them by, and their roles in it."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="members")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="memberships")
+    name = NameField(_("name"))
+    is_administrator = models.BooleanField(
+        _("Tenancy administrator"),
+        default=False,
+        help_text=_("Manages settings, users and messenger groups. Reads no topic unless they are in its group."),
+    )
+    is_messenger_manager = models.BooleanField(
+        _("Messenger manager"),
+        default=False,
+        help_text=_("Creates topics and edits their settings, in the messenger groups that they belong to."),
+    )
+    is_active = models.BooleanField(
+        _("Active"), default=True, help_text=_("A user who is not active can't open this tenancy and gets no e-mails.")
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[MemberQuerySet] = MemberQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(fields=["tenancy", "user"], name="member_once_per_tenancy"),
+            # What composite foreign keys refer to: no row of one tenancy can name a member of another.
+            models.UniqueConstraint(fields=["id", "tenancy"], name="member_id_tenancy"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Invitation(models.Model):
+    """Somebody was asked to become a member; the row is gone once they accepted, or it was withdrawn."""
+
+    LIFETIME = timedelta(days=14)
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="invitations")
+    email = models.EmailField(_("e-mail address"))
+    name = NameField(_("name"))
+    is_administrator = models.BooleanField(_("Tenancy administrator"), default=False)
+    is_messenger_manager = models.BooleanField(_("Messenger manager"), default=False)
+    invited_by = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
+    # The link holds this moment: sending again makes the earlier link worthless.
+    requested_at = models.DateTimeField(default=timezone.now)
+    emailed_at = models.DateTimeField(null=True)
+    failure = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [
+            models.UniqueConstraint("tenancy", Lower("email"), name="invitation_once_per_address"),
+        ]
+        indexes = [
+            models.Index(fields=["requested_at"], condition=Q(emailed_at=None), name="invitation_to_be_mailed"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.requested_at + self.LIFETIME
+
+    @property
+    def has_expired(self) -> bool:
+        return timezone.now() >= self.expires_at

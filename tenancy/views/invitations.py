@@ -1,0 +1,84 @@
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.core import signing
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from accounts.people import create_user
+from ippex_messenger.background import after_commit
+from tenancy.forms import NewPasswordForm
+from tenancy.http import MemberHttpRequest, administrators_only
+from tenancy.invitations import accept, ask_again, find_invitation
+from tenancy.models import Invitation
+from tenancy.tasks import send_due_invitations
+
+
+@require_safe
+@administrators_only
+def invitation(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    invited = get_object_or_404(Invitation, tenancy=request.member.tenancy, pk=pk)
+    return render(request, "tenancy/invitation.html", {"invitation": invited})
+
+
+@require_POST
+@administrators_only
+def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    with transaction.atomic():
+        invited = get_object_or_404(
+            Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk
+        )
+        ask_again(invited)
+        after_commit(send_due_invitations)
+    messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})
+    return redirect("tenancy:users", request.member.tenancy.slug)
+
+
+@require_POST
+@administrators_only
+def withdraw(request: MemberHttpRequest, pk: int) -> HttpResponse:
+    invited = get_object_or_404(Invitation, tenancy=request.member.tenancy, pk=pk)
+    invited.delete()
+    messages.success(request, _("The invitation of %(name)s has been withdrawn.") % {"name": invited.name})
+    return redirect("tenancy:users", request.member.tenancy.slug)
+
+
+@sensitive_post_parameters("password1", "password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_not_required
+def accept_invitation(request: HttpRequest, key: str) -> HttpResponse:
+    """What the mailed link opens: a first password, a sign-in or one button, as the address requires."""
+    try:
+        invited = find_invitation(key)
+    except signing.BadSignature:
+        raise Http404 from None
+    if invited is None:
+        return render(request, "tenancy/invitation_gone.html", status=410)
+
+    user = User.objects.with_address(invited.email).first()
+    if user is None:
+        return _accept_as_new_user(request, invited)
+    if request.user != user:
+        return render(request, "tenancy/invitation_sign_in.html", {"invitation": invited})
+    if request.method == "POST":
+        member = accept(invited, user)
+        return redirect(member.tenancy)
+    return render(request, "tenancy/invitation_accept.html", {"invitation": invited})
+
+
+def _accept_as_new_user(request: HttpRequest, invited: Invitation) -> HttpResponse:
+    form = NewPasswordForm(request.POST if request.method == "POST" else None, email=invited.email)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            data = form.cleaned_data
+            user = create_user(invited.email, data["password1"], time_zone=data["time_zone"])
+            member = accept(invited, user)
+        login(request, user)
+        return redirect(member.tenancy)
+    context = {"form": form, "invitation": invited}
+    return render(request, "tenancy/invitation_password.html", context, status=422 if form.errors else 200)

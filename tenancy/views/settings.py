@@ -1,0 +1,30 @@
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from tenancy.forms import FeaturesForm
+from tenancy.http import MemberHttpRequest, administrators_only
+from tenancy.members import set_messenger_enabled
+
+
+@require_safe
+@administrators_only
+def settings(request: MemberHttpRequest) -> HttpResponse:
+    """The settings open on their first tab."""
+    return redirect("tenancy:features", request.member.tenancy.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def features(request: MemberHttpRequest) -> HttpResponse:
+    form = FeaturesForm(request.POST or None, instance=request.member.tenancy)
+    if request.method == "POST":
+        form = FeaturesForm(request.POST, instance=request.member.tenancy)
+        if form.is_valid():
+            enabled = form.cleaned_data["messenger_enabled"]
+            set_messenger_enabled(request.member.tenancy, enabled)
+            messages.success(request, _("Messenger is on.") if enabled else _("Messenger is off."))
+            return redirect("tenancy:features", request.member.tenancy.slug)
+    return render(request, "tenancy/features.html", {"form": form})

@@ -1,0 +1,34 @@
+from collections.abc import Iterator
+
+import pytest
+
+from ippex_messenger.embedded.home import Home
+from ippex_messenger.embedded.servers import servers
+from tests.cast import Cast, assemble
+from tests.smtp import SmtpServer
+
+
+@pytest.fixture(scope="session")
+def embedded_servers() -> Iterator[None]:
+    with servers(Home.current(), durable=False):
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(embedded_servers: None) -> None:
+    """pytest-django asks for this before it makes the test database: by then PostgreSQL answers."""
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Alice, Bob and the others, in their tenancies and groups (tests/cast.py)."""
+    return assemble()
+
+
+@pytest.fixture
+def smtp(settings: object) -> Iterator[SmtpServer]:
+    """A real SMTP server; what Django sends goes there."""
+    with SmtpServer() as server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.address  # type: ignore[attr-defined]
+        yield server
