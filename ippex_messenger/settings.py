@@ -89,7 +89,14 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "builtins": ["ippex_messenger.templatetags.interface"],
+            "builtins": [
+                "crispy_forms.templatetags.crispy_forms_tags",
+                "django.contrib.humanize.templatetags.humanize",
+                "django.templatetags.i18n",
+                "django.templatetags.static",
+                "django.templatetags.tz",
+                "ippex_messenger.templatetags.interface",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -146,6 +153,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # How long a mail can wait when its hint on the queue was lost.
 SWEEP_SECONDS = 10
 CELERY_BEAT_SCHEDULE = {
+    "send-password-resets": {
+        "task": "accounts.tasks.send_password_resets",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "send-due-invitations": {
         "task": "tenancy.tasks.send_due_invitations",
         "schedule": SWEEP_SECONDS,
@@ -237,14 +249,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # -- Static files -------------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = not PRODUCTION
-if PRODUCTION:
-    STORAGES = {
-        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    }
+WHITENOISE_USE_FINDERS = True  # no collectstatic, in production neither
 
 # -- Logs: ids only; never message text, addresses, tokens or cookies ---------------------------------
 

@@ -22,7 +22,6 @@ def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
         subject,
         {
             "message": message,
-            "tenancy": member.tenancy,
             "link": settings.BASE_URL + reverse("messenger:thread", args=[slug, message.topic_id]),
             "preferences_link": settings.BASE_URL + reverse("messenger:preferences", args=[slug]),
         },

@@ -1,6 +1,7 @@
 """The only writer of messages."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -42,7 +43,11 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
             if earlier.body != body:
                 raise DifferentTextError
             return Posted(earlier, is_new=False)
-        message = _write(topic, author, body, body_html, client_id)
+        # The clock is read under the lock, and never goes back: hosts' clocks differ.
+        posted_at = timezone.now()
+        if topic.last_sequence:
+            posted_at = max(posted_at, topic.last_activity_at)
+        message = write_message(topic, author, body, body_html, client_id, posted_at)
         live.announce_after_commit(topic)
         if message.outcome == Message.Outcome.EMAIL:
             after_commit(notify_members, message.pk)
@@ -54,11 +59,10 @@ def _lock(topics: QuerySet[Topic]) -> QuerySet[Topic]:
     return topics.select_for_update(of=("self",), no_key=True)
 
 
-def _write(topic: Topic, author: Member, body: str, body_html: str, client_id: UUID) -> Message:
-    # The clock is read under the lock, and never goes back: hosts' clocks differ.
-    posted_at = timezone.now()
-    if topic.last_sequence:
-        posted_at = max(posted_at, topic.last_activity_at)
+def write_message(
+    topic: Topic, author: Member, body: str, body_html: str, client_id: UUID, posted_at: datetime
+) -> Message:
+    """The next message of a topic whose row the caller has locked, with its decision as of `posted_at`."""
     decision = decide(topic, posted_at)
     topic.last_sequence += 1
     topic.revision += 1

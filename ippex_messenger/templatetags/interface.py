@@ -30,3 +30,14 @@ def initials(name: str) -> str:
     """The first letters of the first and last word of a name: at most two."""
     words = name.split()
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@register.filter
+def beginswith(text: str, start: str) -> bool:
+    return text.startswith(start)
+
+
+@register.filter
+def cut_underscores(zone: str) -> str:
+    """A time zone's name as people read it: America/New York."""
+    return zone.replace("_", " ")

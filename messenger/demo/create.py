@@ -1,0 +1,86 @@
+"""Write the demo tenancies, each as a whole or, where it is there already, not at all.
+
+The conversations go through `write_message` at the times that they are said to have taken place, so that each
+message carries the decision that the product would have made. Nothing of it is really e-mailed.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from uuid import uuid4
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.people import create_user
+from messenger import outbox
+from messenger.bodies import clean_body, render
+from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
+from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
+from messenger.groups import save_group
+from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.posting import write_message
+from tenancy.models import Member, Tenancy
+
+# When the groups of the demo began: before the first of their messages.
+BEGINNING = timedelta(days=40)
+
+
+def create_demo() -> None:
+    for slug, name in TENANCIES.items():
+        if not Tenancy.objects.filter(slug=slug).exists():
+            _create_tenancy(slug, name)
+
+
+@transaction.atomic
+def _create_tenancy(slug: str, name: str) -> None:
+    tenancy = Tenancy.objects.create(slug=slug, name=name, messenger_enabled=True)
+    members = {
+        person.key: Member.objects.create(
+            tenancy=tenancy,
+            user=create_user(person.email, PASSWORD, time_zone=person.time_zone),
+            name=person.name,
+            **person.roles,
+        )
+        for person in PEOPLE
+        if person.tenancy == slug
+    }
+    for group in GROUPS:
+        if group.tenancy == slug:
+            _create_group(tenancy, group, members)
+
+
+def _create_group(tenancy: Tenancy, demo: DemoGroup, members: Mapping[str, Member]) -> None:
+    group = MessengerGroup(tenancy=tenancy, name=demo.name, description=demo.description)
+    save_group(group, [members[key] for key in demo.members])
+    GroupMembership.objects.filter(group=group).update(joined_at=F("joined_at") - BEGINNING)
+    for topic in demo.topics:
+        _create_topic(group, topic, members)
+
+
+def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, Member]) -> None:
+    topic = Topic.objects.create(
+        tenancy=group.tenancy,
+        group=group,
+        name=demo.name,
+        notifications_enabled=demo.notifications,
+        notification_interval=demo.interval,
+    )
+    for line in demo.lines:
+        _say(topic, line, members)
+    if not demo.is_active:
+        topic.is_active = False
+        topic.save(update_fields=["is_active"])
+
+
+def _say(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:
+    days_ago, clock, who, text = line
+    day = timezone.now().date() - timedelta(days=days_ago)
+    posted_at = datetime.combine(day, time.fromisoformat(clock), tzinfo=timezone.get_default_timezone())
+    body = clean_body(text)
+    message = write_message(topic, members[who], body, render(body), uuid4(), posted_at)
+    outbox.fan_out(message.pk)
+    Delivery.objects.filter(message=message, state=Delivery.State.WAITING).update(
+        state=Delivery.State.SENT, settled_at=posted_at
+    )
+    Message.objects.filter(pk=message.pk, outcome=Message.Outcome.EMAIL).update(fanned_out_at=posted_at)

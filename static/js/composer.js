@@ -1,0 +1,79 @@
+// Writing a message: Ctrl/Cmd+Enter sends, the field grows, what goes wrong leaves the text where it is.
+
+const MAX_SHARE_OF_WINDOW = 0.4;
+
+export class Composer {
+  /** `onPosted(html)` gets the rendered messages; `lastSequence()` says which the page has already. */
+  constructor(form, { onPosted, lastSequence, onTrouble }) {
+    this.onPosted = onPosted;
+    this.lastSequence = lastSequence;
+    this.onTrouble = onTrouble;
+    this.#adopt(form);
+  }
+
+  #adopt(form) {
+    this.form = form;
+    this.body = form.querySelector("textarea");
+    this.body.addEventListener("input", () => this.#grow());
+    this.body.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    this.#grow();
+  }
+
+  async #send() {
+    const button = this.form.querySelector("button[type=submit]");
+    if (button.disabled) return;
+    button.disabled = true;
+    try {
+      const data = new FormData(this.form);
+      data.set("after", this.lastSequence());
+      const answer = await fetch(this.form.action, {
+        method: "POST",
+        body: data,
+        headers: { "X-Requested-With": "fetch" },
+      });
+      await this.#take(answer);
+    } catch {
+      this.onTrouble("away"); // the text and its id stay: sending again can't make a second message
+    } finally {
+      button.disabled = false;
+      this.body.focus();
+    }
+  }
+
+  async #take(answer) {
+    if (answer.status === 201) {
+      this.body.value = "";
+      this.form.querySelector("[name=client_id]").value = crypto.randomUUID();
+      this.form.querySelector(".composer-error")?.remove();
+      this.#grow();
+      this.onPosted(await answer.text());
+    } else if (answer.status === 422) {
+      const holder = document.createElement("template");
+      holder.innerHTML = await answer.text();
+      const form = holder.content.querySelector("form");
+      this.form.replaceWith(form);
+      this.#adopt(form);
+    } else if (answer.status === 404) {
+      this.onTrouble("gone");
+    } else if (answer.redirected || answer.status === 403) {
+      this.form.submit(); // signed out, or the page is too old: the plain way says what to do
+    } else {
+      this.onTrouble("away");
+    }
+  }
+
+  #grow() {
+    this.body.style.height = "auto";
+    const most = window.innerHeight * MAX_SHARE_OF_WINDOW;
+    this.body.style.height = `${Math.min(this.body.scrollHeight + 2, most)}px`;
+  }
+}

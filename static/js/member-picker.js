@@ -1,0 +1,24 @@
+// A long list of check boxes becomes searchable, and the chosen ones are counted.
+
+for (const picker of document.querySelectorAll("[data-picker]")) {
+  const search = picker.querySelector("[data-picker-search]");
+  const count = picker.querySelector("[data-picker-count]");
+  const items = [...picker.querySelectorAll("li")];
+
+  const showCount = () => {
+    const chosen = picker.querySelectorAll("input:checked").length;
+    count.textContent = chosen === 1 ? count.dataset.one : count.dataset.many.replace("%n", chosen);
+  };
+
+  search.addEventListener("input", () => {
+    const wanted = search.value.trim().toLowerCase();
+    for (const item of items) item.hidden = !item.textContent.toLowerCase().includes(wanted);
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") event.preventDefault(); // searching is not saving
+  });
+  picker.addEventListener("change", showCount);
+
+  picker.querySelector("[data-picker-head]").hidden = false;
+  showCount();
+}

@@ -1,0 +1,47 @@
+// The messages on the page: put where their sequence says, each once, whatever way they come.
+
+const sequenceOf = (row) => Number(row.dataset.sequence);
+
+export class Rows {
+  constructor(list) {
+    this.list = list;
+  }
+
+  get first() {
+    const row = this.list.querySelector("[data-sequence]");
+    return row ? sequenceOf(row) : 0;
+  }
+
+  get last() {
+    const rows = this.list.querySelectorAll("[data-sequence]");
+    return rows.length ? sequenceOf(rows[rows.length - 1]) : 0;
+  }
+
+  /** Add rendered messages, older or newer than those there; returns how many were new. */
+  add(html) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html;
+    const isOlder = this.#isOlder(holder.content);
+    const place = isOlder ? this.list.firstElementChild : null;
+    let added = 0;
+    let divider = null;
+    for (const item of [...holder.content.children]) {
+      if (!item.dataset.sequence) {
+        divider = item; // a day begins; it comes along with the message behind it
+        continue;
+      }
+      if (!document.getElementById(item.id)) {
+        if (divider) this.list.insertBefore(divider, place);
+        this.list.insertBefore(item, place);
+        added += 1;
+      }
+      divider = null;
+    }
+    return added;
+  }
+
+  #isOlder(fragment) {
+    const incoming = fragment.querySelector("[data-sequence]");
+    return incoming !== null && this.first > 0 && sequenceOf(incoming) < this.first;
+  }
+}

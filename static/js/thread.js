@@ -1,0 +1,130 @@
+// An open thread: follows the live stream, loads older messages, sends without leaving the page.
+
+import { Composer } from "./composer.js";
+import { Rows } from "./rows.js";
+
+const NEAR_THE_END = 120; // pixels
+const PAGE_LENGTH = 50;
+
+const thread = document.querySelector("[data-thread]");
+const rows = new Rows(thread.querySelector("[data-rows]"));
+const newBelow = document.querySelector("[data-new-below]");
+const lost = document.querySelector("[data-connection-lost]");
+const announcement = thread.querySelector("[data-announcement]");
+// A page of older messages is for reading; it neither jumps nor grows at its end.
+const follows = thread.dataset.follows === "yes";
+
+const isNearTheEnd = () =>
+  window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_THE_END;
+const toTheEnd = () => window.scrollTo({ top: document.documentElement.scrollHeight });
+const fetchRows = async (query) => {
+  const answer = await fetch(`${thread.dataset.messagesUrl}?${query}`);
+  if (answer.status === 404) throw new Gone();
+  if (!answer.ok || answer.redirected) throw new Error(answer.status);
+  return answer.text();
+};
+
+class Gone extends Error {}
+
+function show(html, { stay = false } = {}) {
+  const wasNear = isNearTheEnd();
+  const added = rows.add(html);
+  if (!added) return 0;
+  document.querySelector("[data-empty]")?.remove();
+  if (wasNear && !stay) toTheEnd();
+  else if (!stay) newBelow.hidden = false;
+  return added;
+}
+
+function shutOut() {
+  stream?.close();
+  document.querySelector("[data-shut-out]").hidden = false;
+  document.querySelector("[data-composer]")?.setAttribute("inert", "");
+  rows.list.replaceChildren(); // what may not be read any more is not left standing
+}
+
+// -- new messages --------------------------------------------------------------------------------
+
+let stream = null;
+let catchingUp = null;
+
+function catchUp() {
+  // One at a time, and once more if there was news meanwhile.
+  catchingUp = (catchingUp ?? Promise.resolve()).then(async () => {
+    try {
+      let added;
+      do {
+        added = show(await fetchRows(`after=${rows.last}`));
+        if (added) announcement.textContent = announcement.dataset.one;
+      } while (added === PAGE_LENGTH);
+      lost.hidden = true;
+    } catch (error) {
+      if (error instanceof Gone) shutOut();
+      else lost.hidden = false;
+    }
+  });
+}
+
+function listen() {
+  stream = new EventSource(thread.dataset.streamUrl);
+  stream.addEventListener("open", catchUp);
+  stream.addEventListener("changed", catchUp);
+  stream.addEventListener("gone", shutOut);
+  stream.addEventListener("error", () => {
+    lost.hidden = false;
+    // EventSource comes back by itself after a break, but not after an answer that is no stream.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => !document.hidden && listen(), 5000);
+  });
+}
+
+if (follows) {
+  listen();
+  // A browser has six connections to a host: a tab in the background gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    stream.close();
+    if (!document.hidden) listen();
+  });
+  if (!location.hash) toTheEnd();
+}
+
+newBelow.addEventListener("click", () => {
+  toTheEnd();
+  newBelow.hidden = true;
+});
+document.addEventListener("scroll", () => {
+  if (isNearTheEnd()) newBelow.hidden = true;
+});
+
+// -- older messages ------------------------------------------------------------------------------
+
+const older = thread.querySelector("[data-older]");
+if (older) {
+  const load = async () => {
+    const heightBefore = document.documentElement.scrollHeight;
+    show(await fetchRows(`before=${rows.first}`), { stay: true });
+    window.scrollBy(0, document.documentElement.scrollHeight - heightBefore);
+    if (rows.first === 1) older.parentElement.remove();
+  };
+  let loading = null;
+  const loadOnce = () => (loading ??= load().finally(() => (loading = null)));
+  older.addEventListener("click", (event) => {
+    event.preventDefault();
+    loadOnce();
+  });
+  new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) loadOnce();
+  }).observe(older);
+}
+
+// -- posting -------------------------------------------------------------------------------------
+
+new Composer(document.querySelector("[data-composer]"), {
+  lastSequence: () => rows.last,
+  onPosted: (html) => {
+    if (!follows) return location.assign(location.pathname);
+    show(html);
+    lost.hidden = true;
+    toTheEnd();
+  },
+  onTrouble: (what) => (what === "gone" ? shutOut() : (lost.hidden = false)),
+});

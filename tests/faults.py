@@ -1,0 +1,54 @@
+"""Things that are away, and mail servers with bad habits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from ippex_messenger.celery import app
+from messenger import live
+from tests.smtp import SmtpServer
+
+NOBODY_LISTENS = ("127.0.0.1", 1)
+
+
+@contextmanager
+def mail_server_away(settings: Any) -> Iterator[None]:
+    address = settings.EMAIL_HOST, settings.EMAIL_PORT
+    settings.EMAIL_HOST, settings.EMAIL_PORT = NOBODY_LISTENS
+    try:
+        yield
+    finally:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = address
+
+
+@contextmanager
+def redis_away(settings: Any) -> Iterator[None]:
+    """Nothing answers at the address of the queue and of the live announcements."""
+    with pytest.MonkeyPatch.context() as patch:
+        settings.REDIS_URL = "redis://{}:{}/0".format(*NOBODY_LISTENS)
+        patch.setitem(app.conf, "broker_url", settings.REDIS_URL)
+        patch.setattr(app, "_pool", None)
+        patch.setattr(app.amqp, "_producer_pool", None)
+        live._redis.cache_clear()
+        try:
+            yield
+        finally:
+            live._redis.cache_clear()
+
+
+class TiredServer(SmtpServer):
+    """Takes so many mails, then closes every connection until it is woken."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+
+    async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
+    ) -> str:
+        if len(self.envelopes) >= self.takes:
+            return "421 Too tired"
+        return await super().handle_RCPT(server, session, envelope, address, options)
