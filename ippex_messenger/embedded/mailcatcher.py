@@ -1,30 +1,65 @@
-"""The mail catcher: takes every mail, delivers none, shows all on a page."""
+"""The mail catcher: takes every mail by SMTP, delivers none, keeps each as a file, shows all on a page."""
 
-import logging
-import secrets
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
 
-from .home import Home, free_port
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from .home import Home
+from .mailbox import Mailbox
 from .processes import Program
 
 
 def mailcatcher(home: Home) -> Program:
-    return Program(
-        name="mailcatcher",
-        command=(
-            *(sys.executable, "-m", __name__, "--host", "127.0.0.1", "--user", "everybody@localhost"),
-            *("--smtp-port", str(home.smtp_port), "--http-port", str(home.mailbox_port)),
-            *("--imap-port", str(free_port())),  # nobody asks for it, and it cannot be turned off
-        ),
-        environment={"MAIL_PASSWORD": secrets.token_urlsafe()},  # for IMAP; SMTP and the page want none
-    )
+    return Program(name="mailcatcher", command=(sys.executable, "-m", __name__))
+
+
+class Keeper:
+    """What aiosmtpd calls with each mail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        draft = self.folder / f"{uuid4().hex}.new"
+        content = envelope.content
+        draft.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        draft.rename(draft.with_suffix(".eml"))  # the page never shows half a mail
+        return "250 OK"
 
 
 def main() -> None:
-    from mail_devel.__main__ import main as catch_mails
+    home = Home.current()
+    folder = home.folder / "mails"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    Controller(Keeper(folder), hostname="127.0.0.1", port=home.smtp_port).start()
+    with ThreadingHTTPServer(("127.0.0.1", home.mailbox_port), _pages(Mailbox(folder))) as server:
+        server.serve_forever()
 
-    logging.disable(logging.INFO)  # it logs the addresses of every mail
-    catch_mails()
+
+def _pages(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802  (the base class's name)
+            answer = mailbox.answer(self.path)
+            if answer is None:
+                return self.send_error(404)
+            content_type, body = answer
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            # What a mail holds is shown, never run.
+            self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'")
+            self.end_headers()
+            self.wfile.write(body)
+            return None
+
+        def log_message(self, *_args: object) -> None:
+            """Addresses and subjects don't belong into a log."""
+
+    return Pages
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def run() -> None:
         if port in home.ports.values() or not is_free(port):
             raise Refused(f"Port {port} is taken; choose another one: PORT={port + 1} make run")
         home.web_port_record.write_text(str(port))
+        _stand_in_for_an_operator(home)
         preparation = _start_preparation(supervisor)
         start_servers(supervisor)
         if is_embedded("EMAIL_URL"):
@@ -37,6 +38,12 @@ def run() -> None:
         supervisor.start(application.beat(home))
         say(_banner(home, port, accounts))
         supervisor.until(lambda: False)
+
+
+def _stand_in_for_an_operator(home: Home) -> None:
+    """With a DATABASE_URL the application asks for a secret key and its hosts; here it serves this machine only."""
+    os.environ.setdefault("SECRET_KEY", home.secret_key)
+    os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 
 
 def run_servers() -> None:

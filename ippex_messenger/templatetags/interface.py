@@ -1,11 +1,15 @@
 """Template tags that every page may use; loaded for all templates by the settings."""
 
+from datetime import datetime, timedelta
 from functools import cache
 
 from django import template
 from django.conf import settings
+from django.utils import timezone
+from django.utils.formats import date_format, time_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -30,6 +34,17 @@ def initials(name: str) -> str:
     """The first letters of the first and last word of a name: at most two."""
     words = name.split()
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@register.filter
+def short_when(moment: datetime) -> str:
+    """As short as a list wants it: the time of today, “Yesterday”, the day of this year, else the date."""
+    moment, today = timezone.localtime(moment), timezone.localdate()
+    if moment.date() == today:
+        return time_format(moment, "TIME_FORMAT")
+    if moment.date() == today - timedelta(days=1):
+        return _("Yesterday")
+    return date_format(moment, "MONTH_DAY_FORMAT" if moment.year == today.year else "DATE_FORMAT")
 
 
 @register.filter

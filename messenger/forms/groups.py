@@ -1,7 +1,7 @@
 import re
 from typing import Any
 
-from crispy_forms.layout import HTML, Fieldset, Layout
+from crispy_forms.layout import HTML, Field, Fieldset, Layout
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q
@@ -63,7 +63,7 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             Fieldset(
                 _("Users"),
                 HTML("{% include 'messenger/_everyone_sees.html' %}"),
-                "users",
+                Field("users", template="messenger/_picker_field.html"),
                 "addresses",
             ),
         )

@@ -1,11 +1,15 @@
+from html import unescape
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F, FilteredRelation, Q
+from django.db.models.functions import Left
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.html import strip_tags
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -19,6 +23,7 @@ from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
+EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
 
 
 @require_safe
@@ -63,15 +68,18 @@ def _page_number(request: MemberHttpRequest) -> int:
 
 def _with_last_message(topics: TopicQuerySet) -> Any:
     return topics.annotate(
-        last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence")))
+        last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
+        excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
     ).values(
         "pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at",
-        "last_sequence", "last__body", "last__author__name",
+        "excerpt", "last__author__name",
     )  # fmt: skip
 
 
 def _as_row(topic: dict[str, Any]) -> dict[str, Any]:
-    excerpt = " ".join((topic["last__body"] or "")[: EXCERPT_LENGTH * 2].split())
+    # The text without its mark-up; a tag cut off at the end goes with it.
+    excerpt = unescape(strip_tags((topic["excerpt"] or "").replace("<", " <"))).rpartition("<")
+    words = " ".join((excerpt[0] or excerpt[2]).split())
     return {
         "pk": topic["pk"],
         "name": topic["name"],
@@ -80,7 +88,7 @@ def _as_row(topic: dict[str, Any]) -> dict[str, Any]:
         "notifications": notifications_in_words(topic["notifications_enabled"], topic["notification_interval"]),
         "last_activity_at": topic["last_activity_at"],
         "author": topic["last__author__name"],
-        "excerpt": excerpt[:EXCERPT_LENGTH] + ("…" if len(excerpt) > EXCERPT_LENGTH else ""),
+        "excerpt": Truncator(words).chars(EXCERPT_LENGTH),
     }
 
 
