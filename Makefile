@@ -23,7 +23,7 @@ lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy .
-	.venv/bin/python -m djlint --check --lint templates
+	.venv/bin/python -m djlint --lint templates
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	$(THROWAWAY_PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
 

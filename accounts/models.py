@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
-TIME_ZONES = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")) + ["UTC"]
+TIME_ZONES = [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -30,9 +30,7 @@ class User(AbstractBaseUser):
         _("language"), max_length=10, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
-    appearance = models.CharField(
-        _("appearance"), max_length=10, choices=Appearance.choices, default=Appearance.DEVICE
-    )
+    appearance = models.CharField(_("appearance"), max_length=10, choices=Appearance.choices, default=Appearance.DEVICE)
     created_at = models.DateTimeField(auto_now_add=True)
 
     USERNAME_FIELD = "email"

@@ -24,4 +24,4 @@ async def application(
     if scope["type"] == "http" and stream_slug(scope["path"]):
         await serve_stream(scope, receive, send)
     elif scope["type"] == "http":
-        await pages(scope, receive, send)
+        await pages(scope, receive, send)  # type: ignore[arg-type]

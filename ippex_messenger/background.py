@@ -4,7 +4,7 @@ from celery import Task
 from django.db import transaction
 
 
-def after_commit(task: Task, *args: Any) -> None:
+def after_commit(task: "Task[Any, Any]", *args: Any) -> None:
     """Hint at waiting work once the transaction is committed.
 
     Only a hint: the truth is in PostgreSQL and the sweeper finds what no hint reached, so a queue that

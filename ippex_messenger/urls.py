@@ -18,7 +18,5 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
-    path(
-        "<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")
-    ),
+    path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
 ]

@@ -60,7 +60,7 @@ def announce_after_commit(topic: Topic) -> None:
 
 
 @cache
-def _redis() -> Redis:
+def _redis() -> Redis:  # type: ignore[type-arg]
     return Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
@@ -90,10 +90,12 @@ class Admission:
 async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
     """One stream, from its first bytes to its end: lost access, five minutes, or the reader's leaving."""
     if scope["method"] != "GET":
-        return await _refuse(send, 405)
+        await _refuse(send, 405)
+        return
     admission = await in_database_thread(lambda: _admit(scope))
     if admission is None:
-        return await _refuse(send, 404)
+        await _refuse(send, 404)
+        return
 
     listener = Listener(admission.member_id, admission.topic_id)
     _hub.join(listener)

@@ -68,9 +68,7 @@ class GroupMembership(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["group", "member"], condition=Q(left_at=None), name="membership_open_once"
-            ),
+            models.UniqueConstraint(fields=["group", "member"], condition=Q(left_at=None), name="membership_open_once"),
             models.CheckConstraint(
                 condition=Q(left_at=None) | Q(left_at__gte=models.F("joined_at")), name="membership_ends_after_start"
             ),
@@ -184,9 +182,7 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["topic", "author", "client_id"], name="message_client_id_once"),
             models.UniqueConstraint(fields=["id", "tenancy"], name="message_id_tenancy"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="message_sequence_from_one"),
-            models.CheckConstraint(
-                condition=Range(Length("body"), (1, BODY_MAX_LENGTH)), name="message_body_length"
-            ),
+            models.CheckConstraint(condition=Range(Length("body"), (1, BODY_MAX_LENGTH)), name="message_body_length"),
             models.CheckConstraint(
                 condition=Q(outcome="email", reason="")
                 | Q(outcome="no_email", reason__in=["notifications_off", "interval"]),

@@ -5,7 +5,7 @@
 
 import logging
 import smtplib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
@@ -54,7 +54,7 @@ def fan_out(message_pk: int) -> None:
         message.save(update_fields=["fanned_out_at"])
 
 
-def _not_for_the_author(message: Message, now: timezone.datetime) -> Delivery:
+def _not_for_the_author(message: Message, now: datetime) -> Delivery:
     return Delivery(
         tenancy_id=message.tenancy_id,
         message=message,
@@ -104,7 +104,7 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
         .first()
     )
     if delivery is None:
-        return
+        return None
     if not delivery.message.topic.readers().contains(delivery.member):
         return _settle(delivery, Delivery.State.NOT_SENT, Delivery.Reason.LOST_ACCESS)
     try:

@@ -15,7 +15,7 @@ from django.db.models.functions import Lower
 from tenancy.models import Member, MemberQuerySet
 
 if TYPE_CHECKING:
-    from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+    from messenger.models import GroupMembership, Message, MessengerGroup, Topic  # noqa: F401  (named in quotes)
 
 
 class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
@@ -74,9 +74,7 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
 class TopicQuerySet(models.QuerySet["Topic"]):
     def visible_to(self, member: Member) -> "TopicQuerySet":
         """The topics that this member reads and takes part in: active ones of their groups."""
-        return self.filter(
-            is_active=True, group__in=_memberships().in_force().filter(member=member).values("group")
-        )
+        return self.filter(is_active=True, group__in=_memberships().in_force().filter(member=member).values("group"))
 
     def manageable_by(self, member: Member) -> "TopicQuerySet":
         """The topics, inactive ones too, whose settings this member edits."""
@@ -135,9 +133,9 @@ def reading_pairs(member_ids: Collection[int], topic_ids: Collection[int]) -> se
 
     topics = Topic.objects.filter(pk__in=topic_ids, is_active=True)
     return set(
-        topics.filter(
-            group__memberships__in=_memberships().in_force().filter(member__in=member_ids)
-        ).values_list("group__memberships__member", "pk")
+        topics.filter(group__memberships__in=_memberships().in_force().filter(member__in=member_ids)).values_list(
+            "group__memberships__member", "pk"
+        )
     )
 
 

@@ -71,15 +71,17 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int) -> str
         and previous.author_id == row.author_id
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
-    name = escape(row.author_name)
+    name, disc = escape(row.author_name), escape(initials(row.author_name))
     outcome = escape(
         outcome_in_words(row.outcome, row.reason, row.interval_minutes, row.elapsed, row.fanned_out_at is not None)
     )
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
-    classes = "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader_id else "")
+    classes = (
+        "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader_id else "")
+    )
     return (
         f'{divider}<li class="{classes}" id="message-{row.sequence}" data-sequence="{row.sequence}">'
-        f'<span class="disc disc-{row.author_id % DISC_COLOURS}" aria-hidden="true">{escape(initials(row.author_name))}</span>'
+        f'<span class="disc disc-{row.author_id % DISC_COLOURS}" aria-hidden="true">{disc}</span>'
         f'<article class="message-main"><header class="message-head"><span class="message-author">{name}</span> '
         f'<time class="message-time" datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></header>'

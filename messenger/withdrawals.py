@@ -52,9 +52,7 @@ def withdraw_member(sender: type, member: Member, **_kwargs: Any) -> None:
     )
 
 
-def _withdraw(
-    groups: QuerySet[MessengerGroup], messages: QuerySet[Message], whose: Q = NOBODY_IN_PARTICULAR
-) -> None:
+def _withdraw(groups: QuerySet[MessengerGroup], messages: QuerySet[Message], whose: Q = NOBODY_IN_PARTICULAR) -> None:
     # Waits for posts under way in these groups, and holds up further ones until the access is gone.
     list(groups.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     # First write the deliveries that are still to be written, or they would be written, and sent, later.

@@ -46,7 +46,7 @@ class InvitationForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             "An invitation is mailed there. It is valid for 14 days and can be sent again."
         )
         for name in ("is_messenger_manager", "is_administrator"):
-            self.fields[name].help_text = Member._meta.get_field(name).help_text
+            self.fields[name].help_text = Member._meta.get_field(name).help_text  # type: ignore[union-attr]
         self.helper.layout = Layout(
             "name",
             "email",

@@ -38,9 +38,7 @@ def find_invitation(key: str) -> Invitation | None:
     """
     pk, requested_at = signing.loads(key, salt=_SALT)
     invitation = (
-        Invitation.objects.select_related("tenancy", "invited_by")
-        .filter(pk=pk, requested_at=requested_at)
-        .first()
+        Invitation.objects.select_related("tenancy", "invited_by").filter(pk=pk, requested_at=requested_at).first()
     )
     return None if invitation is None or invitation.has_expired else invitation
 

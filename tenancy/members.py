@@ -27,7 +27,8 @@ def save_member(member: Member) -> None:
     before = Member.objects.get(pk=member.pk)
     stays_administrator = member.is_active and member.is_administrator
     if before.is_active and before.is_administrator and not stays_administrator:
-        if not tenancy.members.administrators().exclude(pk=member.pk).exists():
+        others = tenancy.members.administrators().exclude(pk=member.pk)
+        if not others.exists():
             raise LastAdministratorError
     member.save(update_fields=["name", "is_administrator", "is_messenger_manager", "is_active"])
     if before.is_active != member.is_active:

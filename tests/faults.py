@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ippex_messenger.celery import app
@@ -39,7 +40,34 @@ def redis_away(settings: Any) -> Iterator[None]:
             live._redis.cache_clear()
 
 
-class TiredServer(SmtpServer):
+class AnyPortController(Controller):
+    """On a port that the system gives; aiosmtpd's own would then knock at port 0."""
+
+    def _trigger_server(self) -> None:
+        assert self.server
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+class MailServer(SmtpServer):
+    def __init__(self) -> None:
+        super().__init__()
+        self._controller = AnyPortController(self, hostname="127.0.0.1", port=0)
+
+
+ServerType = TypeVar("ServerType", bound=SmtpServer)
+
+
+@contextmanager
+def mailing_to(server: ServerType, settings: Any) -> Iterator[ServerType]:
+    """What Django sends goes to this server."""
+    with server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.address
+        yield server
+
+
+class TiredServer(MailServer):
     """Takes so many mails, then closes every connection until it is woken."""
 
     def __init__(self, takes: int) -> None:

@@ -47,7 +47,8 @@ class Situation:
 
 
 SITUATIONS = [
-    Situation(*flags) for flags in product(BOTH, BOTH, ("open", "ended", "never"), BOTH, BOTH, BOTH, BOTH, BOTH, BOTH)
+    Situation(*flags)
+    for flags in product(BOTH, BOTH, ("open", "ended", "never"), BOTH, BOTH, BOTH, BOTH, BOTH, BOTH)
 ]
 
 
@@ -89,7 +90,9 @@ class Stage:
         if state != "never":
             now = timezone.now()
             left_at = now if state == "ended" else None
-            GroupMembership.objects.create(tenancy=self.cast.northwind, joined_at=now, left_at=left_at, **columns)
+            GroupMembership.objects.create(
+                tenancy=self.cast.northwind, joined_at=now, left_at=left_at, **columns
+            )
 
 
 @pytest.fixture

@@ -12,13 +12,23 @@ from django.utils import timezone
 
 from accounts.models import User
 from messenger.groups import save_group
-from messenger.models import BODY_MAX_LENGTH, MINUTES_A_WEEK, Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.models import (
+    BODY_MAX_LENGTH,
+    MINUTES_A_WEEK,
+    Delivery,
+    GroupMembership,
+    Message,
+    MessengerGroup,
+    Topic,
+)
 from tenancy.models import Invitation, Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
 
 pytestmark = pytest.mark.django_db
 
 Offence = Callable[[Cast], object]
+
+ONE_ID = uuid4()
 
 
 def new_message(cast: Cast, **columns: Any) -> Message:
@@ -59,7 +69,12 @@ def new_membership(cast: Cast, **columns: Any) -> GroupMembership:
 
 
 def new_invitation(cast: Cast, **columns: Any) -> Invitation:
-    right = {"tenancy": cast.northwind, "email": "fay@northwind.example", "name": "Fay", "invited_by": cast.dana}
+    right = {
+        "tenancy": cast.northwind,
+        "email": "fay@northwind.example",
+        "name": "Fay",
+        "invited_by": cast.dana,
+    }
     return Invitation.objects.create(**{**right, **columns})
 
 
@@ -108,8 +123,6 @@ UNIQUE: list[tuple[str, Offence]] = [
     ),
 ]
 
-ONE_ID = uuid4()
-
 CHECKS: list[tuple[str, Offence]] = [
     ("user_email_lower_case", lambda cast: User.objects.create(email="Fay@x.example")),
     (
@@ -137,15 +150,22 @@ CHECKS: list[tuple[str, Offence]] = [
 ]
 
 
+@transaction.atomic
+def commit(offence: Offence, cast: Cast) -> None:
+    offence(cast)
+    connection.check_constraints()
+
+
 def refusal_of(offence: Offence, cast: Cast) -> str:
     """The name of the constraint that refuses it; deferred ones are asked at once."""
-    with pytest.raises(IntegrityError) as refused, transaction.atomic():
-        offence(cast)
-        connection.check_constraints()
+    with pytest.raises(IntegrityError) as refused:
+        commit(offence, cast)
     return str(refused.value.__cause__.diag.constraint_name)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("constraint", "offence"), FOREIGN_REFERENCES, ids=[name for name, _ in FOREIGN_REFERENCES])
+@pytest.mark.parametrize(
+    ("constraint", "offence"), FOREIGN_REFERENCES, ids=[name for name, _ in FOREIGN_REFERENCES]
+)
 def test_no_row_names_one_of_another_tenancy(cast: Cast, constraint: str, offence: Offence) -> None:
     assert refusal_of(offence, cast) == constraint
 
@@ -188,14 +208,16 @@ def _declared() -> set[str]:
 
 def _composite_references() -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT conname FROM pg_constraint WHERE contype = 'f' AND array_length(conkey, 1) > 1")
+        cursor.execute(
+            "SELECT conname FROM pg_constraint WHERE contype = 'f' AND array_length(conkey, 1) > 1"
+        )
         found = {name for (name,) in cursor.fetchall()}
     assert found, "the migrations made some, or the test proves nothing"
     return found
 
 
 def test_every_reference_between_rows_of_a_tenancy_is_composite() -> None:
-    """A plain foreign key from one row with a tenancy to another would allow what the composite one forbids."""
+    """A plain foreign key between two of them would allow what the composite one forbids."""
     with_tenancy = {
         model
         for app in ("tenancy", "messenger")
@@ -207,12 +229,16 @@ def test_every_reference_between_rows_of_a_tenancy_is_composite() -> None:
         f"{model.__name__}.{field.name}"
         for model in with_tenancy
         for field in model._meta.fields
-        if isinstance(field, models.ForeignKey) and field.related_model in with_tenancy and field.db_constraint
+        if isinstance(field, models.ForeignKey)
+        and field.related_model in with_tenancy
+        and field.db_constraint
     ]
     assert plain == []
 
 
-@pytest.mark.parametrize(("first", "second"), [("Été", "ÉTÉ"), ("Überstunden", "ÜBERSTUNDEN"), ("ВЫПЛАТЫ", "выплаты")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("Été", "ÉTÉ"), ("Überstunden", "ÜBERSTUNDEN"), ("ВЫПЛАТЫ", "выплаты")]
+)
 def test_names_are_the_same_in_any_case_beyond_ascii_too(cast: Cast, first: str, second: str) -> None:
     make_group(cast.northwind, first)
     make_topic(cast.payroll, first)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import timedelta
+from itertools import pairwise
 from threading import Event
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from messenger.models import Delivery, GroupMembership, Message, MessengerGroup,
 from messenger.posting import DifferentTextError, Posted, post_message
 from messenger.querysets import TopicQuerySet
 from tenancy.members import save_member, set_messenger_enabled
+from tenancy.models import Member
 from tests.cast import Cast, age, make_member, post, sign_in
 from tests.threads import PATIENCE, somebody_waits_for_a_lock, start, together
 
@@ -36,12 +38,16 @@ def decision(message: Message) -> tuple[str, str, int, timedelta | None]:
     return message.outcome, message.reason, message.interval_minutes, message.elapsed
 
 
-# -- Order and decision ----------------------------------------------------------------------------------
+# -- Order and decision --------------------------------------------------------------------------------
 
 
 @in_one_transaction
 def test_messages_are_numbered_from_one_in_each_topic(cast: Cast) -> None:
-    assert [post(cast.payments, author).sequence for author in (cast.alice, cast.bob, cast.alice)] == [1, 2, 3]
+    assert [post(cast.payments, author).sequence for author in (cast.alice, cast.bob, cast.alice)] == [
+        1,
+        2,
+        3,
+    ]
     assert post(cast.pensions, cast.mallory).sequence == 1
     cast.payments.refresh_from_db()
     assert cast.payments.last_sequence == 3
@@ -134,7 +140,7 @@ def test_topics_do_not_silence_each_other(cast: Cast) -> None:
     assert post(cast.payments, cast.alice).outcome == post(other, cast.alice).outcome == "email"
 
 
-# -- Clocks -----------------------------------------------------------------------------------------------
+# -- Clocks --------------------------------------------------------------------------------------------
 
 
 @in_one_transaction
@@ -178,7 +184,7 @@ def test_who_joins_after_a_message_is_not_told_of_it_even_by_a_clock_set_back(ca
     assert not Delivery.objects.filter(message=message, member=cast.charlie).exists()
 
 
-# -- Who may, and what is stored ---------------------------------------------------------------------------
+# -- Who may, and what is stored -----------------------------------------------------------------------
 
 
 @in_one_transaction
@@ -233,7 +239,7 @@ def test_the_text_is_stored_beside_its_html(cast: Cast) -> None:
     assert "<strong>two</strong>" in message.body_html
 
 
-# -- Once ---------------------------------------------------------------------------------------------------
+# -- Once ----------------------------------------------------------------------------------------------
 
 
 @in_one_transaction
@@ -273,7 +279,7 @@ def test_a_retry_by_somebody_who_left_tells_nothing(cast: Cast) -> None:
         post_message(cast.payments.pk, cast.bob, "Hello", client_id)
 
 
-# -- Cost ---------------------------------------------------------------------------------------------------
+# -- Cost ----------------------------------------------------------------------------------------------
 
 
 def statements_of(work: Callable[[], object]) -> list[str]:
@@ -295,7 +301,7 @@ def test_posting_costs_the_same_whatever_the_size_of_the_group(cast: Cast) -> No
     assert len(small) == len(large) <= 7, "\n".join(large)
 
 
-# -- At the same time --------------------------------------------------------------------------------------
+# -- At the same time ----------------------------------------------------------------------------------
 
 POSTERS = 16
 
@@ -320,8 +326,11 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def post_all_at_once(cast: Cast) -> list[Posted | BaseException]:
     Topic.objects.filter(pk=cast.payments.pk).update(notification_interval=60)
-    authors = [cast.alice, cast.bob] * (POSTERS // 2)
-    return together([lambda author=author: post_message(cast.payments.pk, author, "Hello", uuid4()) for author in authors])  # type: ignore[misc]  # fmt: skip
+
+    def post_as(author: Member) -> Callable[[], Posted]:
+        return lambda: post_message(cast.payments.pk, author, "Hello", uuid4())
+
+    return together([post_as(author) for author in [cast.alice, cast.bob] * (POSTERS // 2)])
 
 
 @on_the_real_database
@@ -333,8 +342,8 @@ def test_of_sixteen_messages_at_once_one_is_emailed_and_all_are_in_order(cast: C
     assert [message.sequence for message in messages] == list(range(1, POSTERS + 1))
     assert [message.outcome for message in messages] == ["email"] + ["no_email"] * (POSTERS - 1)
     assert messages[0].elapsed is None
-    pairs = zip(messages, messages[1:], strict=False)
-    assert all(later.elapsed == later.posted_at - earlier.posted_at >= timedelta(0) for earlier, later in pairs)
+    for earlier, later in pairwise(messages):
+        assert later.elapsed == later.posted_at - earlier.posted_at >= timedelta(0)
     assert [message.revision for message in messages] == list(range(1, POSTERS + 1))
 
 
@@ -353,7 +362,9 @@ def test_a_double_click_is_one_message(cast: Cast) -> None:
     client_id = uuid4()
     came_of_it = together([lambda: post_message(cast.payments.pk, cast.alice, "Hello", client_id)] * 4)
     assert [posted.is_new for posted in came_of_it if isinstance(posted, Posted)].count(True) == 1
-    assert {posted.message.pk for posted in came_of_it if isinstance(posted, Posted)} == {Message.objects.get().pk}
+    assert {posted.message.pk for posted in came_of_it if isinstance(posted, Posted)} == {
+        Message.objects.get().pk
+    }
     assert all(isinstance(posted, Posted) for posted in came_of_it), came_of_it
 
 
@@ -407,7 +418,9 @@ def test_who_joins_waits_for_a_post_under_way_and_is_not_told_of_it(
 
 
 @on_the_real_database
-def test_others_post_into_the_groups_other_topics_meanwhile(cast: Cast, a_post_under_way: Callable[[], None]) -> None:
+def test_others_post_into_the_groups_other_topics_meanwhile(
+    cast: Cast, a_post_under_way: Callable[[], None]
+) -> None:
     other = Topic.objects.create(tenancy=cast.northwind, group=cast.payroll, name="Overtime")
     assert start(lambda: post(other, cast.alice)).result(PATIENCE).sequence == 1
 

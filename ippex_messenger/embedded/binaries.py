@@ -20,6 +20,4 @@ def _found(package: str, pattern: str) -> Path:
     for folder in spec.submodule_search_locations or [] if spec else []:
         for binary in Path(folder).glob(pattern):
             return binary
-    raise Refused(
-        f"The package {package} is missing or has no program for this system; try `make clean run`."
-    )
+    raise Refused(f"The package {package} is missing or has no program for this system; try `make clean run`.")

@@ -75,13 +75,15 @@ def _page_of(name: str, mail: EmailMessage) -> str:
     html = f'<h2>HTML</h2><iframe sandbox src="/{name}/html" title="HTML"></iframe>' if mail.get_body(("html",)) else ""
     return _page(
         str(mail["Subject"]),
-        f'<p><a href="/">← All mails</a> · <a href="/{name}/source">Source</a></p><h1>{escape(str(mail["Subject"]))}</h1>'
+        f'<p><a href="/">← All mails</a> · <a href="/{name}/source">Source</a></p>'
+        f"<h1>{escape(str(mail['Subject']))}</h1>"
         f"<h2>Text</h2><pre>{escape(_content(mail, 'plain'))}</pre>{html}<h2>Headers</h2><table>{headers}</table>",
     )
 
 
 def _page(title: str, body: str, head: str = "") -> str:
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
         f"{head}<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
     )

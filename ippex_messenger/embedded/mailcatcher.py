@@ -42,7 +42,7 @@ def main() -> None:
 
 def _pages(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
     class Pages(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802  (the base class's name)
+        def do_GET(self) -> None:
             answer = mailbox.answer(self.path)
             if answer is None:
                 return self.send_error(404)
@@ -51,7 +51,9 @@ def _pages(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             # What a mail holds is shown, never run.
-            self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'")
+            self.send_header(
+                "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'"
+            )
             self.end_headers()
             self.wfile.write(body)
             return None

@@ -90,7 +90,8 @@ def _start_preparation(supervisor: Supervisor) -> subprocess.Popen[bytes]:
 
 def _prepare(supervisor: Supervisor, preparation: subprocess.Popen[bytes]) -> str:
     """Migrate and fill the database; returns what `manage.py demo` has to say."""
-    assert preparation.stdin and preparation.stdout
+    assert preparation.stdin is not None  # noqa: S101  (for the type checker: both were asked for)
+    assert preparation.stdout is not None  # noqa: S101
     with suppress(BrokenPipeError):
         preparation.stdin.write(b"\n")
         preparation.stdin.close()

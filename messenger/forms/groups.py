@@ -20,7 +20,7 @@ class MemberPicker(forms.CheckboxSelectMultiple):
     template_name = "messenger/widgets/member_picker.html"
 
 
-class MembersField(forms.ModelMultipleChoiceField):
+class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     widget = MemberPicker
 
     def label_from_instance(self, member: Any) -> str:
@@ -76,7 +76,9 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         return name
 
     def clean_addresses(self) -> list[Member]:
-        wanted = {address.lower() for address in re.split(r"[\s,;<>]+", self.cleaned_data["addresses"]) if "@" in address}
+        wanted = {
+            address.lower() for address in re.split(r"[\s,;<>]+", self.cleaned_data["addresses"]) if "@" in address
+        }
         found = list(self.choosable.filter(user__email__in=wanted))
         unknown = sorted(wanted - {member.user.email for member in found})
         if unknown:

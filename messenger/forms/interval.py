@@ -16,8 +16,12 @@ class IntervalWidget(forms.MultiWidget):
     template_name = "messenger/widgets/interval.html"
 
     def __init__(self) -> None:
-        number = forms.NumberInput(attrs={"min": 0, "step": 1, "inputmode": "numeric", "aria-label": _("Notification interval")})
-        unit = forms.Select(choices=UNITS, attrs={"class": "form-select", "aria-label": _("Unit of the notification interval")})
+        number = forms.NumberInput(
+            attrs={"min": 0, "step": 1, "inputmode": "numeric", "aria-label": _("Notification interval")}
+        )
+        unit = forms.Select(
+            choices=UNITS, attrs={"class": "form-select", "aria-label": _("Unit of the notification interval")}
+        )
         super().__init__([number, unit])
 
     def decompress(self, value: int | None) -> list[Any]:

@@ -35,5 +35,4 @@ class MessageForm(PageFormMixin, forms.Form):
 
     def renew_client_id(self) -> None:
         """Keep what was typed, under an id of its own."""
-        self.data = self.data.copy()
-        self.data["client_id"] = str(uuid4())
+        self.data = {**self.data.dict(), "client_id": str(uuid4())}  # type: ignore[attr-defined]

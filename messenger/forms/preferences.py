@@ -9,6 +9,4 @@ class MailChoiceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = MailChoice
         fields = ("own_messages",)
-        help_texts = {
-            "own_messages": _("Usually the author of a message is the one who gets no e-mail about it.")
-        }
+        help_texts = {"own_messages": _("Usually the author of a message is the one who gets no e-mail about it.")}

@@ -54,9 +54,7 @@ def create(request: MemberHttpRequest) -> HttpResponse:
 def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
     group = _listed_group(request, pk)
     name = group.name  # the form writes into the group, valid or not; the page is titled as it was
-    form = GroupForm(
-        request.POST if request.method == "POST" else None, instance=group, tenancy=request.member.tenancy
-    )
+    form = GroupForm(request.POST if request.method == "POST" else None, instance=group, tenancy=request.member.tenancy)
     if request.method == "POST" and form.is_valid():
         newcomers = _newcomers(form)
         history = history_of(group)

@@ -5,15 +5,15 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from messenger.forms.preferences import MailChoiceForm
+from messenger.http import MessengerHttpRequest
 from messenger.models import MailChoice, MessengerGroup
-from tenancy.http import MemberHttpRequest
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def preferences(request: MemberHttpRequest) -> HttpResponse:
+def preferences(request: MessengerHttpRequest) -> HttpResponse:
     if not MessengerGroup.objects.visible_to(request.member).exists():
         raise Http404
-    request.sees_messenger = True  # type: ignore[attr-defined]  (saves the main menu its query)
+    request.sees_messenger = True
     choice = MailChoice.objects.filter(member=request.member).first() or MailChoice(member=request.member)
     form = MailChoiceForm(request.POST if request.method == "POST" else None, instance=choice)
     if request.method == "POST" and form.is_valid():

@@ -5,31 +5,31 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from messenger import threads
 from messenger.forms.messages import MessageForm
+from messenger.http import MessengerHttpRequest
 from messenger.models import Topic
 from messenger.posting import DifferentTextError, post_message
-from tenancy.http import MemberHttpRequest
 
 MAX_CURSOR_DIGITS = 18
 
 
 @require_safe
-def thread(request: MemberHttpRequest, pk: int) -> HttpResponse:
+def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
     return _render_thread(request, topic, MessageForm())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def messages(request: MemberHttpRequest, pk: int) -> HttpResponse:
+def messages(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     return _post(request, pk) if request.method == "POST" else _rows(request, pk)
 
 
-def _rows(request: MemberHttpRequest, pk: int) -> HttpResponse:
+def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     """Rendered messages before or after a sequence number."""
     topic = _visible_topic(request, pk)
     return HttpResponse(_requested_page(request, topic).html)
 
 
-def _post(request: MemberHttpRequest, pk: int) -> HttpResponse:
+def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     form = MessageForm(request.POST)
     if form.is_valid():
         try:
@@ -37,9 +37,7 @@ def _post(request: MemberHttpRequest, pk: int) -> HttpResponse:
         except Topic.DoesNotExist:
             raise Http404 from None
         except DifferentTextError:
-            form.add_error(
-                "body", _("A message was sent from this page before. Send once more to post this one too.")
-            )
+            form.add_error("body", _("A message was sent from this page before. Send once more to post this one too."))
             form.renew_client_id()
         else:
             return _answer_posted(request, pk, posted.message.sequence)
@@ -52,7 +50,7 @@ def _post(request: MemberHttpRequest, pk: int) -> HttpResponse:
     return _render_thread(request, topic, form, status=422)
 
 
-def _answer_posted(request: MemberHttpRequest, pk: int, sequence: int) -> HttpResponse:
+def _answer_posted(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
     if _by_script(request):
         topic = _visible_topic(request, pk)
         # Whatever came in since the page's last message comes along, and the thread has no gap.
@@ -65,20 +63,18 @@ def _answer_posted(request: MemberHttpRequest, pk: int, sequence: int) -> HttpRe
     return response
 
 
-def _by_script(request: MemberHttpRequest) -> bool:
+def _by_script(request: MessengerHttpRequest) -> bool:
     return request.headers.get("X-Requested-With") == "fetch"
 
 
-def _visible_topic(request: MemberHttpRequest, pk: int) -> Topic:
-    topic = get_object_or_404(
-        Topic.objects.visible_to(request.member).select_related("group").with_people(), pk=pk
-    )
+def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
+    topic = get_object_or_404(Topic.objects.visible_to(request.member).select_related("group").with_people(), pk=pk)
     topic.tenancy = request.member.tenancy
-    request.sees_messenger = True  # type: ignore[attr-defined]  (saves the main menu its query)
+    request.sees_messenger = True
     return topic
 
 
-def _requested_page(request: MemberHttpRequest, topic: Topic) -> threads.Page:
+def _requested_page(request: MessengerHttpRequest, topic: Topic) -> threads.Page:
     for name, page in (("before", threads.before), ("after", threads.after)):
         if name in request.GET:
             value = request.GET[name]
@@ -88,9 +84,7 @@ def _requested_page(request: MemberHttpRequest, topic: Topic) -> threads.Page:
     return threads.latest(topic, request.member)
 
 
-def _render_thread(
-    request: MemberHttpRequest, topic: Topic, form: MessageForm, status: int = 200
-) -> HttpResponse:
+def _render_thread(request: MessengerHttpRequest, topic: Topic, form: MessageForm, status: int = 200) -> HttpResponse:
     context = {
         "topic": topic,
         "page": _requested_page(request, topic),

@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messenger.forms.topics import NAME_TAKEN, NewTopicForm, TopicForm
+from messenger.http import MessengerHttpRequest
 from messenger.models import MessengerGroup, Topic
 from messenger.querysets import TopicQuerySet
-from messenger.wording import notifications_in_words
 from messenger.withdrawals import withdraw_topic
-from tenancy.http import MemberHttpRequest
+from messenger.wording import notifications_in_words
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
@@ -27,12 +27,12 @@ EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of te
 
 
 @require_safe
-def topics(request: MemberHttpRequest) -> HttpResponse:
+def topics(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
     groups = list(MessengerGroup.objects.visible_to(member).by_name())
     if not groups:
         raise Http404  # in no active group: for them there is no Messenger (product, reading 7)
-    request.sees_messenger = True  # type: ignore[attr-defined]  (saves the main menu its query)
+    request.sees_messenger = True
     inactive = Topic.objects.manageable_by(member).filter(is_active=False)
     shows_inactive = member.is_messenger_manager and "inactive" in request.GET
     rows = inactive if shows_inactive else Topic.objects.visible_to(member)
@@ -59,7 +59,7 @@ def topics(request: MemberHttpRequest) -> HttpResponse:
     return render(request, "messenger/topics.html", context)
 
 
-def _page_number(request: MemberHttpRequest) -> int:
+def _page_number(request: MessengerHttpRequest) -> int:
     page = request.GET.get("page", "1")
     if not (page.isascii() and page.isdigit() and 0 < len(page) < 6 and int(page) > 0):
         raise Http404
@@ -93,7 +93,7 @@ def _as_row(topic: dict[str, Any]) -> dict[str, Any]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def create(request: MemberHttpRequest) -> HttpResponse:
+def create(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
     _require_manager(member)
     draft = Topic(tenancy=member.tenancy)
@@ -113,7 +113,7 @@ def _require_manager(member: Member) -> None:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
+def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     member = request.member
     topic = get_object_or_404(Topic.objects.manageable_by(member).select_related("group"), pk=pk)
     name = topic.name  # the form writes into the topic, valid or not; the page is titled as it was

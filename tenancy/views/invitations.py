@@ -30,9 +30,7 @@ def invitation(request: MemberHttpRequest, pk: int) -> HttpResponse:
 @administrators_only
 def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
-        invited = get_object_or_404(
-            Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk
-        )
+        invited = get_object_or_404(Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk)
         ask_again(invited)
         after_commit(send_due_invitations)
     messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})

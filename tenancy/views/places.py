@@ -11,7 +11,7 @@ from tenancy.models import Member
 @require_safe
 def choose(request: HttpRequest) -> HttpResponse:
     members = list(
-        Member.objects.active().filter(user=request.user).select_related("tenancy").order_by("tenancy__name")
+        Member.objects.active().filter(user=request.user.pk).select_related("tenancy").order_by("tenancy__name")
     )
     if len(members) == 1:
         return redirect(members[0].tenancy)

@@ -1,0 +1,386 @@
+"""What people type: messages keep their text and can do no harm, names can be seen and deceive nobody."""
+
+import re
+import time
+import unicodedata
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.forms import modelform_factory
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from messenger.bodies import clean_body, render
+from messenger.models import BODY_MAX_LENGTH, MessengerGroup
+from tenancy.models import Tenancy
+from tenancy.validators import NAME_MAX_LENGTH, NameFormField, normalise_name, validate_name
+
+# -- Messages ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("Hello", "Hello"),
+        ("one\r\ntwo\rthree\nfour", "one\ntwo\nthree\nfour"),
+        ("NUL\0 gone", "NUL gone"),
+        ("lone \ud800 gone", "lone  gone"),
+        ("  indented\n", "  indented\n"),  # nothing else is changed
+        ("\u202eright to left\u202c", "\u202eright to left\u202c"),
+        ("e\u0301", "e\u0301"),  # nor normalised
+        ("😀" * BODY_MAX_LENGTH, "😀" * BODY_MAX_LENGTH),
+        (
+            "x\r\n" * (BODY_MAX_LENGTH // 2),
+            "x\n" * (BODY_MAX_LENGTH // 2),
+        ),  # counted after the line ends are made
+        ("x" * BODY_MAX_LENGTH + "\0\ud800", "x" * BODY_MAX_LENGTH),
+    ],
+)
+def test_a_message_keeps_its_text(typed: str, stored: str) -> None:
+    assert clean_body(typed) == stored
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("", "required"),
+        (" \t\r\n\u00a0\u2003", "required"),
+        ("\0", "required"),
+        ("\udfff\0\r", "required"),
+        ("x" * (BODY_MAX_LENGTH + 1), "max_length"),
+        ("😀" * (BODY_MAX_LENGTH + 1), "max_length"),
+    ],
+)
+def test_a_message_of_nothing_or_too_much_is_refused(typed: str, code: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        clean_body(typed)
+    assert refused.value.code == code
+
+
+def test_who_wrote_too_much_is_told_by_how_much() -> None:
+    with pytest.raises(ValidationError, match="12 too many"):
+        clean_body("x" * (BODY_MAX_LENGTH + 12))
+
+
+class Elements(HTMLParser):
+    """The elements of a piece of HTML with their attributes, as a browser finds them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+HARMLESS = {
+    *(
+        "p",
+        "br",
+        "hr",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "blockquote",
+        "pre",
+        "code",
+        "em",
+        "strong",
+        "s",
+        "del",
+    ),
+    *("a", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+def assert_harmless(html: str) -> None:
+    for tag, attributes in Elements(html).found:
+        assert tag in HARMLESS, html
+        assert set(attributes) <= {"a": {"href", "rel", "title"}, "ol": {"start"}}.get(tag, set()), html
+        if tag == "a":
+            assert attributes["rel"] == "noopener nofollow", html
+            assert urlsplit(attributes.get("href") or "http:").scheme in {"http", "https", "mailto", ""}, html
+
+
+def links_in(html: str) -> list[str | None]:
+    return [attributes.get("href") for tag, attributes in Elements(html).found if tag == "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg/onload=alert(1)>",
+        "<a href='javascript:alert(1)'>x</a>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](java&#10;script:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](<java\tscript:alert(1)>)",
+        "[x](\u0001javascript:alert(1))",
+        "[x](vbscript:x)",
+        "[x](data:text/html;base64,PHNjcmlwdD4=)",
+        "[x](file:///etc/passwd)",
+        "<javascript:alert(1)>",
+        "![x](https://tracker.example/pixel.png)",
+        "![x](javascript:alert(1))",
+        "[![x](https://tracker.example/p.png)](https://x.example)",
+        '[x](https://x.example "onmouseover=alert(1)")',
+        '[x](https://x.example" onclick="alert(1))',
+        "`<script>`",
+        "```html\n<script>alert(1)</script>\n```",
+        '```"><script>alert(1)</script>\nx\n```',
+        "|a|b|\n|-|:-:|\n|<script>|x|",
+        "<style>*{display:none}</style>",
+        "<iframe src=https://x.example></iframe>",
+        "<!--><script>alert(1)</script>-->",
+        "<div\nonclick=alert(1)>x</div>",
+        "</p></div><script>",
+        "<a@b.c><script>",
+        "[x]: javascript:alert(1)\n\n[x]",
+    ],
+)
+def test_nothing_that_a_message_holds_runs_or_fetches(text: str) -> None:
+    assert_harmless(render(text))
+
+
+@pytest.mark.parametrize("address", ["http://x.example", "https://x.example/a?b=c#d", "mailto:pay@x.example"])
+def test_links_to_pages_and_addresses_work(address: str) -> None:
+    assert links_in(render(f"[here]({address})")) == [address]
+
+
+def test_addresses_become_links_by_themselves() -> None:
+    assert links_in(render("see https://x.example/a and go")) == ["https://x.example/a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**bold**", "<strong>bold</strong>"),
+        ("~~gone~~", "<s>gone</s>"),
+        ("one\ntwo", "<p>one<br>\ntwo</p>"),
+        ("- a\n- b", "<li>a</li>"),
+        ("3. c", '<ol start="3">'),
+        ("|a|\n|-|\n|b|", "<td>b</td>"),
+        ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
+        ("<b>as typed</b>", "&lt;b&gt;as typed&lt;/b&gt;"),
+    ],
+)
+def test_markdown_is_rendered(text: str, html: str) -> None:
+    assert html in render(text)
+
+
+MARKUP = st.lists(
+    st.sampled_from(
+        [
+            *"[]()<>!*_~`#|-=\\\"'&;:/ \n\t\0\r@.x1",
+            *("\ud800", "\u202e", "🏴", "http://", "https://", "//", "www.", ".com", "xn--", "%00", "%"),
+            *("javascript:", "JAVASCRIPT:", "data:", "mailto:", "&#x", "&colon;", "<script>", "</script>"),
+            *("<img src=", "onerror=", "<!--", "-->", "<![CDATA[", "```", "~~~", "![", "](", "[x]:"),
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@given(text=st.text(alphabet=st.characters(), max_size=200) | MARKUP)
+@example(text="http://[")
+@example(text="[x](http://[)")
+@example(text="https://xn--\udc00.com")
+@settings(max_examples=400, deadline=None)
+def test_whatever_is_typed_is_refused_aloud_or_stored_and_harmless(text: str) -> None:
+    try:
+        body = clean_body(text)
+    except ValidationError:
+        return
+    assert 1 <= len(body) <= BODY_MAX_LENGTH
+    assert clean_body(body) == body, "cleaning again changes nothing"
+    body.encode()
+    assert "\0" not in body
+    assert_harmless(render(body))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("[", "*a ", "**a", "_a_", "> ", "- ", "`", "![", "<", "&", "~~a", "|-", "[x](", "\\", "*_", "|a\n"),
+        *("http://x.example ", "a@b.c ", "<!--", "1. ", "#", "((", "//", "[a]: x\n", "</"),
+    ],
+)
+def test_no_message_takes_long_to_render(piece: str) -> None:
+    body = (piece * BODY_MAX_LENGTH)[:BODY_MAX_LENGTH]
+    for text in (body, body + "\n\nx", "|a|b|\n|-|-|\n" + body[:-20]):
+        begun = time.process_time()
+        assert_harmless(render(text))
+        assert time.process_time() - begun < 1
+
+
+# -- Names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Payments processing",
+        "Nómina – 2ª quincena",
+        "O’Brien & Søn (Ltd.)",
+        "رواتب الموظفين",
+        "شرکت می‌خواهم",  # a zero-width non-joiner within a Persian word
+        "वेतन प्रसंस्करण",
+        "क्‍ष",  # a zero-width joiner within a Devanagari conjunct
+        "การจ่ายเงินเดือน",
+        "שכר עבודה",
+        "給与計算",
+        "급여",
+        "Зарплата",
+        "Μισθοδοσία",
+        "Tiền lương",
+        "ශ්‍රී ලංකා",
+        "👩‍👩‍👧‍👦",
+        "❤️",
+        "👍🏽",
+        "🇩🇪 Löhne",
+        "€",
+        "1",
+        "…",
+    ],
+)
+def test_a_name_in_any_script_is_a_name(name: str) -> None:
+    name = normalise_name(name)
+    validate_name(name)
+    assert name == unicodedata.normalize("NFC", name)
+    field = Tenancy._meta.get_field("name")
+    assert field.clean(name, None) == name
+
+
+UNSEEN = {
+    "line feed": "two\nlines",
+    "carriage return": "two\rlines",
+    "line break at the end": "name\n",
+    "line break at the beginning": "\nname",
+    "tab": "a\tb",
+    "tab at the end": "a\t",
+    "NUL": "a\0b",
+    "escape": "a\x1b[31m",
+    "delete": "a\x7f",
+    "next line": "a\x85b",
+    "unit separator at the end": "a\x1f",
+    "vertical tab": "a\x0bb",
+    "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029",
+    "right-to-left override": "exe.\u202efdp",
+    "left-to-right override": "\u202dabc",
+    "embedding": "\u202babc\u202c",
+    "isolate": "\u2067abc\u2069",
+    "right-to-left mark": "abc\u200f",
+    "arabic letter mark": "abc\u061c",
+    "zero-width space": "pay\u200broll",
+    "word joiner": "pay\u2060roll",
+    "byte order mark": "\ufeffPayroll",
+    "soft hyphen": "pay\u00adroll",
+    "tag characters": "pay\U000e0072oll",
+    "high surrogate": "a\ud800",
+    "low surrogate": "\udfffb",
+    "surrogate alone": "\ud83d",
+    "private use": "a\ue000",
+    "not a character": "a\uffff",
+}
+NOTHING_TO_SEE = {
+    "joiners": "\u200d\u200c",
+    "combining mark": "\u0301",
+    "combining marks": "\u0301\u0302 \u0303",
+    "enclosing mark": "\u20dd",
+    "vowel sign": "\u093e",
+    "variation selector": "\ufe0f",
+    "joiner and variation selector": "\u200d\ufe0f",
+    "combining grapheme joiner": "\u034f",
+    "hangul filler": "\u3164",
+    "half-width hangul filler": "\uffa0",
+    "hangul jamo fillers": "\u115f\u1160",
+    "braille blank": "\u2800",
+    "spaces of Unicode in one": "\u3000\u200d\u3000",
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN.values(), ids=UNSEEN)
+def test_what_cannot_be_seen_is_no_part_of_a_name(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        validate_name(normalise_name(name))
+    assert refused.value.code == "invisible"
+
+
+@pytest.mark.parametrize("name", NOTHING_TO_SEE.values(), ids=NOTHING_TO_SEE)
+def test_a_name_has_something_to_see(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        validate_name(normalise_name(name))
+    assert refused.value.code == "blank"
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("  Payroll  ", "Payroll"),
+        ("Pay  roll", "Pay roll"),
+        ("Pay\u00a0\u2003roll", "Pay roll"),
+        ("\u3000給与\u3000計算\u3000", "給与 計算"),
+        ("Cafe\u0301", "Café"),
+        ("\u212b", "\u00c5"),
+    ],
+)
+def test_names_that_look_alike_are_stored_alike(typed: str, stored: str) -> None:
+    assert normalise_name(typed) == stored
+
+
+@pytest.mark.parametrize("name", ["", "   ", "\u00a0", "\u3000"])
+def test_a_name_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        MessengerGroup._meta.get_field("name").clean(name, None)
+    with pytest.raises(ValidationError):
+        NameFormField(validators=[validate_name]).clean(name)
+
+
+@pytest.mark.parametrize("character", ["n", "é", "ก", "😀"])
+def test_a_name_has_at_most_120_characters(character: str) -> None:
+    field = MessengerGroup._meta.get_field("name")
+    assert field.clean(character * NAME_MAX_LENGTH, None) == character * NAME_MAX_LENGTH
+    with pytest.raises(ValidationError):
+        field.clean(character * (NAME_MAX_LENGTH + 1), None)
+
+
+def test_a_name_is_counted_as_it_is_stored() -> None:
+    field = MessengerGroup._meta.get_field("name")
+    assert field.clean("e\u0301" * NAME_MAX_LENGTH, None) == "é" * NAME_MAX_LENGTH
+    with pytest.raises(ValidationError):  # this letter has no composed form in NFC: two characters each
+        field.clean("\u0958" * NAME_MAX_LENGTH, None)
+
+
+@pytest.mark.parametrize("name", [*UNSEEN.values(), *NOTHING_TO_SEE.values()], ids=[*UNSEEN, *NOTHING_TO_SEE])
+def test_model_and_form_say_the_same(name: str) -> None:
+    field = MessengerGroup._meta.get_field("name")
+    with pytest.raises(ValidationError):
+        field.clean(name, None)
+    form = modelform_factory(MessengerGroup, fields=["name"])({"name": name})
+    assert list(form.errors) == ["name"]
+
+
+@given(typed=st.text(alphabet=st.characters(), max_size=130))
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_typed_is_refused_or_a_name_that_stays_as_it_is(typed: str) -> None:
+    field = MessengerGroup._meta.get_field("name")
+    try:
+        name = field.clean(typed, None)
+    except ValidationError:
+        return
+    assert 1 <= len(name) <= NAME_MAX_LENGTH
+    assert field.clean(name, None) == name
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", name)
+    assert name == name.strip()
+    name.encode()

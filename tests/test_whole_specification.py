@@ -1,0 +1,208 @@
+"""The specification as people do it, in a real browser, on the stack that `make run` starts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from messenger.demo.people import PASSWORD
+from tests.browser import Person, chromium, chromium_or_skip
+from tests.stack import Stack, running_stack, wait_until
+
+pytestmark = pytest.mark.browser
+
+# A mail is on its way in a second; this is for a machine that is busy with other things.
+MAIL_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    chromium_or_skip()
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        stack.manage("createtenancy", "contoso", "--name", "Contoso Payroll")
+        for email, name, *roles in (
+            ("dana@contoso.example", "Dana Dvorak", "--administrator"),
+            ("alice@contoso.example", "Alice Almeida"),
+            ("bob@contoso.example", "Bob Brandt"),
+            ("charlie@contoso.example", "Charlie Chen"),
+        ):
+            stack.manage(
+                "createmember", "contoso", email, "--name", name, *roles, "--password-stdin", stdin=PASSWORD + "\n"
+            )
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def browser(stack: Stack) -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def sign_in(browser: Browser, stack: Stack, first_name: str, **context: object) -> Person:
+    return Person(browser, stack.address, f"{first_name}@contoso.example", PASSWORD, **context)
+
+
+@pytest.mark.parametrize("with_javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_the_whole_specification_works_as_people_would_do_it(
+    browser: Browser, stack: Stack, with_javascript: bool
+) -> None:
+    context = {"java_script_enabled": with_javascript}
+    dana, alice, bob, charlie = (
+        sign_in(browser, stack, name, **context) for name in ("dana", "alice", "bob", "charlie")
+    )
+    topic = f"Payments processing {'live' if with_javascript else 'plain'}"
+
+    if with_javascript:  # the second round finds the tenancy as the first one left it
+        assert not bob.has_link("Messenger"), "nobody has enabled it yet"
+        enable_messenger(dana)
+        create_group(dana, "Global payroll", "Alice Almeida", "Bob Brandt")
+        make_manager(dana, "Alice Almeida")
+    dana_reads_no_thread(dana)
+    assert charlie.go("/contoso/messenger/") == 404, "Charlie is in no group"
+
+    create_topic(alice, topic, "Global payroll", interval="30")
+
+    mails_before = stack.caught_mails().count("bob@contoso.example"), stack.caught_mails().count("alice@")
+    bob.go("/contoso/")
+    bob.click("Messenger")
+    bob.click(topic)
+    assert bob.sees("2 people in Global payroll will see this, whatever their payroll or user groups.")
+    send(bob, "The **German** file is ready.")
+    assert bob.page.locator("[data-sequence='1'] strong", has_text="German").is_visible()
+    wait_until(lambda: stack.caught_mails().count("alice@") == mails_before[1] + 1, MAIL_SECONDS, "the mail to Alice")
+
+    send(bob, "And the Portuguese one.")
+    assert "Not e-mailed: less than a minute after the previous message (interval 30 minutes)" in (
+        bob.page.locator("[data-sequence='2']").inner_text()
+    )
+    alice.go("/contoso/messenger/")
+    alice.click(topic)
+    assert alice.sees("And the Portuguese one.")
+    alice.page.wait_for_timeout(2_000)  # time for a mail that must not come
+    assert stack.caught_mails().count("alice@") == mails_before[1] + 1, "within the interval nothing is mailed"
+    assert stack.caught_mails().count("bob@contoso.example") == mails_before[0], "the author gets none"
+
+    bob_thread = bob.page.url.partition("#")[0].removeprefix(stack.address)
+    deactivate_topic(alice)
+    assert bob.go(bob_thread) == 404
+    bob.go("/contoso/messenger/")
+    assert not bob.sees(topic)
+    alice.click("Show inactive")
+    assert alice.sees(topic)
+
+
+def enable_messenger(dana: Person) -> None:
+    dana.click("System settings")
+    dana.page.get_by_label("Enable messenger").check()
+    dana.click("Save", "button")
+    assert dana.sees("Messenger is on.")
+
+
+def create_group(dana: Person, name: str, *users: str) -> None:
+    dana.click("Messenger users")
+    dana.click("Create new messenger group")
+    assert dana.sees("Everyone in the group sees everything in it")
+    dana.page.get_by_label("Name").fill(name)
+    dana.page.get_by_label("Description").fill("Payments in all countries")
+    for user in users:
+        dana.page.get_by_label(user).check()
+    dana.click("Create group", "button")
+    assert dana.sees("Alice Almeida")
+    dana.click("Group information")
+    assert dana.sees("Payments in all countries")
+
+
+def make_manager(dana: Person, name: str) -> None:
+    dana.page.get_by_role("link", name="Users", exact=True).first.click()
+    dana.click(name)
+    assert dana.sees("Other roles")
+    dana.page.get_by_label("Messenger manager").check()
+    dana.click("Save", "button")
+    assert dana.sees(f"{name} has been saved.")
+
+
+def dana_reads_no_thread(dana: Person) -> None:
+    assert dana.go("/contoso/messenger/") == 404, "administrators who are in no group read nothing"
+
+
+def create_topic(alice: Person, name: str, group: str, interval: str) -> None:
+    alice.go("/contoso/")
+    alice.click("Messenger")
+    alice.click("Create new topic")
+    alice.page.get_by_role("button", name="How message notifications work").click()
+    assert alice.sees("A busy topic stays silent.")
+    alice.page.keyboard.press("Escape")
+    assert not alice.sees("A busy topic stays silent.")
+    alice.page.get_by_label("Messenger group").select_option(group)
+    alice.page.get_by_label("Topic name").fill(name)
+    alice.page.locator("[name=notification_interval_0]").fill(interval)
+    alice.click("Create topic", "button")
+    assert alice.sees("has been created")
+
+
+def send(person: Person, text: str) -> None:
+    count = person.page.locator("[data-sequence]").count()
+    person.page.get_by_label("Message", exact=True).fill(text)
+    person.click("Send", "button")
+    person.page.locator(f"[data-sequence='{count + 1}']").wait_for()
+
+
+def deactivate_topic(alice: Person) -> None:
+    alice.click("Edit settings")
+    alice.page.get_by_label("Active").uncheck()
+    alice.click("Save settings", "button")
+    assert alice.sees("have been saved")
+
+
+def test_bob_sees_alices_message_appear_without_reloading(browser: Browser, stack: Stack) -> None:
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
+    bob = Person(browser, stack.address, "bob@northwind.example", PASSWORD)
+    for person in (alice, bob):
+        person.go("/northwind/messenger/")
+        person.click("Year-end closing")
+    send(alice, "Did you see the new tables?")
+    bob.page.get_by_text("Did you see the new tables?").wait_for()
+    assert bob.page.get_by_text("Did you see the new tables?").count() == 1
+    assert alice.page.get_by_text("Did you see the new tables?").count() == 1, "own ones come twice, and are shown once"
+
+
+@pytest.mark.parametrize(("width", "appearance"), [(390, "dark"), (1280, "light")])
+def test_no_page_scrolls_sideways_logs_an_error_or_fails_axe(
+    browser: Browser, stack: Stack, width: int, appearance: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = {"viewport": {"width": width, "height": 800}, "color_scheme": appearance}
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD, **context)
+    dana = Person(browser, stack.address, "dana@northwind.example", PASSWORD, **context)
+    trouble: list[str] = []
+    for person in (alice, dana):
+        person.page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+        person.page.on("pageerror", lambda error: trouble.append(str(error)))
+    base = "/northwind/administration"
+    alice.go("/northwind/messenger/")
+    thread = alice.page.locator(".topic-name a").first.get_attribute("href") or ""
+    dana.go(f"{base}/user-groups/messenger-users/")
+    group = dana.page.locator(".list-name").first.get_attribute("href") or ""
+    dana.go(f"{base}/users/")
+    user = dana.page.locator(".list-name").first.get_attribute("href") or ""
+    pages = [
+        (alice, ["/northwind/", "/northwind/messenger/", "/northwind/messenger/?inactive=1",
+                 "/northwind/messenger/?q=nothing", thread, f"{thread}edit/", "/northwind/messenger/topics/new/",
+                 "/northwind/messenger/preferences/", "/accounts/profile/", "/accounts/password/change/"]),
+        (dana, [f"{base}/", f"{base}/users/", user, f"{base}/users/new/", f"{base}/system/settings/features/",
+                f"{base}/user-groups/messenger-users/", group, f"{group}users/", f"{group}edit/",
+                f"{base}/user-groups/messenger-users/new/"]),
+    ]  # fmt: skip
+    for person, paths in pages:
+        for path in paths:
+            assert person.go(path) == 200, path
+            root = "document.documentElement"
+            overflow = person.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
+            assert overflow <= 0, f"{path} scrolls sideways by {overflow} pixels"
+            violations = Axe().run(person.page).response["violations"]
+            assert not violations, f"{path}: " + "; ".join(
+                f"{found['id']} at {[node['target'] for node in found['nodes']]}" for found in violations
+            )
+            assert not trouble, f"{path}: {trouble}"
