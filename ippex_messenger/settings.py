@@ -128,14 +128,13 @@ REDIS_TIMEOUT_SECONDS = 0.5
 
 CACHES = {
     "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
+        "BACKEND": "ippex_messenger.cache.FailOpenRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "messenger",
         "OPTIONS": {
-            "IGNORE_EXCEPTIONS": True,  # fails open: a cache that is away keeps nobody out
-            "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
-            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_SECONDS,
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+            "socket_timeout": REDIS_TIMEOUT_SECONDS,
+            "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
         },
     }
 }

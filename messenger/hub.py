@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from django.db import connection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from messenger.querysets import reading_pairs
+from messenger.querysets import readable_revisions
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +40,19 @@ async def in_database_thread(work: Callable[[], T]) -> T:
 class Listener:
     """One open stream: whose it is, which topic's, and the newest revision that it was not told yet."""
 
-    def __init__(self, member_id: int, topic_id: int) -> None:
+    def __init__(self, member_id: int, topic_id: int, known_revision: int) -> None:
         self.member_id = member_id
         self.topic_id = topic_id
         self.is_shut_out = False
         self.is_over = False
-        self._revision: int | None = None
+        self._revision = known_revision
         self._news = asyncio.Event()
 
     def tell(self, revision: int) -> None:
-        self._revision = max(revision, self._revision or 0)
-        self._news.set()
+        """There is this revision; told twice or late, nothing happens."""
+        if revision > self._revision:
+            self._revision = revision
+            self._news.set()
 
     def end(self) -> None:
         """Close the stream; its page may come back and ask again."""
@@ -66,8 +68,7 @@ class Listener:
         """The newest revision, once there is one; None when the stream is to end instead."""
         await self._news.wait()
         self._news.clear()
-        revision, self._revision = self._revision, None
-        return None if self.is_over else revision
+        return None if self.is_over else self._revision
 
 
 class Hub:
@@ -109,36 +110,36 @@ class Hub:
             await subscription.subscribe(self._channel)
             async for event in subscription.listen():
                 if event["type"] == "message":
-                    news = json.loads(event["data"])
-                    await self._announce(int(news["topic"]), int(news["revision"]))
+                    await self._announce(int(json.loads(event["data"])["topic"]))
 
-    async def _announce(self, topic_id: int, revision: int) -> None:
-        listeners = list(self._listeners.get(topic_id, ()))
-        for listener in await self._still_reading(listeners):
-            listener.tell(revision)
+    async def _announce(self, topic_id: int) -> None:
+        await self._look(list(self._listeners.get(topic_id, ())))
 
     async def _check_access(self) -> None:
         while True:
             await asyncio.sleep(CHECK_ACCESS_SECONDS)
-            await self._still_reading([one for of_topic in self._listeners.values() for one in of_topic])
+            await self._look([listener for of_topic in self._listeners.values() for listener in of_topic])
 
-    async def _still_reading(self, listeners: list[Listener]) -> Iterable[Listener]:
-        """Those who may read their topic now; the others are shut out. Where we can't know, all streams end."""
+    async def _look(self, listeners: list[Listener]) -> None:
+        """Tell those who may read their topic its revision, and shut the others out.
+
+        What is told comes from the same query as the access: an announcement says only that it is worth
+        looking, and one that was lost is made good at the next look. Where we can't know, all streams end.
+        """
         if not listeners:
-            return []
+            return
         members = {listener.member_id for listener in listeners}
         topics = {listener.topic_id for listener in listeners}
         try:
-            pairs = await in_database_thread(lambda: reading_pairs(members, topics))
+            revisions = await in_database_thread(lambda: readable_revisions(members, topics))
         except Exception:
             log.exception("access of live streams could not be checked; ending them")
-            pairs = None
-        reading = []
-        for listener in listeners:
-            if pairs is None:
+            for listener in listeners:
                 listener.end()
-            elif (listener.member_id, listener.topic_id) in pairs:
-                reading.append(listener)
-            else:
+            return
+        for listener in listeners:
+            revision = revisions.get((listener.member_id, listener.topic_id))
+            if revision is None:
                 listener.shut_out()
-        return reading
+            else:
+                listener.tell(revision)

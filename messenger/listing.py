@@ -5,10 +5,11 @@ from typing import Any
 import django_tables2 as tables
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from messenger.models import GroupMembership, MessengerGroup
-from tenancy.listing import ByNameMixin, NamedFilter
+from tenancy.listing import ByNameMixin, NamedFilter, roles_in_words, status_in_words
 
 
 class GroupFilter(NamedFilter):
@@ -27,6 +28,9 @@ class GroupTable(ByNameMixin, tables.Table):
     class Meta:
         order_by = ("name",)
         template_name = "messenger/_group_table.html"
+
+    def value_is_active(self, record: MessengerGroup) -> str:
+        return status_in_words(record.is_active)
 
 
 class MembershipFilter(NamedFilter):
@@ -48,6 +52,12 @@ class MembershipTable(tables.Table):
     class Meta:
         order_by = ("name",)
         template_name = "messenger/_membership_table.html"
+
+    def value_roles(self, record: GroupMembership) -> str:
+        return roles_in_words(record.member)
+
+    def value_joined_at(self, record: GroupMembership) -> str:
+        return timezone.localtime(record.joined_at).isoformat(sep=" ", timespec="minutes")
 
     def order_name(self, rows: QuerySet[Any], is_descending: bool) -> tuple[QuerySet[Any], bool]:
         by_name = Lower("member__name").desc() if is_descending else Lower("member__name").asc()

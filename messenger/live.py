@@ -22,8 +22,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ippex_messenger.breaker import redis_breaker
 from messenger.hub import Hub, Listener, in_database_thread
 from messenger.models import Topic
 from tenancy.middleware import find_member
@@ -51,10 +53,19 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def announce_after_commit(topic: Topic) -> None:
-    """Tell the streams of this topic its revision, once it is committed. Without Redis nobody is told."""
+    """Tell the streams of this topic its revision, once it is committed.
+
+    Without Redis they find it themselves, at their next look at who may listen.
+    """
 
     def announce() -> None:
-        _redis().publish(CHANNEL, json.dumps({"topic": topic.pk, "revision": topic.revision}))
+        if redis_breaker.is_open:
+            return
+        try:
+            _redis().publish(CHANNEL, json.dumps({"topic": topic.pk, "revision": topic.revision}))
+        except RedisError as error:
+            redis_breaker.trip()
+            log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
 
     transaction.on_commit(announce, robust=True)
 
@@ -97,14 +108,14 @@ async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(send, 404)
         return
 
-    listener = Listener(admission.member_id, admission.topic_id)
+    last_seen = _last_event_id(scope)
+    known = admission.revision if last_seen is None else last_seen
+    listener = Listener(admission.member_id, admission.topic_id, known)
     _hub.join(listener)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         await _send_text(send, ": listening\nretry: 2000\n\n")
-        last_seen = _last_event_id(scope)
-        if last_seen is not None and last_seen < admission.revision:
-            await _send_text(send, _changed(admission.revision))
+        listener.tell(admission.revision)
         await _first_of(_relay(listener, send), _left(receive))
     finally:
         _hub.leave(listener)

@@ -127,16 +127,16 @@ def readers(topic: "Topic") -> MemberQuerySet:
     )
 
 
-def reading_pairs(member_ids: Collection[int], topic_ids: Collection[int]) -> set[tuple[int, int]]:
-    """Of these members and these topics: who reads which, as (member, topic); one query for many streams."""
+def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:
+    """Of these members and topics, who reads which: (member, topic) to the topic's revision, for many streams."""
     from messenger.models import Topic
 
-    topics = Topic.objects.filter(pk__in=topic_ids, is_active=True)
-    return set(
-        topics.filter(group__memberships__in=_memberships().in_force().filter(member__in=member_ids)).values_list(
-            "group__memberships__member", "pk"
-        )
-    )
+    memberships = _memberships().in_force().filter(member__in=member_ids)
+    rows = Topic.objects.filter(pk__in=topic_ids, is_active=True, group__memberships__in=memberships)
+    return {
+        (member, topic): revision
+        for member, topic, revision in rows.values_list("group__memberships__member", "pk", "revision")
+    }
 
 
 def members_at(message: "Message") -> MemberQuerySet:

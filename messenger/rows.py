@@ -48,8 +48,8 @@ def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]
 def render_rows(rows: Iterable[Row], previous: Row | None, reader_id: int) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
-    `previous` is the message before the first one (None: there is none): it decides whether a day or
-    an author begins, so a row looks the same on whatever path it arrives.
+    `previous` is the message that stands above the first one: it decides whether a day or an author
+    begins. None where nothing stands above it: the first one then says its day and author.
     """
     zone = timezone.get_current_timezone()
     parts = []

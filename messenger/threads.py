@@ -36,22 +36,22 @@ def latest(topic: Topic, reader: Member) -> Page:
 
 def before(topic: Topic, sequence: int, reader: Member) -> Page:
     """The messages before one, the nearest ones."""
-    rows = fetch_rows(topic.messages.before(sequence).newest_first(), PAGE_LENGTH + 1)[::-1]
-    has_context = len(rows) > PAGE_LENGTH
-    return _page(topic, rows, reader, has_context)
+    rows = fetch_rows(topic.messages.before(sequence).newest_first(), PAGE_LENGTH)[::-1]
+    return _page(topic, rows, None, reader)
 
 
 def after(topic: Topic, sequence: int, reader: Member) -> Page:
     """The messages after one, the nearest ones."""
-    # The one before the first comes along: it decides whether a day begins.
+    # The one that the reader has already comes along: it decides whether a day begins.
     rows = fetch_rows(topic.messages.after(sequence - 1).oldest_first(), PAGE_LENGTH + 1)
-    return _page(topic, rows, reader, bool(rows) and rows[0].sequence <= sequence)
+    if rows and rows[0].sequence <= sequence:
+        return _page(topic, rows[1:], rows[0], reader)
+    return _page(topic, rows[:PAGE_LENGTH], None, reader)
 
 
-def _page(topic: Topic, rows: list[Row], reader: Member, has_context: bool) -> Page:
-    context, rows = (rows[0], rows[1:]) if has_context else (None, rows)
+def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member) -> Page:
     return Page(
-        html=render_rows(rows, context, reader.pk),
+        html=render_rows(rows, previous, reader.pk),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,

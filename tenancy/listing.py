@@ -1,12 +1,14 @@
 """The lists of Administration: search, filter, sort by column, pages."""
 
+import csv
 from typing import Any
 
 import django_tables2 as tables
 from django import forms
 from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Lower
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as translated
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 from django_tables2 import RequestConfig
@@ -68,6 +70,37 @@ class MemberTable(ByNameMixin, tables.Table):
     class Meta:
         order_by = ("name",)
         template_name = "tenancy/_user_table.html"
+
+    def value_roles(self, record: Member) -> str:
+        return roles_in_words(record)
+
+    def value_is_active(self, record: Member) -> str:
+        return status_in_words(record.is_active)
+
+
+def as_csv(table: tables.Table, name: str) -> HttpResponse:
+    """All rows of a list, as searched, filtered and sorted, for a spreadsheet."""
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    response.write("\ufeff")  # spreadsheets take a file without it for Latin-1
+    writer = csv.writer(response)
+    writer.writerows([_inert(cell) for cell in row] for row in table.as_values())
+    return response
+
+
+def _inert(cell: Any) -> str:
+    """A spreadsheet would run a cell that begins like a formula."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def status_in_words(is_active: bool) -> str:
+    return translated("Active") if is_active else translated("Inactive")
+
+
+def roles_in_words(member: Member) -> str:
+    roles = [field for field in ("is_messenger_manager", "is_administrator") if getattr(member, field)]
+    return ", ".join(str(Member._meta.get_field(field).verbose_name) for field in roles)  # type: ignore[union-attr]
 
 
 def listed(

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from tests.cast import Cast, assemble
@@ -17,6 +18,12 @@ def embedded_servers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(embedded_servers: None) -> None:
     """pytest-django asks for this before it makes the test database: by then PostgreSQL answers."""
+
+
+@pytest.fixture(autouse=True)
+def redis_is_there() -> None:
+    """What one test did to Redis is nothing to the next."""
+    redis_breaker.reset()
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ class AnyPortController(Controller):
 
     def _trigger_server(self) -> None:
         assert self.server
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 class MailServer(SmtpServer):

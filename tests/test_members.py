@@ -505,12 +505,8 @@ def test_the_operator_creates_the_first_administrator(cast: Cast, monkeypatch: p
 
 
 @in_one_transaction
-def test_somebody_known_is_added_and_keeps_their_password(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_member(
-        monkeypatch, "northwind", cast.erin.user.email.upper(), "another horse", messenger_manager=True
-    )
+def test_somebody_known_is_added_and_keeps_their_password(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_member(monkeypatch, "northwind", cast.erin.user.email.upper(), "another horse", messenger_manager=True)
     member = Member.objects.get(tenancy=cast.northwind, user=cast.erin.user)
     assert member.is_messenger_manager
     assert member.user.check_password(PASSWORD)

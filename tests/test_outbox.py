@@ -64,9 +64,7 @@ def record(message: Message, member: Member) -> tuple[str, str]:
 
 
 @in_one_transaction
-def test_each_member_but_the_author_gets_a_mail_of_their_own(
-    cast: Cast, crowd: list[Member], smtp: SmtpServer
-) -> None:
+def test_each_member_but_the_author_gets_a_mail_of_their_own(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
     assert sorted(smtp.recipients) == addresses(*crowd)
@@ -135,9 +133,7 @@ def test_access_is_asked_again_when_the_mail_goes_out(
 
 
 @in_one_transaction
-def test_an_address_that_is_refused_for_good_holds_up_nobody(
-    cast: Cast, crowd: list[Member], smtp: SmtpServer
-) -> None:
+def test_an_address_that_is_refused_for_good_holds_up_nobody(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
     smtp.refusals[cast.bob.user.email] = "550 No such user"
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
@@ -240,9 +236,7 @@ def test_while_the_mail_server_is_away_nothing_is_lost_and_nothing_counted(
 
 
 @in_one_transaction
-def test_a_server_that_closes_in_the_middle_is_nobodys_attempt(
-    cast: Cast, crowd: list[Member], settings: Any
-) -> None:
+def test_a_server_that_closes_in_the_middle_is_nobodys_attempt(cast: Cast, crowd: list[Member], settings: Any) -> None:
     message = post(cast.payments, cast.alice)
     with mailing_to(TiredServer(takes=2), settings) as server:
         notify_members(message.pk)
@@ -284,9 +278,13 @@ def test_tasks_and_sweeps_at_the_same_time_send_nothing_twice(
     cast: Cast, crowd: list[Member], smtp: SmtpServer
 ) -> None:
     message = post(cast.payments, cast.alice)
-    came_of_it = together(
-        [lambda: notify_members(message.pk), lambda: notify_members(message.pk), sweep, sweep]
-    )
+    tasks: list[Callable[[], None]] = [
+        lambda: notify_members(message.pk),
+        lambda: notify_members(message.pk),
+        sweep,
+        sweep,
+    ]
+    came_of_it = together(tasks)
     assert came_of_it == [None] * 4
     sweep()  # whatever one left to another that was just ending
     assert sorted(smtp.recipients) == addresses(*crowd)
@@ -472,9 +470,7 @@ def test_a_switching_off_that_is_rolled_back_cancels_nothing(
 
 @in_one_transaction
 @pytest.mark.parametrize("switch", [set_in_group, set_member_active], ids=["leaving", "member"])
-def test_who_stays_still_gets_theirs(
-    cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]
-) -> None:
+def test_who_stays_still_gets_theirs(cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]) -> None:
     post(cast.payments, cast.bob)  # to Alice
     switch(cast, False)
     sweep()
@@ -576,9 +572,7 @@ CANARIES = ("Canarygroup", "Canarytopic", "Canarytext", "Canaryauthor", "Canaryr
 
 @pytest.fixture
 def canary_mail(cast: Cast, smtp: SmtpServer) -> EmailMessage:
-    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(
-        name="Canarygroup", description="Canarydescription"
-    )
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(name="Canarygroup", description="Canarydescription")
     Topic.objects.filter(pk=cast.payments.pk).update(name="Canarytopic")
     Member.objects.filter(pk=cast.alice.pk).update(name="Canaryauthor")
     Member.objects.filter(pk=cast.bob.pk).update(name="Canaryreader")
@@ -624,9 +618,7 @@ def test_a_mail_says_that_a_machine_sent_it(cast: Cast, canary_mail: EmailMessag
 
 
 @in_one_transaction
-def test_every_mail_of_a_topic_has_the_same_subject(
-    cast: Cast, canary_mail: EmailMessage, smtp: SmtpServer
-) -> None:
+def test_every_mail_of_a_topic_has_the_same_subject(cast: Cast, canary_mail: EmailMessage, smtp: SmtpServer) -> None:
     age(cast.payments, timedelta(hours=1))
     notify_members(post(cast.payments, cast.alice).pk)
     assert len({mail["Subject"] for mail in smtp.mails}) == 1
@@ -675,8 +667,6 @@ def test_the_address_in_a_mail_is_the_installations_own(cast: Cast, settings: An
 def test_a_line_break_in_a_subject_makes_no_header(cast: Cast) -> None:
     subject = "Hello\r\nBcc: mallory@x.example"
     context = {"message": post(cast.payments, cast.alice), "link": "", "preferences_link": ""}
-    mail = mails.build_mail(
-        "messenger/mails/new_message", "bob@x.example", subject, context, language="en-gb"
-    )
+    mail = mails.build_mail("messenger/mails/new_message", "bob@x.example", subject, context, language="en-gb")
     assert mail.message()["Bcc"] is None
     assert mail.message()["Subject"] == "Hello Bcc: mallory@x.example"

@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messenger import outbox, posting, querysets
+from messenger import notifications, outbox, posting, querysets
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.posting import DifferentTextError, Posted, post_message
@@ -309,11 +309,10 @@ POSTERS = 16
 @pytest.fixture
 def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that posters who are not kept apart do meet."""
-    decide = posting.decide
 
     def decide_slowly(*args: Any) -> Any:
         time.sleep(0.02)
-        return decide(*args)
+        return notifications.decide(*args)
 
     monkeypatch.setattr(posting, "decide", decide_slowly)
 
@@ -362,9 +361,7 @@ def test_a_double_click_is_one_message(cast: Cast) -> None:
     client_id = uuid4()
     came_of_it = together([lambda: post_message(cast.payments.pk, cast.alice, "Hello", client_id)] * 4)
     assert [posted.is_new for posted in came_of_it if isinstance(posted, Posted)].count(True) == 1
-    assert {posted.message.pk for posted in came_of_it if isinstance(posted, Posted)} == {
-        Message.objects.get().pk
-    }
+    assert {posted.message.pk for posted in came_of_it if isinstance(posted, Posted)} == {Message.objects.get().pk}
     assert all(isinstance(posted, Posted) for posted in came_of_it), came_of_it
 
 
@@ -418,9 +415,7 @@ def test_who_joins_waits_for_a_post_under_way_and_is_not_told_of_it(
 
 
 @on_the_real_database
-def test_others_post_into_the_groups_other_topics_meanwhile(
-    cast: Cast, a_post_under_way: Callable[[], None]
-) -> None:
+def test_others_post_into_the_groups_other_topics_meanwhile(cast: Cast, a_post_under_way: Callable[[], None]) -> None:
     other = Topic.objects.create(tenancy=cast.northwind, group=cast.payroll, name="Overtime")
     assert start(lambda: post(other, cast.alice)).result(PATIENCE).sequence == 1
 

@@ -12,14 +12,17 @@ from messenger.groups import history_of, save_group
 from messenger.listing import GroupFilter, GroupTable, MembershipFilter, MembershipTable
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.listing import listed
+from tenancy.listing import as_csv, listed
 
 
 @require_safe
 def groups(request: MemberHttpRequest) -> HttpResponse:
     _require_list(request)
     rows = MessengerGroup.objects.listed_for(request.member).with_member_count()
-    return render(request, "messenger/groups.html", listed(request, GroupFilter, GroupTable, rows))
+    context = listed(request, GroupFilter, GroupTable, rows)
+    if request.GET.get("format") == "csv":
+        return as_csv(context["table"], f"messenger-groups-{request.member.tenancy.slug}")
+    return render(request, "messenger/groups.html", context)
 
 
 @require_safe
@@ -34,6 +37,8 @@ def users(request: MemberHttpRequest, pk: int) -> HttpResponse:
     group = _listed_group(request, pk)
     memberships = GroupMembership.objects.open().filter(group=group).select_related("member__user")
     context = listed(request, MembershipFilter, MembershipTable, memberships)
+    if request.GET.get("format") == "csv":
+        return as_csv(context["table"], f"messenger-users-{group.pk}")
     return render(request, "messenger/group_users.html", {**context, "group": group, "tab": "users"})
 
 

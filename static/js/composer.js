@@ -33,13 +33,11 @@ export class Composer {
     if (button.disabled) return;
     button.disabled = true;
     try {
-      const data = new FormData(this.form);
-      data.set("after", this.lastSequence());
-      const answer = await fetch(this.form.action, {
-        method: "POST",
-        body: data,
-        headers: { "X-Requested-With": "fetch" },
-      });
+      let answer = await this.#post();
+      if (answer.status === 403) {
+        await this.#renewToken(); // signed in again in another tab meanwhile
+        answer = await this.#post();
+      }
       await this.#take(answer);
     } catch {
       this.onTrouble("away"); // the text and its id stay: sending again can't make a second message
@@ -47,6 +45,18 @@ export class Composer {
       button.disabled = false;
       this.body.focus();
     }
+  }
+
+  #post() {
+    const data = new FormData(this.form);
+    data.set("after", this.lastSequence());
+    return fetch(this.form.action, { method: "POST", body: data, headers: { "X-Requested-With": "fetch" } });
+  }
+
+  async #renewToken() {
+    const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+    const fresh = page.querySelector("[data-composer] [name=csrfmiddlewaretoken]");
+    if (fresh) this.form.querySelector("[name=csrfmiddlewaretoken]").value = fresh.value;
   }
 
   async #take(answer) {
@@ -65,7 +75,7 @@ export class Composer {
     } else if (answer.status === 404) {
       this.onTrouble("gone");
     } else if (answer.redirected || answer.status === 403) {
-      this.form.submit(); // signed out, or the page is too old: the plain way says what to do
+      this.onTrouble("signed-out");
     } else {
       this.onTrouble("away");
     }

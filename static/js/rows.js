@@ -37,7 +37,17 @@ export class Rows {
       }
       divider = null;
     }
+    if (isOlder) this.#dropRepeatedDays();
     return added;
+  }
+
+  // A page begins with its day; with older messages above it that day has been said already.
+  #dropRepeatedDays() {
+    let day = null;
+    for (const divider of this.list.querySelectorAll("[data-day]")) {
+      if (divider.dataset.day === day) divider.remove();
+      day = divider.dataset.day;
+    }
   }
 
   #isOlder(fragment) {

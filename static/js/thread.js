@@ -10,6 +10,7 @@ const thread = document.querySelector("[data-thread]");
 const rows = new Rows(thread.querySelector("[data-rows]"));
 const newBelow = document.querySelector("[data-new-below]");
 const lost = document.querySelector("[data-connection-lost]");
+const signedOut = document.querySelector("[data-signed-out]");
 const announcement = thread.querySelector("[data-announcement]");
 // A page of older messages is for reading; it neither jumps nor grows at its end.
 const follows = thread.dataset.follows === "yes";
@@ -123,8 +124,12 @@ new Composer(document.querySelector("[data-composer]"), {
   onPosted: (html) => {
     if (!follows) return location.assign(location.pathname);
     show(html);
-    lost.hidden = true;
+    lost.hidden = signedOut.hidden = true;
     toTheEnd();
   },
-  onTrouble: (what) => (what === "gone" ? shutOut() : (lost.hidden = false)),
+  onTrouble: (what) => {
+    if (what === "gone") shutOut();
+    else if (what === "signed-out") signedOut.hidden = false;
+    else lost.hidden = false;
+  },
 });

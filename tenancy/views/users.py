@@ -8,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from ippex_messenger.background import after_commit
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.listing import MemberFilter, MemberTable, listed
+from tenancy.listing import MemberFilter, MemberTable, as_csv, listed
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member
 from tenancy.tasks import send_due_invitations
@@ -20,6 +20,8 @@ def users(request: MemberHttpRequest) -> HttpResponse:
     tenancy = request.member.tenancy
     members = Member.objects.filter(tenancy=tenancy).select_related("user")
     context = listed(request, MemberFilter, MemberTable, members)
+    if request.GET.get("format") == "csv":
+        return as_csv(context["table"], f"users-{tenancy.slug}")
     context["invitations"] = Invitation.objects.filter(tenancy=tenancy).order_by("-requested_at")
     return render(request, "tenancy/users.html", context)
 
