@@ -2,6 +2,7 @@ from typing import Any
 
 from allauth.account import forms as allauth_forms
 from django import forms
+from django.core import validators
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -36,6 +37,7 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
         self.fields["email"].widget.attrs.pop("placeholder", None)
 
     def clean_email(self) -> str:
+        validators.MaxLengthValidator(User._meta.get_field("email").max_length or 0)(self.cleaned_data["email"])
         # allauth looks the address up here; ours is looked up by the task, away from who is asking.
         return str(self.cleaned_data["email"])
 

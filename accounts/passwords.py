@@ -6,7 +6,7 @@ from datetime import timedelta
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.urls import reverse
@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import PasswordResetRequest, User
-from ippex_messenger.mails import RefusedError, build_mail, send
+from ippex_messenger.mails import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,8 @@ def note_reset_request(email: str) -> PasswordResetRequest:
 def send_resets() -> None:
     """Mail a link to each address that is a user's, and forget the requests."""
     PasswordResetRequest.objects.filter(requested_at__lt=timezone.now() - REQUEST_LIFETIME).delete()
-    waiting = list(PasswordResetRequest.objects.order_by("pk").values_list("pk", flat=True))
-    if waiting:
-        with get_connection() as connection:
-            for pk in waiting:
-                _answer(pk, connection)
+    due = PasswordResetRequest.objects.filter(next_attempt_at__lte=timezone.now())
+    send_batch(list(due.order_by("pk").values_list("pk", flat=True)), _answer)
 
 
 @transaction.atomic
@@ -49,6 +46,8 @@ def _answer(pk: int, connection: BaseEmailBackend) -> None:
         except RefusedError as refusal:
             log.warning("password reset for user %s refused: permanent=%s", user.pk, refusal.is_permanent)
             if not refusal.is_permanent:
+                request.next_attempt_at = timezone.now() + RETRY_AFTER
+                request.save(update_fields=["next_attempt_at"])
                 return
     request.delete()
 

@@ -1,17 +1,25 @@
 """The one builder of e-mails (one addressee, text and HTML from two small templates) and their one way out."""
 
+import logging
 import smtplib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
+log = logging.getLogger(__name__)
+
 SMTP_SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 4.2.3: the server is closing the connection
 SMTP_UNUSABLE_ADDRESS = 553
+
+# Mail servers that refuse at first what they don't know (greylisting) want to be asked again after minutes.
+RETRY_AFTER = timedelta(minutes=5)
 
 
 def build_mail(
@@ -40,6 +48,21 @@ def build_mail(
         )
         mail.attach_alternative(render_to_string(f"{template}.html", context), "text/html")
     return mail
+
+
+def send_batch(keys: Sequence[int], send_one: Callable[[int, BaseEmailBackend], None]) -> None:
+    """Call `send_one(key, connection)` for each key, all over one connection.
+
+    Trouble with the server ends the batch and raises nothing: what was not sent stays due in its row.
+    """
+    if not keys:
+        return
+    try:
+        with get_connection() as connection:
+            for key in keys:
+                send_one(key, connection)
+    except (OSError, smtplib.SMTPException) as error:
+        log.warning("mail server away (%s); what is due stays due", type(error).__name__)
 
 
 class RefusedError(Exception):

@@ -1,5 +1,7 @@
 """What a message's text may be, and the HTML that is stored beside it."""
 
+from dataclasses import dataclass
+
 import nh3
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -7,6 +9,7 @@ from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
 from messenger.models import BODY_MAX_LENGTH
+from tenancy.validators import is_visible
 
 # Stored with each message: a change of what render() makes out of the same text is a new version.
 RENDERER_VERSION = 1
@@ -20,6 +23,20 @@ _TAGS = set(
 )
 
 
+@dataclass(frozen=True)
+class Body:
+    """A text ready to be stored, with the HTML that it makes."""
+
+    text: str
+    html: str
+
+
+def prepare(text: str) -> Body:
+    """Clean and render; raises ValidationError as clean_body does."""
+    text = clean_body(text)
+    return Body(text, render(text))
+
+
 def clean_body(text: str) -> str:
     """The text as it is stored: line ends made `\\n`, NUL and lone surrogates taken out, nothing else.
 
@@ -27,7 +44,7 @@ def clean_body(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     text = text.encode("utf-8", "ignore").decode("utf-8")
-    if not text.strip():
+    if not any(is_visible(character) for character in text):
         raise ValidationError(_("Write something first."), code="required")
     if len(text) > BODY_MAX_LENGTH:
         too_many = len(text) - BODY_MAX_LENGTH

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Sum, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from messenger.models import GroupMembership, MessengerGroup, Topic
@@ -35,8 +36,10 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
     Serialised against posting in the group, so that who was a member when a message was posted has
     one answer. Raises IntegrityError where the name is taken meanwhile.
     """
-    is_new = group.pk is None
-    was_active = not is_new and MessengerGroup.objects.select_for_update(no_key=True).get(pk=group.pk).is_active
+    was_active = False
+    if group.pk:
+        locked = MessengerGroup.objects.select_for_update(no_key=True).get(pk=group.pk)
+        was_active, group.roster = locked.is_active, locked.roster + 1
     group.save()
     now = timezone.now()
     open_memberships = GroupMembership.objects.open().filter(group=group)
@@ -46,9 +49,14 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
     leaving = Member.objects.filter(pk__in=present - wanted)
     if present - wanted:
         withdraw_members(group, leaving)
-        open_memberships.filter(member__in=present - wanted).update(left_at=now)
+        open_memberships.filter(member__in=present - wanted).update(
+            left_at=Greatest("joined_at", Value(now)),  # a clock that was set back keeps nobody in a group
+            left_roster=group.roster,
+        )
     GroupMembership.objects.bulk_create(
-        GroupMembership(tenancy_id=group.tenancy_id, group=group, member_id=pk, joined_at=now)
+        GroupMembership(
+            tenancy_id=group.tenancy_id, group=group, member_id=pk, joined_at=now, joined_roster=group.roster
+        )
         for pk in sorted(wanted - present)
     )
     if was_active and not group.is_active:

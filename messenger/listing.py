@@ -45,7 +45,7 @@ class MembershipFilter(NamedFilter):
 
 
 class MembershipTable(tables.Table):
-    name = tables.Column(accessor="member.name")
+    name = tables.Column(accessor="member__name")
     joined_at = tables.Column(verbose_name=_("In the group since"))
     roles = tables.Column(empty_values=(), orderable=False, verbose_name=_("Roles"))
 

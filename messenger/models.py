@@ -37,6 +37,9 @@ class MessengerGroup(models.Model):
         help_text=_("While a group is inactive, nobody sees its topics and nothing is e-mailed."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    # Counts the changes of who is in the group. Messages and memberships keep the number of their time, so
+    # that "who was a member when it was posted" is no question of clocks.
+    roster = models.PositiveIntegerField(default=0)
 
     objects: ClassVar[MessengerGroupQuerySet] = MessengerGroupQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -63,6 +66,9 @@ class GroupMembership(models.Model):
     member = models.ForeignKey(Member, models.PROTECT, related_name="group_memberships", db_constraint=False)
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
+    # The group's roster from which on, and before which, this membership holds.
+    joined_roster = models.PositiveIntegerField(default=0)
+    left_roster = models.PositiveIntegerField(null=True)
 
     objects: ClassVar[GroupMembershipQuerySet] = GroupMembershipQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -70,7 +76,13 @@ class GroupMembership(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["group", "member"], condition=Q(left_at=None), name="membership_open_once"),
             models.CheckConstraint(
-                condition=Q(left_at=None) | Q(left_at__gte=models.F("joined_at")), name="membership_ends_after_start"
+                condition=Q(left_at=None, left_roster=None)
+                | Q(
+                    left_at__gte=models.F("joined_at"),
+                    left_roster__isnull=False,
+                    left_roster__gt=models.F("joined_roster"),
+                ),
+                name="membership_ends_after_start",
             ),
         ]
         indexes = [
@@ -159,6 +171,7 @@ class Message(models.Model):
     body_html = models.TextField()
     renderer_version = models.PositiveSmallIntegerField()
     posted_at = models.DateTimeField()
+    roster = models.PositiveIntegerField()  # the group's, when it was posted
     # The topic's revision in which this message last changed.
     revision = models.PositiveBigIntegerField()
 

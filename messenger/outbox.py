@@ -4,26 +4,24 @@
 """
 
 import logging
-import smtplib
 from datetime import datetime, timedelta
 
-from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from ippex_messenger.mails import RefusedError, send
+from ippex_messenger.mails import RefusedError, send, send_batch
 from messenger.mails import message_mail
 from messenger.models import Delivery, MailChoice, Message
 from messenger.querysets import members_at
 
 log = logging.getLogger(__name__)
 
-# A refusal that may pass: the waits between attempts double from one minute; after a day we give up.
+# A refusal that may pass: the waits between attempts double from one minute.
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=4)
-GIVE_UP_AFTER = timedelta(hours=24)
+MOST_ATTEMPTS = 14  # with these waits, a day after the first
 # How many rows one run reads at a time; each is sent in a transaction of its own.
 BATCH = 500
 
@@ -75,15 +73,7 @@ def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
     due = (Delivery.objects.all() if deliveries is None else deliveries).filter(
         state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now()
     )
-    waiting = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
-    if not waiting:
-        return
-    try:
-        with get_connection() as connection:
-            for pk in waiting:
-                _deliver_one(pk, connection)
-    except (OSError, smtplib.SMTPException) as error:
-        log.warning("mail server away (%s); mails stay due", type(error).__name__)
+    send_batch(list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH]), _attempt)
 
 
 def sweep() -> None:
@@ -94,13 +84,22 @@ def sweep() -> None:
     deliver()
 
 
+def _attempt(pk: int, connection: BaseEmailBackend) -> None:
+    try:
+        _deliver_one(pk, connection)
+    except Exception:
+        # Whatever it is, this one goes to the end of the queue: it may be what the trouble is about.
+        Delivery.objects.filter(pk=pk, state=Delivery.State.WAITING).update(next_attempt_at=timezone.now())
+        raise
+
+
 @transaction.atomic
 def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
     """Claim by lock (a worker that dies lets go of it), check access again, send, mark."""
     delivery = (
         Delivery.objects.select_for_update(skip_locked=True, of=("self",))
         .select_related("message__topic__tenancy", "message__topic__group", "member__user", "member__tenancy")
-        .filter(pk=pk, state=Delivery.State.WAITING)
+        .filter(pk=pk, state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now())
         .first()
     )
     if delivery is None:
@@ -118,8 +117,7 @@ def _note_refusal(delivery: Delivery, refusal: RefusedError) -> None:
     now = timezone.now()
     delivery.attempts += 1
     delivery.last_error = str(refusal)[:200]
-    too_late = now - delivery.message.posted_at >= GIVE_UP_AFTER
-    if refusal.is_permanent or too_late:
+    if refusal.is_permanent or delivery.attempts >= MOST_ATTEMPTS:
         return _settle(delivery, Delivery.State.FAILED, Delivery.Reason.REFUSED)
     delivery.next_attempt_at = now + min(FIRST_RETRY * 2 ** (delivery.attempts - 1), LAST_RETRY)
     delivery.save(update_fields=["attempts", "last_error", "next_attempt_at"])

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ippex_messenger.background import after_commit
 from messenger import live, querysets
-from messenger.bodies import RENDERER_VERSION, clean_body, render
+from messenger.bodies import RENDERER_VERSION, Body, prepare
 from messenger.models import Message, Topic
 from messenger.notifications import decide
 from messenger.tasks import notify_members
@@ -33,21 +33,22 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     Raises Topic.DoesNotExist where the author may not take part (any more), ValidationError for a text
     that won't do, DifferentTextError for a client id that belongs to another text.
     """
-    body = clean_body(body)
-    body_html = render(body)
+    prepared = prepare(body)
     with transaction.atomic():
-        querysets.hold_membership(topic_pk)
+        roster = querysets.hold_roster(topic_pk)
+        if roster is None:
+            raise Topic.DoesNotExist
         topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
         earlier = Message.objects.filter(topic=topic, author=author, client_id=client_id).first()
         if earlier:
-            if earlier.body != body:
+            if earlier.body != prepared.text:
                 raise DifferentTextError
             return Posted(earlier, is_new=False)
         # The clock is read under the lock, and never goes back: hosts' clocks differ.
         posted_at = timezone.now()
         if topic.last_sequence:
             posted_at = max(posted_at, topic.last_activity_at)
-        message = write_message(topic, author, body, body_html, client_id, posted_at)
+        message = write_message(topic, author, prepared, client_id, posted_at, roster)
         live.announce_after_commit(topic)
         if message.outcome == Message.Outcome.EMAIL:
             after_commit(notify_members, message.pk)
@@ -60,9 +61,12 @@ def _lock(topics: QuerySet[Topic]) -> QuerySet[Topic]:
 
 
 def write_message(
-    topic: Topic, author: Member, body: str, body_html: str, client_id: UUID, posted_at: datetime
+    topic: Topic, author: Member, body: Body, client_id: UUID, posted_at: datetime, roster: int
 ) -> Message:
-    """The next message of a topic whose row the caller has locked, with its decision as of `posted_at`."""
+    """The next message of a topic, with its decision as of `posted_at`.
+
+    The caller holds the topic's row and the group's roster.
+    """
     decision = decide(topic, posted_at)
     topic.last_sequence += 1
     topic.revision += 1
@@ -74,10 +78,11 @@ def write_message(
         sequence=topic.last_sequence,
         author=author,
         client_id=client_id,
-        body=body,
-        body_html=body_html,
+        body=body.text,
+        body_html=body.html,
         renderer_version=RENDERER_VERSION,
         posted_at=posted_at,
+        roster=roster,
         revision=topic.revision,
         outcome=decision.outcome,
         reason=decision.reason,

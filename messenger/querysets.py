@@ -143,21 +143,24 @@ def members_at(message: "Message") -> MemberQuerySet:
     """Those who were in the message's group when it was posted, in force today or not."""
     return Member.objects.filter(
         pk__in=_memberships()
-        .filter(group__topics=message.topic_id, joined_at__lte=message.posted_at)
-        .filter(Q(left_at=None) | Q(left_at__gt=message.posted_at))
+        .filter(group__topics=message.topic_id, joined_roster__lte=message.roster)
+        .filter(Q(left_roster=None) | Q(left_roster__gt=message.roster))
         .values("member")
     )
 
 
-def hold_membership(topic_pk: int) -> None:
+def hold_roster(topic_pk: int) -> int | None:
     """Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time.
 
-    So "who was a member when it was posted" has one answer. A statement of its own before the access
-    rule is asked: a query that has to wait for a lock judges other tables by what it saw before the wait.
+    Returns the group's roster, None where there is no such topic. So "who was a member when it was posted" has
+    one answer. A statement of its own before the access rule is asked: a query that has to wait for a
+    lock judges other tables by what it saw before the wait.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM messenger_messengergroup WHERE id = "
+            "SELECT roster FROM messenger_messengergroup WHERE id = "
             "(SELECT group_id FROM messenger_topic WHERE id = %s) FOR SHARE",
             [topic_pk],
         )
+        row = cursor.fetchone()
+    return row[0] if row else None

@@ -8,7 +8,7 @@ import logging
 
 from django.conf import settings
 from django.core import signing
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.urls import reverse
@@ -16,7 +16,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from ippex_messenger.mails import RefusedError, build_mail, send
+from accounts.people import create_user
+from ippex_messenger.mails import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 from tenancy.models import Invitation, Member
 
 log = logging.getLogger(__name__)
@@ -45,15 +46,36 @@ def find_invitation(key: str) -> Invitation | None:
 
 def ask_again(invitation: Invitation) -> None:
     """Have the mail sent once more, with a new link and another 14 days."""
-    invitation.requested_at = timezone.now()
+    invitation.requested_at = invitation.next_attempt_at = timezone.now()
     invitation.emailed_at = None
     invitation.failure = ""
-    invitation.save(update_fields=["requested_at", "emailed_at", "failure"])
+    invitation.save(update_fields=["requested_at", "next_attempt_at", "emailed_at", "failure"])
 
 
 @transaction.atomic
 def accept(invitation: Invitation, user: User) -> Member:
-    """Turn an invitation into a membership of `user`; who was a member already stays what they were."""
+    """Turn an invitation into a membership of `user`; who was a member already stays what they were.
+
+    Raises Invitation.DoesNotExist where it was accepted, withdrawn or sent again meanwhile.
+    """
+    invitation = _hold(invitation)
+    return _become_member(invitation, user)
+
+
+@transaction.atomic
+def accept_as_new_user(invitation: Invitation, password: str, time_zone: str) -> Member:
+    """The same for an address that no user has: the user is created with it."""
+    invitation = _hold(invitation)
+    return _become_member(invitation, create_user(invitation.email, password, time_zone=time_zone))
+
+
+def _hold(found: Invitation) -> Invitation:
+    """The invitation that a link was found to be for, if it is still that; locked, so that it is used once."""
+    invitations = Invitation.objects.select_for_update(of=("self",)).select_related("tenancy")
+    return invitations.get(pk=found.pk, requested_at=found.requested_at)
+
+
+def _become_member(invitation: Invitation, user: User) -> Member:
     member, _created = Member.objects.get_or_create(
         tenancy=invitation.tenancy,
         user=user,
@@ -69,13 +91,8 @@ def accept(invitation: Invitation, user: User) -> Member:
 
 def send_due_invitations() -> None:
     """Mail every invitation that was not mailed yet; what the mail server can't take now stays due."""
-    waiting = list(
-        Invitation.objects.filter(emailed_at=None, failure="").order_by("requested_at").values_list("pk", flat=True)
-    )
-    if waiting:
-        with get_connection() as connection:
-            for pk in waiting:
-                _send(pk, connection)
+    due = Invitation.objects.filter(emailed_at=None, failure="", next_attempt_at__lte=timezone.now())
+    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _send)
 
 
 @transaction.atomic
@@ -94,7 +111,8 @@ def _send(pk: int, connection: BaseEmailBackend) -> None:
         log.warning("invitation %s refused: permanent=%s", pk, refusal.is_permanent)
         if refusal.is_permanent:
             invitation.failure = str(refusal)[:200]
-            invitation.save(update_fields=["failure"])
+        invitation.next_attempt_at = timezone.now() + RETRY_AFTER
+        invitation.save(update_fields=["failure", "next_attempt_at"])
         return
     invitation.emailed_at = timezone.now()
     invitation.save(update_fields=["emailed_at"])

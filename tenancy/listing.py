@@ -63,7 +63,7 @@ class ByNameMixin:
 
 class MemberTable(ByNameMixin, tables.Table):
     name = tables.Column()
-    email = tables.Column(accessor="user.email", verbose_name=_("E-mail address"))
+    email = tables.Column(accessor="user__email", verbose_name=_("E-mail address"))
     roles = tables.Column(empty_values=(), orderable=False, verbose_name=_("Roles"))
     is_active = tables.Column(verbose_name=_("Status"))
 

@@ -102,6 +102,7 @@ class Invitation(models.Model):
     # The link holds this moment: sending again makes the earlier link worthless.
     requested_at = models.DateTimeField(default=timezone.now)
     emailed_at = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
     failure = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -111,7 +112,7 @@ class Invitation(models.Model):
             models.UniqueConstraint("tenancy", Lower("email"), name="invitation_once_per_address"),
         ]
         indexes = [
-            models.Index(fields=["requested_at"], condition=Q(emailed_at=None), name="invitation_to_be_mailed"),
+            models.Index(fields=["next_attempt_at"], condition=Q(emailed_at=None), name="invitation_to_be_mailed"),
         ]
 
     def __str__(self) -> str:

@@ -47,11 +47,12 @@ def validate_name(value: str) -> None:
                 _("Line breaks, control characters and invisible formatting characters are not allowed here."),
                 code="invisible",
             )
-    if value and not any(_is_visible(character) for character in value):
+    if value and not any(is_visible(character) for character in value):
         raise ValidationError(_("This needs at least one visible character."), code="blank")
 
 
-def _is_visible(character: str) -> bool:
+def is_visible(character: str) -> bool:
+    """Whether this character alone shows anything."""
     # Marks (M*) combine with a letter; alone they are no name.
     return unicodedata.category(character)[0] not in "ZCM" and character not in _BLANK_LETTERS
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -6,6 +7,7 @@ from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from tests.cast import Cast, assemble
+from tests.faults import mailing_to
 from tests.smtp import SmtpServer
 
 
@@ -33,9 +35,7 @@ def cast(db: None) -> Cast:
 
 
 @pytest.fixture
-def smtp(settings: object) -> Iterator[SmtpServer]:
+def smtp(settings: Any) -> Iterator[SmtpServer]:
     """A real SMTP server; what Django sends goes there."""
-    with SmtpServer() as server:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"  # type: ignore[attr-defined]
-        settings.EMAIL_HOST, settings.EMAIL_PORT = server.address  # type: ignore[attr-defined]
+    with mailing_to(SmtpServer(), settings) as server:
         yield server

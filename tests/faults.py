@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ippex_messenger.celery import app
@@ -40,21 +39,6 @@ def redis_away(settings: Any) -> Iterator[None]:
             live._redis.cache_clear()
 
 
-class AnyPortController(Controller):
-    """On a port that the system gives; aiosmtpd's own would then knock at port 0."""
-
-    def _trigger_server(self) -> None:
-        assert self.server
-        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        super()._trigger_server()  # type: ignore[no-untyped-call]
-
-
-class MailServer(SmtpServer):
-    def __init__(self) -> None:
-        super().__init__()
-        self._controller = AnyPortController(self, hostname="127.0.0.1", port=0)
-
-
 ServerType = TypeVar("ServerType", bound=SmtpServer)
 
 
@@ -67,7 +51,7 @@ def mailing_to(server: ServerType, settings: Any) -> Iterator[ServerType]:
         yield server
 
 
-class TiredServer(MailServer):
+class TiredServer(SmtpServer):
     """Takes so many mails, then closes every connection until it is woken."""
 
     def __init__(self, takes: int) -> None:

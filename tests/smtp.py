@@ -9,11 +9,20 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
+class AnyPortController(Controller):
+    """On a port that the system gives; aiosmtpd's own would then knock at port 0."""
+
+    def _trigger_server(self) -> None:
+        assert self.server
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
 class SmtpServer:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
         self.refusals: dict[str, str] = {}  # address: the server's answer, as "550 No such user"
-        self._controller = Controller(self, hostname="127.0.0.1", port=0)
+        self._controller = AnyPortController(self, hostname="127.0.0.1", port=0)
 
     def __enter__(self) -> "SmtpServer":
         self._controller.start()

@@ -84,12 +84,13 @@ class Stage:
         }
 
     def _set_membership(self, state: str) -> None:
-        columns = {"group": self.cast.payroll, "member": self.cast.bob}
-        GroupMembership.objects.filter(**columns).delete()
+        columns: dict[str, Any] = {"group": self.cast.payroll, "member": self.cast.bob}
+        GroupMembership.objects.filter(group=self.cast.payroll, member=self.cast.bob).delete()
         if state != "never":
             now = timezone.now()
-            left_at = now if state == "ended" else None
-            GroupMembership.objects.create(tenancy=self.cast.northwind, joined_at=now, left_at=left_at, **columns)
+            if state == "ended":
+                columns |= {"left_at": now, "left_roster": 1}
+            GroupMembership.objects.create(tenancy=self.cast.northwind, joined_at=now, **columns)
 
 
 @pytest.fixture
@@ -181,8 +182,9 @@ def test_many_streams_are_asked_about_in_one_query(cast: Cast, django_assert_num
 
 def test_somebody_who_came_back_counts_once(cast: Cast) -> None:
     joined = timezone.now()
-    GroupMembership.objects.filter(member=cast.bob).update(left_at=joined)
-    GroupMembership.objects.create(tenancy=cast.northwind, group=cast.payroll, member=cast.bob, joined_at=joined)
+    GroupMembership.objects.filter(member=cast.bob).update(left_at=joined, left_roster=1)
+    again = {"joined_at": joined, "joined_roster": 1}
+    GroupMembership.objects.create(tenancy=cast.northwind, group=cast.payroll, member=cast.bob, **again)
     assert Topic.objects.visible_to(cast.bob).count() == 1
     assert set(cast.payments.readers()) == {cast.alice, cast.bob}
     assert cast.payments.readers().count() == 2

@@ -43,6 +43,7 @@ def new_message(cast: Cast, **columns: Any) -> Message:
         "body_html": "<p>Hello</p>",
         "renderer_version": 1,
         "posted_at": timezone.now(),
+        "roster": 0,
         "revision": 1,
         "outcome": "email",
         "reason": "",
@@ -127,8 +128,9 @@ CHECKS: list[tuple[str, Offence]] = [
     ("user_email_lower_case", lambda cast: User.objects.create(email="Fay@x.example")),
     (
         "membership_ends_after_start",
-        lambda cast: new_membership(cast, left_at=timezone.now() - timedelta(minutes=1)),
+        lambda cast: new_membership(cast, left_at=timezone.now() - timedelta(minutes=1), left_roster=1),
     ),
+    ("membership_ends_after_start", lambda cast: new_membership(cast, left_at=timezone.now() + timedelta(minutes=1))),
     (
         "topic_interval_up_to_a_week",
         lambda cast: make_topic(cast.payroll, "Slow", notification_interval=MINUTES_A_WEEK + 1),

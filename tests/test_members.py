@@ -27,18 +27,12 @@ from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member, Tenancy
 from tenancy.validators import RESERVED_SLUGS
 from tests.cast import PASSWORD, Cast, make_member
-from tests.faults import MailServer, mail_server_away, mailing_to
+from tests.faults import mail_server_away
 from tests.smtp import SmtpServer
 from tests.threads import PATIENCE, somebody_waits_for_a_lock, start, together
 
 in_one_transaction = pytest.mark.django_db
 on_the_real_database = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def smtp(settings: Any) -> Iterator[SmtpServer]:
-    with mailing_to(MailServer(), settings) as server:
-        yield server
 
 
 # -- The last administrator ----------------------------------------------------------------------------

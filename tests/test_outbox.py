@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from threading import Event
@@ -26,7 +26,7 @@ from messenger.withdrawals import withdraw_topic
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, make_member, post
-from tests.faults import MailServer, TiredServer, mail_server_away, mailing_to, redis_away
+from tests.faults import TiredServer, mail_server_away, mailing_to, redis_away
 from tests.smtp import SmtpServer
 from tests.threads import PATIENCE, start, together
 
@@ -35,12 +35,6 @@ on_the_real_database = pytest.mark.django_db(transaction=True)
 
 LATER = timedelta(minutes=5)
 TROUBLE = RuntimeError("the worker dies here")
-
-
-@pytest.fixture
-def smtp(settings: Any) -> Iterator[SmtpServer]:
-    with mailing_to(MailServer(), settings) as server:
-        yield server
 
 
 @pytest.fixture
@@ -103,7 +97,7 @@ def test_who_joins_after_the_message_is_not_told(cast: Cast, smtp: SmtpServer) -
 
 
 UNSEEN_CHANGES: dict[str, Callable[[Cast], object]] = {
-    "left": lambda cast: cast.bob.group_memberships.update(left_at=timezone.now()),
+    "left": lambda cast: cast.bob.group_memberships.update(left_at=timezone.now(), left_roster=1),
     "member deactivated": lambda cast: Member.objects.filter(pk=cast.bob.pk).update(is_active=False),
     "person deactivated": lambda cast: User.objects.filter(pk=cast.bob.user_id).update(is_active=False),
     "topic inactive": lambda cast: Topic.objects.update(is_active=False),
@@ -194,11 +188,11 @@ def test_two_workers_that_meet_do_not_use_up_an_attempt_twice(
     outbox.fan_out(post(cast.payments, cast.alice).pk)
 
     def connect_after_the_other() -> Any:
-        monkeypatch.setattr(outbox, "get_connection", get_connection)
+        monkeypatch.setattr(mails, "get_connection", get_connection)
         outbox.deliver()
         return get_connection()
 
-    monkeypatch.setattr(outbox, "get_connection", connect_after_the_other)
+    monkeypatch.setattr(mails, "get_connection", connect_after_the_other)
     outbox.deliver()
     assert Delivery.objects.get(member=cast.bob).attempts == 1
 

@@ -320,7 +320,7 @@ def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "_lock", lambda topics: topics)
-    monkeypatch.setattr(querysets, "hold_membership", lambda topic_pk: None)
+    monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
 
 
 def post_all_at_once(cast: Cast) -> list[Posted | BaseException]:
@@ -432,7 +432,7 @@ def test_a_post_waits_for_a_removal_under_way_and_then_finds_no_topic(cast: Cast
 
 @on_the_real_database
 def test_without_holding_the_membership_it_would_get_in(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(querysets, "hold_membership", lambda topic_pk: None)
+    monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
     with transaction.atomic():
         save_group(cast.payroll, [cast.alice])
         assert start(lambda: post(cast.payments, cast.bob)).exception(PATIENCE) is None

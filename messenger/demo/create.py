@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.people import create_user
 from messenger import outbox
-from messenger.bodies import clean_body, render
+from messenger.bodies import prepare
 from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
 from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
 from messenger.groups import save_group
@@ -77,8 +77,7 @@ def _say(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:
     days_ago, clock, who, text = line
     day = timezone.now().date() - timedelta(days=days_ago)
     posted_at = datetime.combine(day, time.fromisoformat(clock), tzinfo=timezone.get_default_timezone())
-    body = clean_body(text)
-    message = write_message(topic, members[who], body, render(body), uuid4(), posted_at)
+    message = write_message(topic, members[who], prepare(text), uuid4(), posted_at, topic.group.roster)
     outbox.fan_out(message.pk)
     Delivery.objects.filter(message=message, state=Delivery.State.WAITING).update(
         state=Delivery.State.SENT, settled_at=posted_at

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from ippex_messenger.forms import violates
 from messenger.forms.groups import NAME_TAKEN, GroupForm
 from messenger.groups import history_of, save_group
 from messenger.listing import GroupFilter, GroupTable, MembershipFilter, MembershipTable
@@ -93,7 +94,9 @@ def _newcomers(form: GroupForm) -> list[str]:
 def _saved(form: GroupForm) -> bool:
     try:
         save_group(form.instance, form.chosen())
-    except IntegrityError:  # another administrator was a moment earlier
+    except IntegrityError as error:  # another administrator was a moment earlier
+        if not violates(error, "group_name_unique_in_tenancy"):
+            raise
         form.add_error("name", NAME_TAKEN)
         return False
     return True

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, FilteredRelation, Q
 from django.db.models.functions import Left
 from django.http import Http404, HttpResponse
@@ -13,11 +13,12 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from ippex_messenger.forms import violates
 from messenger.forms.topics import NAME_TAKEN, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest
 from messenger.models import MessengerGroup, Topic
 from messenger.querysets import TopicQuerySet
-from messenger.withdrawals import withdraw_topic
+from messenger.topics import save_topic
 from messenger.wording import notifications_in_words
 from tenancy.models import Member
 
@@ -128,14 +129,10 @@ def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 def _saved(form: TopicForm) -> bool:
     topic = form.instance
     try:
-        with transaction.atomic():
-            if topic.pk:
-                topic.save(update_fields=TopicForm.Meta.fields)
-            else:
-                topic.save()
-            if not topic.is_active:
-                withdraw_topic(topic)
-    except IntegrityError:  # another manager was a moment earlier
+        save_topic(topic, TopicForm.Meta.fields if topic.pk else None)
+    except IntegrityError as error:  # another manager was a moment earlier
+        if not violates(error, "topic_name_unique_in_group"):
+            raise
         form.add_error("name", NAME_TAKEN)
         return False
     return True

@@ -10,11 +10,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from accounts.people import create_user
 from ippex_messenger.background import after_commit
 from tenancy.forms import NewPasswordForm
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.invitations import accept, ask_again, find_invitation
+from tenancy.invitations import accept, accept_as_new_user, ask_again, find_invitation
 from tenancy.models import Invitation
 from tenancy.tasks import send_due_invitations
 
@@ -58,25 +57,28 @@ def accept_invitation(request: HttpRequest, key: str) -> HttpResponse:
     if invited is None:
         return render(request, "tenancy/invitation_gone.html", status=410)
 
+    try:
+        return _answer(request, invited)
+    except Invitation.DoesNotExist:  # used or withdrawn since the lines above
+        return render(request, "tenancy/invitation_gone.html", status=410)
+
+
+def _answer(request: HttpRequest, invited: Invitation) -> HttpResponse:
     user = User.objects.with_address(invited.email).first()
     if user is None:
-        return _accept_as_new_user(request, invited)
+        return _answer_new_user(request, invited)
     if request.user != user:
         return render(request, "tenancy/invitation_sign_in.html", {"invitation": invited})
     if request.method == "POST":
-        member = accept(invited, user)
-        return redirect(member.tenancy)
+        return redirect(accept(invited, user).tenancy)
     return render(request, "tenancy/invitation_accept.html", {"invitation": invited})
 
 
-def _accept_as_new_user(request: HttpRequest, invited: Invitation) -> HttpResponse:
+def _answer_new_user(request: HttpRequest, invited: Invitation) -> HttpResponse:
     form = NewPasswordForm(request.POST if request.method == "POST" else None, email=invited.email)
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            data = form.cleaned_data
-            user = create_user(invited.email, data["password1"], time_zone=data["time_zone"])
-            member = accept(invited, user)
-        login(request, user)
+        member = accept_as_new_user(invited, form.cleaned_data["password1"], form.cleaned_data["time_zone"])
+        login(request, member.user)
         return redirect(member.tenancy)
     context = {"form": form, "invitation": invited}
     return render(request, "tenancy/invitation_password.html", context, status=422 if form.errors else 200)

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.background import after_commit
+from ippex_messenger.forms import violates
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.listing import MemberFilter, MemberTable, as_csv, listed
@@ -56,7 +57,9 @@ def invite(request: MemberHttpRequest) -> HttpResponse:
             with transaction.atomic():
                 invitation = form.save()
                 after_commit(send_due_invitations)
-        except IntegrityError:  # another administrator was a moment earlier
+        except IntegrityError as error:  # another administrator was a moment earlier
+            if not violates(error, "invitation_once_per_address"):
+                raise
             form.add_error("email", _("This address has been invited already."))
         else:
             messages.success(request, _("%(name)s has been invited.") % {"name": invitation.name})
