@@ -31,7 +31,11 @@ def send_resets() -> None:
     """Mail a link to each address that is a user's, and forget the requests."""
     PasswordResetRequest.objects.filter(requested_at__lt=timezone.now() - REQUEST_LIFETIME).delete()
     due = PasswordResetRequest.objects.filter(next_attempt_at__lte=timezone.now())
-    send_batch(list(due.order_by("pk").values_list("pk", flat=True)), _answer)
+    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _answer, _postpone)
+
+
+def _postpone(pk: int) -> None:
+    PasswordResetRequest.objects.filter(pk=pk).update(next_attempt_at=timezone.now())
 
 
 @transaction.atomic

@@ -50,17 +50,26 @@ def build_mail(
     return mail
 
 
-def send_batch(keys: Sequence[int], send_one: Callable[[int, BaseEmailBackend], None]) -> None:
+def send_batch(
+    keys: Sequence[int],
+    send_one: Callable[[int, BaseEmailBackend], None],
+    postpone: Callable[[int], None],
+) -> None:
     """Call `send_one(key, connection)` for each key, all over one connection.
 
-    Trouble with the server ends the batch and raises nothing: what was not sent stays due in its row.
+    Trouble with the server ends the batch and raises nothing: what was not sent stays due in its row. The
+    one at which it happened is postponed behind the others, for it may be what the trouble is about.
     """
     if not keys:
         return
     try:
         with get_connection() as connection:
             for key in keys:
-                send_one(key, connection)
+                try:
+                    send_one(key, connection)
+                except Exception:
+                    postpone(key)
+                    raise
     except (OSError, smtplib.SMTPException) as error:
         log.warning("mail server away (%s); what is due stays due", type(error).__name__)
 

@@ -4,13 +4,32 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 
-class RefuseNulMiddleware:
-    """400 for a NUL in path or query: PostgreSQL takes none, and each would end as a server error."""
+class RefuseUnreadableMiddleware:
+    """400 for what no part of the application could read, and each would answer with an error of its own.
+
+    A NUL in path, query or cookie (PostgreSQL takes none), and forms in another encoding than UTF-8 (some decode to
+    what can't be encoded again).
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-            return render(request, "400.html", status=400)
+        if holds_nul(request) or _is_in_foreign_encoding(request):
+            response = render(request, "400.html", status=400)
+            response["Cache-Control"] = "no-store"
+            return response
         return self.get_response(request)
+
+
+def holds_nul(request: HttpRequest) -> bool:
+    return (
+        "\0" in request.path
+        or "%00" in request.META.get("QUERY_STRING", "")
+        or any("\0" in value for value in request.COOKIES.values())
+    )
+
+
+def _is_in_foreign_encoding(request: HttpRequest) -> bool:
+    charset = (request.content_params or {}).get("charset", "utf-8")
+    return charset.lower() not in {"utf-8", "utf8"}

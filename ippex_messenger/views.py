@@ -4,14 +4,18 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
 
 
+@require_safe
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
     """This process answers."""
     return HttpResponse("ok", content_type="text/plain")
 
 
+@require_safe
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
     """This process can do its work: the database answers. (Redis may be away: pages and posts go on.)"""
@@ -36,4 +40,5 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return render(request, "500.html", status=500)
+    # Without the request: whatever broke may break in its session or its user again.
+    return HttpResponse(render_to_string("500.html"), status=500)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import nh3
 from django.core.exceptions import ValidationError
+from django.template.defaultfilters import linebreaksbr
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
@@ -15,8 +16,15 @@ from tenancy.validators import is_visible
 RENDERER_VERSION = 1
 
 # Line breaks are kept as typed: this is a chat, and Enter makes a line.
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True})
+# Deeper than this nobody quotes; markdown-it leaves out what lies deeper, and we show such a text plainly.
+MAX_NESTING = 40
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True, "maxNesting": MAX_NESTING})
 _markdown.enable(["linkify", "strikethrough", "table"]).disable(["image", "html_block", "html_inline"])
+
+# A table pads each row to its head: a head of a thousand cells would make megabytes out of kilobytes.
+MAX_COLUMNS = 40
+# What HTML may make of a text, in characters for each of its characters; more is no text any more.
+MAX_GROWTH = 30
 
 _TAGS = set(
     "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre s strong table tbody td th thead tr ul".split()
@@ -61,11 +69,24 @@ def clean_body(text: str) -> str:
 
 
 def render(body: str) -> str:
-    """Markdown to sanitised HTML: no raw HTML, no images, links to http, https and mailto only."""
-    return nh3.clean(
-        _markdown.render(body),
+    """Markdown to sanitised HTML: no raw HTML, no images, links to http, https and mailto only.
+
+    A text that abuses Markdown (too deep, too wide) is shown as it was typed.
+    """
+    if any(line.count("|") > MAX_COLUMNS for line in body.split("\n")):
+        return _as_typed(body)
+    tokens = _markdown.parse(body)
+    if any(token.level >= MAX_NESTING - 1 for token in tokens):
+        return _as_typed(body)
+    html = nh3.clean(
+        _markdown.renderer.render(tokens, _markdown.options, {}),
         tags=_TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener nofollow",
     )
+    return html if len(html) <= MAX_GROWTH * (len(body) + 10) else _as_typed(body)
+
+
+def _as_typed(body: str) -> str:
+    return f"<p>{linebreaksbr(body, autoescape=True)}</p>"

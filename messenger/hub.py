@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
@@ -21,6 +21,8 @@ T = TypeVar("T")
 # Streams end within 5 seconds of losing access.
 CHECK_ACCESS_SECONDS = 2
 RECONNECT_SECONDS = 1
+# How soon the subscription ends after the last listener left.
+HEAR_SECONDS = 1
 
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-access")
 
@@ -77,46 +79,44 @@ class Hub:
     def __init__(self, channel: str) -> None:
         self._channel = channel
         self._listeners: dict[int, set[Listener]] = {}
-        self._work: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def join(self, listener: Listener) -> None:
         self._listeners.setdefault(listener.topic_id, set()).add(listener)
-        if not self._work:
-            self._work = [
-                asyncio.create_task(self._forever(self._subscribe)),
-                asyncio.create_task(self._forever(self._check_access)),
-            ]
+        for work in (self._hear, self._check_access):
+            task = self._tasks.get(work.__name__)
+            if task is None or task.done():
+                self._tasks[work.__name__] = asyncio.create_task(self._while_there_are_listeners(work))
 
     def leave(self, listener: Listener) -> None:
         of_topic = self._listeners.get(listener.topic_id, set())
         of_topic.discard(listener)
         if not of_topic:
             self._listeners.pop(listener.topic_id, None)
-        if not self._listeners:
-            for task in self._work:
-                task.cancel()
-            self._work = []
 
-    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+    async def _while_there_are_listeners(self, work: Callable[[], Awaitable[None]]) -> None:
+        # Ends by itself: a cancellation can get lost in what a Redis client awaits, and the task would stay.
+        while self._listeners:
             try:
                 await work()
             except (RedisError, OSError) as error:
                 log.warning("live stream without Redis (%s)", type(error).__name__)
-            await asyncio.sleep(RECONNECT_SECONDS)
+                await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _subscribe(self) -> None:
+    async def _hear(self) -> None:
         async with Redis.from_url(settings.REDIS_URL) as redis, redis.pubsub() as subscription:
             await subscription.subscribe(self._channel)
-            async for event in subscription.listen():
-                if event["type"] == "message":
-                    await self._announce(int(json.loads(event["data"])["topic"]))
+            while self._listeners:
+                event = await subscription.get_message(ignore_subscribe_messages=True, timeout=HEAR_SECONDS)
+                topic_id = _announced_topic(event) if event else None
+                if topic_id is not None:
+                    await self._announce(topic_id)
 
     async def _announce(self, topic_id: int) -> None:
         await self._look(list(self._listeners.get(topic_id, ())))
 
     async def _check_access(self) -> None:
-        while True:
+        while self._listeners:
             await asyncio.sleep(CHECK_ACCESS_SECONDS)
             await self._look([listener for of_topic in self._listeners.values() for listener in of_topic])
 
@@ -143,3 +143,12 @@ class Hub:
                 listener.shut_out()
             else:
                 listener.tell(revision)
+
+
+def _announced_topic(event: dict[str, Any]) -> int | None:
+    """The topic that an announcement is about; None for what is no announcement of ours."""
+    try:
+        return int(json.loads(event["data"])["topic"])
+    except (ValueError, KeyError, TypeError, OverflowError):
+        log.warning("not an announcement, on the channel of live streams")
+        return None

@@ -3,7 +3,7 @@
 from typing import Any
 
 import django_tables2 as tables
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -41,7 +41,8 @@ class MembershipFilter(NamedFilter):
         fields: list[str] = []
 
     def with_status(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
-        return rows.filter(member__is_active=value == "active")
+        can_enter = Q(member__is_active=True, member__user__is_active=True)
+        return rows.filter(can_enter if value == "active" else ~can_enter)
 
 
 class MembershipTable(tables.Table):

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ippex_messenger.breaker import redis_breaker
+from ippex_messenger.middleware import holds_nul
 from messenger.hub import Hub, Listener, in_database_thread
 from messenger.models import Topic
 from tenancy.middleware import find_member
@@ -53,16 +54,16 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def announce_after_commit(topic: Topic) -> None:
-    """Tell the streams of this topic its revision, once it is committed.
+    """Tell the streams of this topic, once it is committed, that it is worth looking.
 
-    Without Redis they find it themselves, at their next look at who may listen.
+    Without Redis they find what is new by themselves, at their next look at who may listen.
     """
 
     def announce() -> None:
         if redis_breaker.is_open:
             return
         try:
-            _redis().publish(CHANNEL, json.dumps({"topic": topic.pk, "revision": topic.revision}))
+            _redis().publish(CHANNEL, json.dumps({"topic": topic.pk}))
         except RedisError as error:
             redis_breaker.trip()
             log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
@@ -147,6 +148,8 @@ def _admit(scope: Scope) -> Admission | None:
     if not _TOPIC_ID.fullmatch(topic_id):
         return None
     request = ASGIRequest(scope, BytesIO())
+    if holds_nul(request):
+        return None
     sessions = import_module(settings.SESSION_ENGINE)
     request.session = sessions.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     user = get_user(request)

@@ -73,7 +73,8 @@ def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
     due = (Delivery.objects.all() if deliveries is None else deliveries).filter(
         state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now()
     )
-    send_batch(list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH]), _attempt)
+    batch = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
+    send_batch(batch, _deliver_one, _postpone)
 
 
 def sweep() -> None:
@@ -82,15 +83,6 @@ def sweep() -> None:
     for pk in to_fan_out.order_by("pk").values_list("pk", flat=True)[:BATCH]:
         fan_out(pk)
     deliver()
-
-
-def _attempt(pk: int, connection: BaseEmailBackend) -> None:
-    try:
-        _deliver_one(pk, connection)
-    except Exception:
-        # Whatever it is, this one goes to the end of the queue: it may be what the trouble is about.
-        Delivery.objects.filter(pk=pk, state=Delivery.State.WAITING).update(next_attempt_at=timezone.now())
-        raise
 
 
 @transaction.atomic
@@ -111,6 +103,10 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
     except RefusedError as refusal:
         return _note_refusal(delivery, refusal)
     return _settle(delivery, Delivery.State.SENT)
+
+
+def _postpone(pk: int) -> None:
+    Delivery.objects.filter(pk=pk, state=Delivery.State.WAITING).update(next_attempt_at=timezone.now())
 
 
 def _note_refusal(delivery: Delivery, refusal: RefusedError) -> None:

@@ -41,6 +41,7 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
         topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
         earlier = Message.objects.filter(topic=topic, author=author, client_id=client_id).first()
         if earlier:
+            earlier.topic = topic
             if earlier.body != prepared.text:
                 raise DifferentTextError
             return Posted(earlier, is_new=False)

@@ -55,17 +55,8 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
         return self.visible_to(member)
 
     def with_member_count(self) -> "MessengerGroupQuerySet":
-        """Each with `member_count`: the active people who were put into it and did not leave."""
-        return self.annotate(
-            member_count=Count(
-                "memberships",
-                filter=Q(
-                    memberships__left_at=None,
-                    memberships__member__is_active=True,
-                    memberships__member__user__is_active=True,
-                ),
-            )
-        )
+        """Each with `member_count`: the people who were put into it and did not leave, active or not."""
+        return self.annotate(member_count=Count("memberships", filter=Q(memberships__left_at=None)))
 
     def by_name(self) -> "MessengerGroupQuerySet":
         return self.order_by(Lower("name"), "pk")

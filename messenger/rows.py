@@ -34,7 +34,6 @@ class Row(NamedTuple):
     reason: str
     interval_minutes: int
     elapsed: timedelta | None
-    fanned_out_at: datetime | None
 
 
 COLUMNS = ("sequence", "author", "author__name", *Row._fields[3:])
@@ -72,9 +71,7 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int) -> str
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
     name, disc = escape(row.author_name), escape(initials(row.author_name))
-    outcome = escape(
-        outcome_in_words(row.outcome, row.reason, row.interval_minutes, row.elapsed, row.fanned_out_at is not None)
-    )
+    outcome = escape(outcome_in_words(row.outcome, row.reason, row.interval_minutes, row.elapsed))
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
     classes = (
         "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader_id else "")

@@ -60,8 +60,9 @@ def _withdraw(groups: QuerySet[MessengerGroup], messages: QuerySet[Message], who
     for pk in list(undecided.order_by("pk").values_list("pk", flat=True)):
         outbox.fan_out(pk)
     waiting = Delivery.objects.filter(whose, message__in=messages, state=Delivery.State.WAITING)
-    # Waits for a mail that is just going out, rather than calling it off after it went.
-    locked = list(waiting.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
-    Delivery.objects.filter(pk__in=locked, state=Delivery.State.WAITING).update(
+    # A mail that is just going out is not waited for: while the mail server stalls, posts would wait too. If it
+    # does not go out after all, its sender asks for the access again.
+    free = waiting.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True)
+    Delivery.objects.filter(pk__in=list(free)).update(
         state=Delivery.State.NOT_SENT, reason=Delivery.Reason.LOST_ACCESS, settled_at=timezone.now()
     )

@@ -7,26 +7,31 @@ from django.utils.translation import ngettext
 
 from messenger.models import Message
 
+MINUTES_A_DAY = 24 * 60
 
-def in_words(duration: timedelta) -> str:
-    """A length of time, rounded down to whole minutes: “14 minutes”, “1 hour 30 minutes”, “2 days”."""
-    minutes = int(duration.total_seconds() // 60)
-    if minutes == 0:
-        return _("less than a minute")
-    days, minutes = divmod(minutes, 24 * 60)
-    hours, minutes = divmod(minutes, 60)
+
+def interval_in_words(minutes: int) -> str:
+    """Exactly: “30 minutes”, “1 day 2 hours 5 minutes”."""
+    return " ".join(_parts(minutes))
+
+
+def elapsed_in_words(elapsed: timedelta) -> str:
+    """Rounded down to what matters: “14 minutes”, “2 hours 5 minutes”, “3 days 4 hours”."""
+    minutes = int(elapsed.total_seconds() // 60)
+    return " ".join(_parts(minutes)[:2]) if minutes else _("less than a minute")
+
+
+def _parts(minutes: int) -> list[str]:
+    days, rest = divmod(minutes, MINUTES_A_DAY)
+    hours, rest = divmod(rest, 60)
     parts = []
     if days:
         parts.append(ngettext("%(count)d day", "%(count)d days", days) % {"count": days})
     if hours:
         parts.append(ngettext("%(count)d hour", "%(count)d hours", hours) % {"count": hours})
-    if minutes:
-        parts.append(ngettext("%(count)d minute", "%(count)d minutes", minutes) % {"count": minutes})
-    return " ".join(parts[:2])
-
-
-def interval_in_words(minutes: int) -> str:
-    return _("every message") if minutes == 0 else in_words(timedelta(minutes=minutes))
+    if rest or not parts:
+        parts.append(ngettext("%(count)d minute", "%(count)d minutes", rest) % {"count": rest})
+    return parts
 
 
 def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
@@ -35,16 +40,20 @@ def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
         return _("No e-mails")
     if interval_minutes == 0:
         return _("E-mail for every message")
-    return _("E-mail after %(interval)s of silence") % {"interval": in_words(timedelta(minutes=interval_minutes))}
+    return _("E-mail after %(interval)s of silence") % {"interval": interval_in_words(interval_minutes)}
 
 
-def outcome_in_words(outcome: str, reason: str, interval_minutes: int, elapsed: timedelta | None, is_told: bool) -> str:
-    """What posting a message did about e-mail, with the facts as they then were."""
-    if outcome == Message.Outcome.EMAIL:
-        return _("E-mailed to the group") if is_told else _("E-mail to the group on its way")
-    if reason == Message.Reason.INTERVAL and elapsed is not None:
-        return _("Not e-mailed: %(elapsed)s after the previous message (interval %(interval)s)") % {
-            "elapsed": in_words(elapsed),
-            "interval": in_words(timedelta(minutes=interval_minutes)),
-        }
-    return _("Not e-mailed: notifications were off")
+def outcome_in_words(outcome: str, reason: str, interval_minutes: int, elapsed: timedelta | None) -> str:
+    """What was decided about e-mailing a message, with the facts as they then were."""
+    if reason == Message.Reason.NOTIFICATIONS_OFF:
+        return _("Not e-mailed: notifications were off")
+    if elapsed is None:
+        return _("E-mail to the group: the first message of the topic")
+    if interval_minutes == 0:
+        return _("E-mail to the group: every message of the topic")
+    sentence = (
+        _("E-mail to the group: %(elapsed)s after the previous message (interval %(interval)s)")
+        if outcome == Message.Outcome.EMAIL
+        else _("Not e-mailed: %(elapsed)s after the previous message (interval %(interval)s)")
+    )
+    return sentence % {"elapsed": elapsed_in_words(elapsed), "interval": interval_in_words(interval_minutes)}

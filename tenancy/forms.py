@@ -1,3 +1,5 @@
+import json
+from hashlib import sha256
 from typing import Any
 
 from crispy_forms.layout import Fieldset, Layout
@@ -19,6 +21,9 @@ class FeaturesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
 
 
 class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    # What the page showed; a change of somebody else's since then must not be undone unseen.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
     class Meta:
         model = Member
         fields = ("name", "is_active", "is_messenger_manager", "is_administrator")
@@ -26,12 +31,29 @@ class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].help_text = _("The name that others in this tenancy see.")
+        self.initial["seen"] = self._fingerprint = _fingerprint(self.instance)
         self.helper.layout = Layout(
             "name",
             "is_active",
             Fieldset(_("Other roles"), "is_messenger_manager"),
             Fieldset(_("Administration"), "is_administrator"),
+            "seen",
         )
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("seen") and data["seen"] != self._fingerprint:
+            self.data = self.data.copy()  # type: ignore[attr-defined]
+            self.data["seen"] = self._fingerprint  # type: ignore[index]
+            raise ValidationError(
+                _("Somebody else changed this user since you opened this page. Check what you chose, then save again.")
+            )
+        return data
+
+
+def _fingerprint(member: Member) -> str:
+    columns = [member.name, member.is_active, member.is_messenger_manager, member.is_administrator]
+    return sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
 
 class InvitationForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]

@@ -92,7 +92,11 @@ def _become_member(invitation: Invitation, user: User) -> Member:
 def send_due_invitations() -> None:
     """Mail every invitation that was not mailed yet; what the mail server can't take now stays due."""
     due = Invitation.objects.filter(emailed_at=None, failure="", next_attempt_at__lte=timezone.now())
-    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _send)
+    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _send, _postpone)
+
+
+def _postpone(pk: int) -> None:
+    Invitation.objects.filter(pk=pk, emailed_at=None).update(next_attempt_at=timezone.now())
 
 
 @transaction.atomic

@@ -5,9 +5,10 @@ from typing import Any
 
 import django_tables2 as tables
 from django import forms
+from django.core.paginator import EmptyPage
 from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Lower
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as translated
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet
@@ -48,6 +49,10 @@ class NamedFilter(FilterSet):
 class MemberFilter(NamedFilter):
     search_fields = ("name", "user__email")
 
+    def with_status(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        can_enter = Q(is_active=True, user__is_active=True)
+        return rows.filter(can_enter if value == "active" else ~can_enter)
+
     class Meta:
         model = Member
         fields: list[str] = []
@@ -75,7 +80,7 @@ class MemberTable(ByNameMixin, tables.Table):
         return roles_in_words(record)
 
     def value_is_active(self, record: Member) -> str:
-        return status_in_words(record.is_active)
+        return status_in_words(record.can_enter)
 
 
 def as_csv(table: tables.Table, name: str) -> HttpResponse:
@@ -106,8 +111,23 @@ def roles_in_words(member: Member) -> str:
 def listed(
     request: HttpRequest, filter_class: type[FilterSet], table_class: type[tables.Table], rows: QuerySet[Any]
 ) -> dict[str, Any]:
-    """The rows of a list as the request searches, filters, sorts and pages them: `filter` and `table`."""
+    """The rows of a list as the request searches, filters, sorts and pages them: `filter` and `table`.
+
+    404 for a page that is not there.
+    """
     filtered = filter_class(request.GET, queryset=rows)
     table = table_class(filtered.qs)
-    RequestConfig(request, paginate={"per_page": PAGE_LENGTH}).configure(table)
+    RequestConfig(request, paginate=False).configure(table)  # the columns' order
+    try:
+        table.paginate(page=page_number(request), per_page=PAGE_LENGTH)
+    except EmptyPage:
+        raise Http404 from None
     return {"filter": filtered, "table": table}
+
+
+def page_number(request: HttpRequest) -> int:
+    """The page that the query names, 1 without; 404 for what is no number that a list could have."""
+    page = request.GET.get("page", "1")
+    if not (page.isascii() and page.isdigit() and len(page) < 6 and int(page) > 0):
+        raise Http404
+    return int(page)

@@ -87,6 +87,11 @@ class Member(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def can_enter(self) -> bool:
+        """What `active()` asks: neither the membership nor the person is deactivated."""
+        return self.is_active and self.user.is_active
+
 
 class Invitation(models.Model):
     """Somebody was asked to become a member; the row is gone once they accepted, or it was withdrawn."""

@@ -42,8 +42,11 @@ def chromium() -> Iterator[Browser]:
 class Person:
     """Somebody at a browser of their own."""
 
-    def __init__(self, browser: Browser, address: str, email: str, password: str, **context: object) -> None:
+    def __init__(
+        self, browser: Browser, address: str, email: str, password: str, home: str = "/", **context: object
+    ) -> None:
         self.address = address
+        self.home = home  # their tenancy's main menu
         self.page: Page = browser.new_context(**context).new_page()  # type: ignore[arg-type]
         self.page.set_default_timeout(15_000)
         self.go("/accounts/login/")

@@ -102,5 +102,3 @@ def sign_in(member: Member) -> Client:
     client = Client()
     client.force_login(member.user)
     return client
-
-

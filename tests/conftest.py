@@ -11,6 +11,11 @@ from tests.faults import mailing_to
 from tests.smtp import SmtpServer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser first: what takes longest should not be what a parallel run waits for at its end."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(scope="session")
 def embedded_servers() -> Iterator[None]:
     with servers(Home.current(), durable=False):

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("MESSENGER_HOME", str(Path(__file__).resolve().parent.parent / "var" / "test"))
+# Each process of a parallel run has servers of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+FOLDER = Path(__file__).resolve().parent.parent / "var" / "test"
+os.environ["MESSENGER_HOME"] = os.environ.get("TEST_HOME", str(FOLDER)) + WORKER
 
 from ippex_messenger.settings import *  # noqa: E402, F403
 

@@ -1,5 +1,6 @@
 """The whole product as `make run` starts it, in a folder of its own: for tests that use it like people."""
 
+import json
 import os
 import signal
 import subprocess
@@ -27,6 +28,9 @@ class Stack:
             "MESSENGER_HOME": str(folder),
             "PORT": str(self.port),
         }
+        # Not the usual port of the mail catcher: other stacks that start just now would want it too.
+        record = Home.at(folder).folder / "home.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"mailbox_port": free_port()}))
         self.home = Home.at(folder)
 
     def manage(self, *arguments: str, stdin: str = "") -> str:

@@ -75,9 +75,7 @@ def test_both_servers_answer_inside_the_block_and_nothing_is_left_after_it(home:
     assert processes_of(home) == []
 
 
-def test_a_server_that_a_variable_replaces_is_not_started(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_a_variable_replaces_is_not_started(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://somebody@elsewhere.example/database")
     with servers(home, durable=False):
         assert valkey_answers(home)

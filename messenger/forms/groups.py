@@ -25,7 +25,7 @@ class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 
     def label_from_instance(self, member: Any) -> str:
         label = f"{member.name} · {member.user.email}"
-        return label if member.is_active else _("%(label)s (not active)") % {"label": label}
+        return label if member.can_enter else _("%(label)s (not active)") % {"label": label}
 
 
 class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
@@ -36,6 +36,9 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("E-mail addresses of users of this tenancy, separated by spaces, commas or lines."),
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
     )
+
+    # Which members the page showed; a change of somebody else's since then must not be undone unseen.
+    roster = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:
         model = MessengerGroup
@@ -56,6 +59,7 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         self.fields["users"].queryset = self.choosable  # type: ignore[attr-defined]
         if self.instance.pk:
             self.initial["users"] = [row["member"] for row in present]
+            self.initial["roster"] = self.instance.roster
         self.helper.layout = Layout(
             "name",
             "description",
@@ -66,6 +70,7 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
                 Field("users", template="messenger/_picker_field.html"),
                 "addresses",
             ),
+            "roster",
         )
 
     def clean_name(self) -> str:
@@ -76,16 +81,40 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         return name
 
     def clean_addresses(self) -> list[Member]:
-        wanted = {
-            address.lower() for address in re.split(r"[\s,;<>]+", self.cleaned_data["addresses"]) if "@" in address
-        }
+        entries = [entry.strip() for entry in re.split(r"[,;\n]+", self.cleaned_data["addresses"]) if entry.strip()]
+        wanted = {word.lower() for entry in entries for word in re.split(r"[\s<>]+", entry) if "@" in word}
         found = list(self.choosable.filter(user__email__in=wanted))
         unknown = sorted(wanted - {member.user.email for member in found})
+        unknown += [entry for entry in entries if "@" not in entry]
         if unknown:
             raise ValidationError(
                 _("Not users of this tenancy: %(addresses)s"), params={"addresses": ", ".join(unknown[:20])}
             )
         return found
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        seen = data.get("roster")
+        if self.instance.pk and seen is not None and seen < self.instance.roster:
+            self._say_what_changed(seen)
+        return data
+
+    def _say_what_changed(self, seen: int) -> None:
+        memberships = GroupMembership.objects.filter(group=self.instance).select_related("member")
+        names = {
+            "joined": ", ".join(row.member.name for row in memberships.open().filter(joined_roster__gt=seen)) or "–",
+            "left": ", ".join(row.member.name for row in memberships.filter(left_roster__gt=seen)) or "–",
+        }
+        self.add_error(
+            "users",
+            _(
+                "Somebody else changed the users since you opened this page (added: %(joined)s; removed: %(left)s). "
+                "Compare with your choice below, then save again."
+            )
+            % names,
+        )
+        self.data = self.data.copy()  # type: ignore[attr-defined]
+        self.data["roster"] = str(self.instance.roster)  # type: ignore[index]
 
     def chosen(self) -> list[Member]:
         """Ticked or pasted, each once."""

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from messenger import threads
 from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest
-from messenger.models import Topic
+from messenger.models import Message, Topic
 from messenger.posting import DifferentTextError, post_message
 
 MAX_CURSOR_DIGITS = 18
@@ -15,7 +15,10 @@ MAX_CURSOR_DIGITS = 18
 @require_safe
 def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
-    return _render_thread(request, topic, MessageForm())
+    page = _requested_page(request, topic)
+    if topic.last_sequence and not page.first:
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
+    return _render_thread(request, topic, page, MessageForm())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -24,8 +27,11 @@ def messages(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """Rendered messages before or after a sequence number."""
+    """Rendered messages before or after a sequence number: pieces for a page that is open."""
     topic = _visible_topic(request, pk)
+    if request.headers.get("Sec-Fetch-Dest") == "document":
+        # Where a sign-in leads back to when a message was sent without being signed in.
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
     return HttpResponse(_requested_page(request, topic).html)
 
 
@@ -40,26 +46,25 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
             form.add_error("body", _("A message was sent from this page before. Send once more to post this one too."))
             form.renew_client_id()
         else:
-            return _answer_posted(request, pk, posted.message.sequence)
+            return _answer_posted(request, posted.message)
     elif "client_id" in form.errors:
         form.add_error("body", _("This page was not complete. Send once more."))
         form.renew_client_id()
     topic = _visible_topic(request, pk)
     if _by_script(request):
         return render(request, "messenger/_composer.html", {"form": form, "topic": topic}, status=422)
-    return _render_thread(request, topic, form, status=422)
+    return _render_thread(request, topic, threads.latest(topic, request.member), form, status=422)
 
 
-def _answer_posted(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
+def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
     if _by_script(request):
-        topic = _visible_topic(request, pk)
         # Whatever came in since the page's last message comes along, and the thread has no gap.
-        since = request.POST.get("after", "")
-        start = int(since) if since.isdigit() and len(since) <= MAX_CURSOR_DIGITS else sequence - 1
-        return HttpResponse(threads.after(topic, min(start, sequence - 1), request.member).html, status=201)
-    response = redirect("messenger:thread", request.member.tenancy.slug, pk)
+        last_shown = _cursor(request.POST.get("after", ""))
+        start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
+        return HttpResponse(threads.after(message.topic, start, request.member).html, status=201)
+    response = redirect("messenger:thread", request.member.tenancy.slug, message.topic_id)
     response.status_code = 303
-    response["Location"] += f"#message-{sequence}"
+    response["Location"] += f"#message-{message.sequence}"
     return response
 
 
@@ -77,17 +82,25 @@ def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
 def _requested_page(request: MessengerHttpRequest, topic: Topic) -> threads.Page:
     for name, page in (("before", threads.before), ("after", threads.after)):
         if name in request.GET:
-            value = request.GET[name]
-            if not (value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS):
+            sequence = _cursor(request.GET[name])
+            if sequence is None:
                 raise Http404
-            return page(topic, int(value), request.member)
+            return page(topic, sequence, request.member)
     return threads.latest(topic, request.member)
 
 
-def _render_thread(request: MessengerHttpRequest, topic: Topic, form: MessageForm, status: int = 200) -> HttpResponse:
+def _cursor(value: str) -> int | None:
+    """A sequence number out of a query or a form; None for what is none."""
+    is_number = value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS
+    return int(value) if is_number else None
+
+
+def _render_thread(
+    request: MessengerHttpRequest, topic: Topic, page: threads.Page, form: MessageForm, status: int = 200
+) -> HttpResponse:
     context = {
         "topic": topic,
-        "page": _requested_page(request, topic),
+        "page": page,
         "form": form,
         "manages": request.member.is_messenger_manager,
     }

@@ -1,3 +1,4 @@
+import re
 from html import unescape
 from typing import Any
 
@@ -20,10 +21,12 @@ from messenger.models import MessengerGroup, Topic
 from messenger.querysets import TopicQuerySet
 from messenger.topics import save_topic
 from messenger.wording import notifications_in_words
+from tenancy.listing import page_number
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
+CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
 EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
 
 
@@ -42,7 +45,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         rows = rows.filter(Q(name__icontains=query) | Q(group__name__icontains=query))
     if group_id.isascii() and group_id.isdigit() and len(group_id) < 19:
         rows = rows.filter(group=int(group_id))
-    page = _page_number(request)
+    page = page_number(request)
     start = (page - 1) * PAGE_LENGTH
     found = _with_last_message(rows.latest_first())[start : start + PAGE_LENGTH + 1]
     listed = [_as_row(topic) for topic in found]
@@ -60,13 +63,6 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
     return render(request, "messenger/topics.html", context)
 
 
-def _page_number(request: MessengerHttpRequest) -> int:
-    page = request.GET.get("page", "1")
-    if not (page.isascii() and page.isdigit() and 0 < len(page) < 6 and int(page) > 0):
-        raise Http404
-    return int(page)
-
-
 def _with_last_message(topics: TopicQuerySet) -> Any:
     return topics.annotate(
         last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
@@ -78,9 +74,8 @@ def _with_last_message(topics: TopicQuerySet) -> Any:
 
 
 def _as_row(topic: dict[str, Any]) -> dict[str, Any]:
-    # The text without its mark-up; a tag cut off at the end goes with it.
-    excerpt = unescape(strip_tags((topic["excerpt"] or "").replace("<", " <"))).rpartition("<")
-    words = " ".join((excerpt[0] or excerpt[2]).split())
+    html = CUT_OFF_TAG.sub("", topic["excerpt"] or "").replace("<", " <")
+    words = " ".join(unescape(strip_tags(html)).split())
     return {
         "pk": topic["pk"],
         "name": topic["name"],
@@ -116,7 +111,7 @@ def _require_manager(member: Member) -> None:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     member = request.member
-    topic = get_object_or_404(Topic.objects.manageable_by(member).select_related("group"), pk=pk)
+    topic = _manageable_topic(member, pk)
     name = topic.name  # the form writes into the topic, valid or not; the page is titled as it was
     form = TopicForm(request.POST if request.method == "POST" else None, instance=topic)
     if request.method == "POST" and form.is_valid() and _saved(form):
@@ -124,6 +119,15 @@ def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         return redirect(topic) if topic.is_active else redirect("messenger:topics", member.tenancy.slug)
     context = {"form": form, "topic": topic, "name": name}
     return render(request, "messenger/topic_edit.html", context, status=422 if form.errors else 200)
+
+
+def _manageable_topic(member: Member, pk: int) -> Topic:
+    """403 for those who read the topic, 404 for those who may not know it."""
+    topic = Topic.objects.manageable_by(member).select_related("group").filter(pk=pk).first()
+    if topic is None:
+        get_object_or_404(Topic.objects.visible_to(member), pk=pk)
+        raise PermissionDenied
+    return topic
 
 
 def _saved(form: TopicForm) -> bool:

@@ -2,6 +2,15 @@
 
 const MAX_SHARE_OF_WINDOW = 0.4;
 
+/** A random UUID; crypto.randomUUID is not there without https. */
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 export class Composer {
   /** `onPosted(html)` gets the rendered messages; `lastSequence()` says which the page has already. */
   constructor(form, { onPosted, lastSequence, onTrouble }) {
@@ -32,6 +41,7 @@ export class Composer {
     const button = this.form.querySelector("button[type=submit]");
     if (button.disabled) return;
     button.disabled = true;
+    this.body.readOnly = true; // what is typed now would go with what was sent
     try {
       let answer = await this.#post();
       if (answer.status === 403) {
@@ -43,6 +53,7 @@ export class Composer {
       this.onTrouble("away"); // the text and its id stay: sending again can't make a second message
     } finally {
       button.disabled = false;
+      this.body.readOnly = false;
       this.body.focus();
     }
   }
@@ -62,7 +73,7 @@ export class Composer {
   async #take(answer) {
     if (answer.status === 201) {
       this.body.value = "";
-      this.form.querySelector("[name=client_id]").value = crypto.randomUUID();
+      this.form.querySelector("[name=client_id]").value = newId();
       this.form.querySelector(".composer-error")?.remove();
       this.#grow();
       this.onPosted(await answer.text());

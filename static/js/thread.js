@@ -18,14 +18,16 @@ const follows = thread.dataset.follows === "yes";
 const isNearTheEnd = () =>
   window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_THE_END;
 const toTheEnd = () => window.scrollTo({ top: document.documentElement.scrollHeight });
-const fetchRows = async (query) => {
+class Gone extends Error {}
+class SignedOut extends Error {}
+
+async function fetchRows(query) {
   const answer = await fetch(`${thread.dataset.messagesUrl}?${query}`);
   if (answer.status === 404) throw new Gone();
-  if (!answer.ok || answer.redirected) throw new Error(answer.status);
+  if (answer.redirected) throw new SignedOut();
+  if (!answer.ok) throw new Error(answer.status);
   return answer.text();
-};
-
-class Gone extends Error {}
+}
 
 function show(html, { stay = false } = {}) {
   const wasNear = isNearTheEnd();
@@ -37,54 +39,80 @@ function show(html, { stay = false } = {}) {
   return added;
 }
 
+// -- trouble -------------------------------------------------------------------------------------
+
+let isOver = false;
+let lostTimer = null;
+
+/** A stream ends every few minutes and is back at once: only a longer break is worth a word. */
+function connectionLost() {
+  lostTimer ??= setTimeout(() => (lost.hidden = isOver), 4000);
+}
+
+function connectionBack() {
+  clearTimeout(lostTimer);
+  lostTimer = null;
+  lost.hidden = signedOut.hidden = true;
+}
+
 function shutOut() {
+  isOver = true;
   stream?.close();
+  connectionBack();
   document.querySelector("[data-shut-out]").hidden = false;
   document.querySelector("[data-composer]")?.setAttribute("inert", "");
   rows.list.replaceChildren(); // what may not be read any more is not left standing
 }
 
+function explain(error) {
+  if (error instanceof Gone) shutOut();
+  else if (error instanceof SignedOut) signedOut.hidden = false;
+  else connectionLost();
+}
+
 // -- new messages --------------------------------------------------------------------------------
 
 let stream = null;
-let catchingUp = null;
+let comeBack = null;
+let catchingUp = Promise.resolve();
 
 function catchUp() {
   // One at a time, and once more if there was news meanwhile.
-  catchingUp = (catchingUp ?? Promise.resolve()).then(async () => {
+  catchingUp = catchingUp.then(async () => {
+    if (isOver) return;
     try {
       let added;
       do {
         added = show(await fetchRows(`after=${rows.last}`));
         if (added) announcement.textContent = announcement.dataset.one;
       } while (added === PAGE_LENGTH);
-      lost.hidden = true;
+      connectionBack();
     } catch (error) {
-      if (error instanceof Gone) shutOut();
-      else lost.hidden = false;
+      explain(error);
     }
   });
 }
 
 function listen() {
+  stream?.close();
+  clearTimeout(comeBack);
+  if (isOver || document.hidden) return;
   stream = new EventSource(thread.dataset.streamUrl);
   stream.addEventListener("open", catchUp);
   stream.addEventListener("changed", catchUp);
   stream.addEventListener("gone", shutOut);
   stream.addEventListener("error", () => {
-    lost.hidden = false;
-    // EventSource comes back by itself after a break, but not after an answer that is no stream.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => !document.hidden && listen(), 5000);
+    connectionLost();
+    if (stream.readyState !== EventSource.CLOSED) return; // EventSource comes back by itself
+    catchUp(); // an answer that is no stream: the same question in plain says why
+    comeBack = setTimeout(listen, 5000);
   });
 }
 
 if (follows) {
   listen();
   // A browser has six connections to a host: a tab in the background gives its own back.
-  document.addEventListener("visibilitychange", () => {
-    stream.close();
-    if (!document.hidden) listen();
-  });
+  document.addEventListener("visibilitychange", listen);
   if (!location.hash) toTheEnd();
 }
 
@@ -107,7 +135,7 @@ if (older) {
     if (rows.first === 1) older.parentElement.remove();
   };
   let loading = null;
-  const loadOnce = () => (loading ??= load().finally(() => (loading = null)));
+  const loadOnce = () => (loading ??= load().catch(explain).finally(() => (loading = null)));
   older.addEventListener("click", (event) => {
     event.preventDefault();
     loadOnce();
@@ -124,12 +152,12 @@ new Composer(document.querySelector("[data-composer]"), {
   onPosted: (html) => {
     if (!follows) return location.assign(location.pathname);
     show(html);
-    lost.hidden = signedOut.hidden = true;
+    connectionBack();
     toTheEnd();
   },
   onTrouble: (what) => {
     if (what === "gone") shutOut();
     else if (what === "signed-out") signedOut.hidden = false;
-    else lost.hidden = false;
+    else lost.hidden = false; // one's own message did not go out: that is said at once
   },
 });

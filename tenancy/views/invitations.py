@@ -65,9 +65,9 @@ def accept_invitation(request: HttpRequest, key: str) -> HttpResponse:
 
 def _answer(request: HttpRequest, invited: Invitation) -> HttpResponse:
     user = User.objects.with_address(invited.email).first()
-    if user is None:
+    if user is None and not request.user.is_authenticated:
         return _answer_new_user(request, invited)
-    if request.user != user:
+    if user is None or request.user != user:
         return render(request, "tenancy/invitation_sign_in.html", {"invitation": invited})
     if request.method == "POST":
         return redirect(accept(invited, user).tenancy)

@@ -19,12 +19,11 @@ def settings(request: MemberHttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def features(request: MemberHttpRequest) -> HttpResponse:
-    form = FeaturesForm(request.POST or None, instance=request.member.tenancy)
-    if request.method == "POST":
-        form = FeaturesForm(request.POST, instance=request.member.tenancy)
-        if form.is_valid():
-            enabled = form.cleaned_data["messenger_enabled"]
-            set_messenger_enabled(request.member.tenancy, enabled)
-            messages.success(request, _("Messenger is on.") if enabled else _("Messenger is off."))
-            return redirect("tenancy:features", request.member.tenancy.slug)
+    tenancy = request.member.tenancy
+    form = FeaturesForm(request.POST if request.method == "POST" else None, instance=tenancy)
+    if request.method == "POST" and form.is_valid():
+        enabled = form.cleaned_data["messenger_enabled"]
+        set_messenger_enabled(tenancy, enabled)
+        messages.success(request, _("Messenger is on.") if enabled else _("Messenger is off."))
+        return redirect("tenancy:features", tenancy.slug)
     return render(request, "tenancy/features.html", {"form": form})

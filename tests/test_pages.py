@@ -1,0 +1,970 @@
+"""What the pages do, row by row of the product's table (S1 to S13), through the test client."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.people import create_user
+from messenger.groups import save_group
+from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+from tenancy.invitations import ask_again, link_of
+from tenancy.models import Invitation, Member, Tenancy
+from tests.cast import PASSWORD, Cast, make_group, make_member, make_topic, post, sign_in
+from tests.stage import Response, undone
+
+MENU = "/northwind/"
+TOPICS = "/northwind/messenger/"
+NEW_TOPIC = "/northwind/messenger/topics/new/"
+FEATURES = "/northwind/administration/system/settings/features/"
+USERS = "/northwind/administration/users/"
+GROUPS = "/northwind/administration/user-groups/messenger-users/"
+NEW_PASSWORD = "staple horse correct 7"
+RESET = "/accounts/password/reset/"
+
+
+@pytest.fixture(autouse=True)
+def _no_limits(settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+
+
+def thread(topic: Topic) -> str:
+    return f"{TOPICS}topics/{topic.pk}/"
+
+
+def messages(topic: Topic) -> str:
+    return f"{thread(topic)}messages/"
+
+
+def text_of(response: Response) -> str:
+    return response.content.decode()
+
+
+def sequences(response: Response) -> list[int]:
+    return [int(number) for number in re.findall(r'data-sequence="(\d+)"', text_of(response))]
+
+
+def send(client: Client, topic: Topic, body: str = "Hello", client_id: object = None, **headers: str) -> Response:
+    form = {"body": body, "client_id": str(client_id or uuid4())}
+    response: Response = client.post(messages(topic), form, headers=headers)
+    return response
+
+
+def errors_of(response: Response) -> set[str]:
+    assert response.status_code == 422
+    return set(response.context["form"].errors)
+
+
+# -- Headers -----------------------------------------------------------------------------------------------
+
+
+def assert_is_protected(response: Response) -> None:
+    policy = response["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "unsafe-eval" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'none'" in policy
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] in ("same-origin", "no-referrer")
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+PAGES_OF = {
+    "alice": [
+        "/accounts/profile/",
+        "/accounts/password/change/",
+        "/accounts/logout/",
+        MENU,
+        "/northwind/administration/",
+        TOPICS,
+        TOPICS + "?inactive=1",
+        NEW_TOPIC,
+        "THREAD",
+        "THREADedit/",
+        "THREADmessages/",
+        TOPICS + "preferences/",
+        GROUPS,
+        "GROUP",
+        "GROUPusers/",
+    ],
+    "dana": [
+        FEATURES,
+        USERS,
+        USERS + "new/",
+        "USER",
+        GROUPS,
+        GROUPS + "new/",
+        "GROUP",
+        "GROUPusers/",
+        "GROUPedit/",
+        USERS + "?format=csv",
+    ],
+}
+
+
+def filled(path: str, cast: Cast) -> str:
+    path = path.replace("THREAD", thread(cast.payments)).replace("GROUP", f"{GROUPS}{cast.payroll.pk}/")
+    return path.replace("USER", f"{USERS}{cast.bob.pk}/")
+
+
+@pytest.mark.parametrize(("who", "path"), [(who, path) for who, paths in PAGES_OF.items() for path in paths])
+def test_a_signed_in_page_is_protected_and_kept_by_nobody(cast: Cast, who: str, path: str) -> None:
+    response = sign_in(getattr(cast, who)).get(filled(path, cast))
+    assert response.status_code == 200
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/login/", RESET, RESET + "done/", RESET + "key/1-x/", "/healthz", "/nothing/", MENU, "/"]
+)
+def test_a_strangers_page_is_protected(cast: Cast, path: str) -> None:
+    assert_is_protected(Client().get(path))
+
+
+def ask_without_token(cast: Cast) -> Response:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.bob.user)
+    return client.post(messages(cast.payments), {"body": "Hello"})
+
+
+FAILURES: dict[str, tuple[int, Callable[[Cast], Response]]] = {
+    "NUL in the path": (400, lambda cast: sign_in(cast.bob).get("/north%00wind/")),
+    "NUL in the query": (400, lambda cast: sign_in(cast.bob).get(TOPICS + "?q=%00")),
+    "not a form": (
+        400,
+        lambda cast: sign_in(cast.bob).post(messages(cast.payments), b"x", "multipart/form-data; boundary="),
+    ),
+    "not the role": (403, lambda cast: sign_in(cast.bob).get(USERS)),
+    "not the token": (403, ask_without_token),
+    "another tenancy": (404, lambda cast: sign_in(cast.erin).get(MENU)),
+    "another group": (404, lambda cast: sign_in(cast.mallory).get(thread(cast.payments))),
+    "no route": (404, lambda cast: sign_in(cast.bob).get(MENU + "nothing/")),
+    "not the method": (405, lambda cast: sign_in(cast.bob).post(MENU)),
+    "empty message": (422, lambda cast: send(sign_in(cast.bob), cast.payments, " ")),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_an_error_page_is_as_protected(cast: Cast, what: str) -> None:
+    status, ask = FAILURES[what]
+    response = ask(cast)
+    assert response.status_code == status
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise RuntimeError("canary-of-an-error")
+
+    monkeypatch.setattr("messenger.threads.latest", fail)
+    client = sign_in(cast.bob)
+    client.raise_request_exception = False
+    response = client.get(thread(cast.payments))
+    assert response.status_code == 500
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+    assert "canary" not in text_of(response)
+
+
+def test_pages_hold_neither_inline_scripts_nor_inline_styles(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    for who, paths in PAGES_OF.items():
+        for path in paths:
+            page = text_of(sign_in(getattr(cast, who)).get(filled(path, cast)))
+            assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=|javascript:|<style", page), path
+
+
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(cast: Cast) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"login": cast.bob.user.email, "password": PASSWORD})
+    cookie = client.cookies["sessionid"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+
+
+# -- S1 Enable messenger ------------------------------------------------------------------------------------
+
+
+def test_s1_the_administrator_switches_messenger_off_and_on_and_everything_is_still_there(cast: Cast) -> None:
+    dana, bob = sign_in(cast.dana), sign_in(cast.bob)
+    post(cast.payments, cast.alice, "What was written")
+    assert "enable messenger" in text_of(dana.get(FEATURES)).lower()
+    assert dana.post(FEATURES, {}).status_code == 302
+    assert bob.get(TOPICS).status_code == bob.get(thread(cast.payments)).status_code == 404
+    assert TOPICS not in text_of(bob.get(MENU))
+    assert dana.post(FEATURES, {"messenger_enabled": "on"}).status_code == 302
+    assert "What was written" in text_of(bob.get(thread(cast.payments)))
+
+
+def test_s1_messenger_is_off_when_a_tenancy_is_created() -> None:
+    assert not Tenancy(slug="atlantis", name="Atlantis").messenger_enabled
+
+
+def test_s1_settings_open_on_features(cast: Cast) -> None:
+    response = sign_in(cast.dana).get("/northwind/administration/system/settings/", follow=True)
+    assert response.request["PATH_INFO"] == FEATURES
+    assert "Features" in text_of(response)
+    assert 'name="messenger_enabled"' in text_of(response)
+
+
+# -- S2 Main menu --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "sees"), [("alice", True), ("bob", True), ("mallory", True), ("charlie", False), ("dana", False)]
+)
+def test_s2_messenger_is_in_the_main_menu_of_members_of_active_groups_alone(cast: Cast, who: str, sees: bool) -> None:
+    page = text_of(sign_in(getattr(cast, who)).get(MENU))
+    assert (f'href="{TOPICS}"' in page) is sees
+
+
+def test_s2_leaving_the_last_active_group_takes_the_entry_away(cast: Cast) -> None:
+    bob = sign_in(cast.bob)
+    assert TOPICS in text_of(bob.get(MENU))
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(is_active=False)
+    assert TOPICS not in text_of(bob.get(MENU))
+
+
+# -- S3 Topic list -------------------------------------------------------------------------------------------
+
+
+def test_s3_the_list_shows_the_topics_of_all_ones_groups_each_with_its_group_and_a_button(cast: Cast) -> None:
+    save_group(cast.benefits, [cast.mallory, cast.bob])
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    rows = re.findall(r'<li class="topic">.*?</li>', page, re.DOTALL)
+    assert len(rows) == 2
+    for topic in (cast.payments, cast.pensions):
+        row = next(row for row in rows if topic.name in row)
+        assert topic.group.name in row
+        assert re.search(rf'class="btn[^"]*" href="{thread(topic)}"', row)
+        assert "edit" not in row, "Bob is no manager"
+
+
+def test_s3_the_latest_topic_comes_first(cast: Cast) -> None:
+    overtime = make_topic(cast.payroll, "Overtime")
+    post(cast.payments, cast.bob)
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    assert page.index(cast.payments.name) < page.index(overtime.name)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("Paid on **Friday**", "Paid on Friday"),
+        ("net < gross, always", "net &lt; gross, always"),
+        ("<b>Not</b> mark-up", "&lt;b&gt;Not&lt;/b&gt; mark-up"),
+        ("a & b", "a &amp; b"),
+    ],
+)
+def test_s3_the_list_shows_the_last_message_as_plain_text(cast: Cast, body: str, shown: str) -> None:
+    post(cast.payments, cast.alice, body)
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    last = re.search(r'<p class="topic-last">(.*?)</p>', page, re.DOTALL)
+    assert last
+    assert shown in " ".join(last[1].split())
+
+
+# -- S4 Thread -----------------------------------------------------------------------------------------------
+
+
+def test_s4_a_member_reads_and_contributes_and_finds_the_way_back(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Anything new?")
+    bob = sign_in(cast.bob)
+    response = send(bob, cast.payments, "Paid on **Friday**")
+    assert response.status_code == 303
+    assert response["Location"] == f"{thread(cast.payments)}#message-2"
+    page = bob.get(response["Location"])
+    assert sequences(page) == [1, 2]
+    assert "Anything new?" in text_of(page)
+    assert "Paid on <strong>Friday</strong>" in text_of(page)
+    assert re.search(rf'href="{TOPICS}"[^>]*><span aria-hidden="true">←</span> All Topics', text_of(page))
+
+
+@pytest.mark.parametrize("body", ["", "   \n ", "x" * 10_001])
+def test_s4_a_text_that_will_not_do_is_an_error_and_is_kept(cast: Cast, body: str) -> None:
+    response = send(sign_in(cast.bob), cast.payments, body)
+    assert errors_of(response) == {"body"}
+    assert response.context["form"]["body"].value() == body
+    assert not Message.objects.exists()
+
+
+def test_s4_posting_by_script_answers_with_the_rows_since_the_last_one_that_the_page_has(cast: Cast) -> None:
+    for _ in range(3):
+        post(cast.payments, cast.alice)
+    form = {"body": "Mine", "client_id": str(uuid4()), "after": "1"}
+    response = sign_in(cast.bob).post(messages(cast.payments), form, headers={"X-Requested-With": "fetch"})
+    assert response.status_code == 201
+    assert sequences(response) == [2, 3, 4]
+
+
+def test_s4_a_double_post_is_one_message(cast: Cast) -> None:
+    bob, client_id = sign_in(cast.bob), uuid4()
+    first, again = (send(bob, cast.payments, "Hello", client_id) for _ in range(2))
+    assert first.status_code == again.status_code == 303
+    assert first["Location"] == again["Location"]
+    assert Message.objects.count() == 1
+
+
+def test_s4_another_text_under_the_same_id_is_kept_under_a_fresh_one(cast: Cast) -> None:
+    bob, client_id = sign_in(cast.bob), uuid4()
+    send(bob, cast.payments, "Hello", client_id)
+    refused = send(bob, cast.payments, "Good bye", client_id)
+    assert errors_of(refused) == {"body"}
+    assert refused.context["form"]["body"].value() == "Good bye"
+    fresh = refused.context["form"]["client_id"].value()
+    assert fresh != str(client_id)
+    assert f'value="{fresh}"' in text_of(refused)
+    assert send(bob, cast.payments, "Good bye", fresh).status_code == 303
+    assert list(Message.objects.order_by("pk").values_list("body", flat=True)) == ["Hello", "Good bye"]
+
+
+@pytest.mark.parametrize("client_id", ["", "x", "1" * 26])
+def test_s4_a_message_without_its_id_can_be_sent_once_more(cast: Cast, client_id: str) -> None:
+    bob = sign_in(cast.bob)
+    refused = bob.post(messages(cast.payments), {"body": "Hello", "client_id": client_id})
+    assert refused.status_code == 422
+    assert refused.context["form"]["body"].value() == "Hello"
+    assert send(bob, cast.payments, "Hello", refused.context["form"]["client_id"].value()).status_code == 303
+
+
+def test_s4_120_messages_are_read_by_50_without_gap_or_double_in_both_directions(cast: Cast) -> None:
+    for _ in range(120):
+        post(cast.payments, cast.alice)
+    bob = sign_in(cast.bob)
+    latest = sequences(bob.get(thread(cast.payments)))
+    assert latest == list(range(71, 121))
+    seen = latest
+    for expected in (50, 20, 0):
+        older = sequences(bob.get(messages(cast.payments), {"before": seen[0]}))
+        assert len(older) == expected
+        seen = older + seen
+    assert seen == list(range(1, 121))
+    forward: list[int] = []
+    for expected in (50, 50, 20, 0):
+        newer = sequences(bob.get(messages(cast.payments), {"after": forward[-1] if forward else 0}))
+        assert len(newer) == expected
+        forward += newer
+    assert forward == seen
+
+
+def test_s4_the_pages_of_a_thread_are_linked_without_scripts_too(cast: Cast) -> None:
+    for _ in range(120):
+        post(cast.payments, cast.alice)
+    bob, path = sign_in(cast.bob), thread(cast.payments)
+    seen: list[int] = []
+    page = bob.get(path)
+    while True:
+        seen = sequences(page) + seen
+        link = re.search(rf'href="{path}(\?before=\d+)"', text_of(page))
+        if not link:
+            break
+        page = bob.get(path + link[1])
+    assert seen == list(range(1, 121))
+    assert f'href="{path}?after=' in text_of(page)
+
+
+# -- S5, S6, S7 Messenger users --------------------------------------------------------------------------------
+
+
+def test_s5_a_member_sees_their_own_groups_read_only_and_the_administrator_all(cast: Cast) -> None:
+    bobs, danas = text_of(sign_in(cast.bob).get(GROUPS)), text_of(sign_in(cast.dana).get(GROUPS))
+    assert cast.payroll.name in bobs
+    assert cast.benefits.name not in bobs
+    assert cast.payroll.name in danas
+    assert cast.benefits.name in danas
+    assert cast.foreign.name not in danas
+    for path in (GROUPS, f"{GROUPS}{cast.payroll.pk}/", f"{GROUPS}{cast.payroll.pk}/users/"):
+        assert "/edit/" not in text_of(sign_in(cast.bob).get(path))
+        assert f"{GROUPS}new/" not in text_of(sign_in(cast.bob).get(path))
+    assert f"{GROUPS}new/" in danas
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "dana"])
+def test_s5_the_entry_of_administration_is_there_for_members_too(cast: Cast, who: str) -> None:
+    client = sign_in(getattr(cast, who))
+    assert f'href="{GROUPS}"' in text_of(client.get("/northwind/administration/"))
+    assert f'href="{GROUPS}"' in text_of(client.get(MENU))
+
+
+def test_s6_a_group_opens_from_its_action_button_on_two_tabs(cast: Cast) -> None:
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(description="All about pay")
+    bob, path = sign_in(cast.bob), f"{GROUPS}{cast.payroll.pk}/"
+    assert re.search(rf'class="btn[^"]*" href="{path}"', text_of(bob.get(GROUPS)))
+    information = text_of(bob.get(path))
+    for expected in ("Group information", f"{path}users/", "All about pay", "Active", cast.payroll.name):
+        assert expected in information
+    users = text_of(bob.get(f"{path}users/"))
+    assert cast.alice.name in users
+    assert cast.bob.name in users
+    assert cast.charlie.name not in users
+    assert cast.alice.user.email not in users, "a member sees names; addresses are the administrator's"
+
+
+def test_s7_the_administrator_creates_a_group_with_users(cast: Cast) -> None:
+    dana = sign_in(cast.dana)
+    form = {"name": "Auditors", "description": "Who look", "is_active": "on", "users": [cast.charlie.pk, cast.bob.pk]}
+    response = dana.post(f"{GROUPS}new/", form)
+    group = MessengerGroup.objects.get(name="Auditors")
+    assert response.status_code == 302
+    assert response["Location"] == f"{GROUPS}{group.pk}/users/"
+    members = set(GroupMembership.objects.open().filter(group=group).values_list("member", flat=True))
+    assert members == {cast.charlie.pk, cast.bob.pk}
+    assert (group.tenancy, group.description, group.is_active) == (cast.northwind, "Who look", True)
+    assert TOPICS in text_of(sign_in(cast.charlie).get(MENU))
+
+
+def test_s7_users_can_be_chosen_by_pasting_their_addresses(cast: Cast) -> None:
+    addresses = f"{cast.charlie.user.email.upper()}; {cast.bob.user.email}\n{cast.bob.user.email}"
+    form = {"name": "Auditors", "is_active": "on", "addresses": addresses}
+    assert sign_in(cast.dana).post(f"{GROUPS}new/", form).status_code == 302
+    assert GroupMembership.objects.open().filter(group__name="Auditors").count() == 2
+
+
+@pytest.mark.parametrize("name", ["Payroll", "PAYROLL", "  payroll ", "pAYROLL"])
+def test_s7_a_groups_name_is_unique_in_the_tenancy_ignoring_case(cast: Cast, name: str) -> None:
+    response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": name, "is_active": "on"})
+    assert errors_of(response) == {"name"}
+    assert MessengerGroup.objects.filter(tenancy=cast.northwind).count() == 2
+
+
+def test_s7_another_tenancys_group_names_are_free_and_unknown(cast: Cast) -> None:
+    response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": cast.foreign.name, "is_active": "on"})
+    assert response.status_code == 302
+
+
+def test_s7_adding_people_to_a_group_with_a_history_asks_first(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Long ago")
+    dana, path = sign_in(cast.dana), f"{GROUPS}{cast.payroll.pk}/edit/"
+    form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.bob.pk, cast.charlie.pk]}
+    question = dana.post(path, form)
+    assert question.status_code == 200
+    assert cast.charlie.name in text_of(question)
+    assert "1 message" in text_of(question)
+    assert 'name="confirmed"' in text_of(question)
+    assert not cast.payments.readers().contains(cast.charlie), "nothing is changed yet"
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text_of(question))
+    repeated: dict[str, list[str]] = {}
+    for name, value in hidden:
+        repeated.setdefault(name, []).append(value)
+    assert dana.post(path, {**repeated, "confirmed": "1"}).status_code == 302
+    assert cast.payments.readers().contains(cast.charlie)
+    assert set(cast.payments.readers()) == {cast.alice, cast.bob, cast.charlie}
+
+
+def test_s7_with_confirmed_it_acts_at_once(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.charlie.pk], "confirmed": "1"}
+    assert sign_in(cast.dana).post(f"{GROUPS}{cast.payroll.pk}/edit/", form).status_code == 302
+    assert set(cast.payments.readers()) == {cast.alice, cast.charlie}
+
+
+@pytest.mark.parametrize("why", ["nobody new", "no history"])
+def test_s7_without_newcomers_or_history_nothing_is_asked(cast: Cast, why: str) -> None:
+    users = [cast.alice.pk, cast.bob.pk]
+    if why == "nobody new":
+        post(cast.payments, cast.alice)
+    else:
+        users.append(cast.charlie.pk)
+    form = {"name": "Payroll", "is_active": "on", "users": users}
+    assert sign_in(cast.dana).post(f"{GROUPS}{cast.payroll.pk}/edit/", form).status_code == 302
+
+
+# -- S8 Everyone sees everything -------------------------------------------------------------------------------
+
+
+def test_s8_the_interface_says_who_sees_what_on_the_group_form_and_by_the_composer(cast: Cast) -> None:
+    assert "Everyone in the group sees everything in it" in text_of(sign_in(cast.dana).get(f"{GROUPS}new/"))
+    assert "Everyone in the group sees everything in it" in text_of(
+        sign_in(cast.dana).get(f"{GROUPS}{cast.payroll.pk}/edit/")
+    )
+    assert "2 people in Payroll will see this" in " ".join(
+        text_of(sign_in(cast.bob).get(thread(cast.payments))).split()
+    )
+
+
+# -- S9 Other roles --------------------------------------------------------------------------------------------
+
+
+def test_s9_the_administrator_makes_a_member_messenger_manager_and_it_counts_in_their_groups_only(cast: Cast) -> None:
+    dana, bob = sign_in(cast.dana), sign_in(cast.bob)
+    assert bob.get(NEW_TOPIC).status_code == 403
+    assert "Other roles" in text_of(dana.get(f"{USERS}{cast.bob.pk}/"))
+    form = {"name": cast.bob.name, "is_active": "on", "is_messenger_manager": "on"}
+    assert dana.post(f"{USERS}{cast.bob.pk}/", form).status_code == 302
+    assert bob.get(NEW_TOPIC).status_code == 200
+    assert bob.get(f"{thread(cast.payments)}edit/").status_code == 200
+    assert bob.get(f"{thread(cast.pensions)}edit/").status_code == 404
+    groups = bob.get(NEW_TOPIC).context["form"].fields["group"].queryset
+    assert set(groups) == {cast.payroll}
+
+
+@pytest.mark.parametrize("form", [{"is_active": "on"}, {"is_administrator": "on"}], ids=["role taken", "deactivated"])
+def test_s9_the_last_administrator_stays(cast: Cast, form: dict[str, str]) -> None:
+    response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana Dvorak", **form})
+    assert errors_of(response) == {"is_administrator" if "is_active" in form else "is_active"}
+    dana = Member.objects.get(pk=cast.dana.pk)
+    assert dana.is_administrator
+    assert dana.is_active
+
+
+def test_s9_with_two_administrators_one_can_go(cast: Cast) -> None:
+    Member.objects.filter(pk=cast.charlie.pk).update(is_administrator=True)
+    response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana", "is_active": "on"})
+    assert response.status_code == 302
+    assert not Member.objects.get(pk=cast.dana.pk).is_administrator
+
+
+# -- S10, S11 Create and edit topics ---------------------------------------------------------------------------
+
+
+def topic_form(cast: Cast, **changes: Any) -> dict[str, Any]:
+    usual = {
+        "group": cast.payroll.pk,
+        "name": "Bonuses",
+        "notifications_enabled": "on",
+        "notification_interval_0": "30",
+        "notification_interval_1": "minutes",
+        "is_active": "on",
+    }
+    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+
+
+def test_s10_a_manager_creates_a_topic_that_the_whole_group_reads(cast: Cast) -> None:
+    assert NEW_TOPIC in text_of(sign_in(cast.alice).get(TOPICS))
+    response = sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast))
+    topic = Topic.objects.get(name="Bonuses")
+    assert response.status_code == 302
+    assert response["Location"] == thread(topic)
+    assert (topic.group, topic.tenancy) == (cast.payroll, cast.northwind)
+    assert "Bonuses" in text_of(sign_in(cast.bob).get(TOPICS))
+    assert NEW_TOPIC not in text_of(sign_in(cast.bob).get(TOPICS))
+
+
+def test_s10_a_new_topic_has_notifications_on_and_30_minutes(cast: Cast) -> None:
+    form = sign_in(cast.alice).get(NEW_TOPIC).context["form"]
+    assert form["notifications_enabled"].value() is True
+    assert form["notification_interval"].value() == 30
+    assert form["is_active"].value() is True
+
+
+def test_s10_a_manager_edits_a_topic_which_stays_in_its_group(cast: Cast) -> None:
+    save_group(cast.benefits, [cast.mallory, cast.alice])
+    form = topic_form(
+        cast,
+        group=cast.benefits.pk,
+        notifications_enabled=None,
+        notification_interval_0="2",
+        notification_interval_1="hours",
+    )
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", form).status_code == 302
+    cast.payments.refresh_from_db()
+    assert (cast.payments.name, cast.payments.group_id) == ("Bonuses", cast.payroll.pk)
+    assert (cast.payments.notifications_enabled, cast.payments.notification_interval) == (False, 120)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "minutes"),
+    [
+        ("0", "minutes", 0),
+        ("0", "days", 0),
+        ("1", "minutes", 1),
+        ("90", "minutes", 90),
+        ("2", "hours", 120),
+        ("168", "hours", 10080),
+        ("10080", "minutes", 10080),
+        ("7", "days", 10080),
+    ],
+)
+def test_s10_an_interval_is_a_number_and_a_unit_from_0_to_7_days(
+    cast: Cast, number: str, unit: str, minutes: int
+) -> None:
+    form = topic_form(cast, notification_interval_0=number, notification_interval_1=unit)
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", form).status_code == 302
+    cast.payments.refresh_from_db()
+    assert cast.payments.notification_interval == minutes
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [
+        ("8", "days"),
+        ("169", "hours"),
+        ("10081", "minutes"),
+        ("-1", "minutes"),
+        ("1.5", "hours"),
+        ("", "minutes"),
+        ("x", "minutes"),
+        ("1", "weeks"),
+        ("1", ""),
+        ("9" * 26, "minutes"),
+    ],
+)
+def test_s10_any_other_interval_is_an_error_at_the_field_and_what_was_typed_is_kept(
+    cast: Cast, number: str, unit: str
+) -> None:
+    form = topic_form(cast, notification_interval_0=number, notification_interval_1=unit)
+    for path in (f"{thread(cast.payments)}edit/", NEW_TOPIC):
+        response = sign_in(cast.alice).post(path, form)
+        assert errors_of(response) == {"notification_interval"}
+        assert response.context["form"]["notification_interval"].value() == [number, unit]
+    cast.payments.refresh_from_db()
+    assert cast.payments.notification_interval == 30
+
+
+@pytest.mark.parametrize("name", ["Payments processing", "PAYMENTS Processing", " payments  processing "])
+def test_s10_a_topics_name_is_unique_in_its_group_ignoring_case(cast: Cast, name: str) -> None:
+    assert errors_of(sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=name))) == {"name"}
+    overtime = make_topic(cast.payroll, "Overtime")
+    assert errors_of(sign_in(cast.alice).post(f"{thread(overtime)}edit/", topic_form(cast, name=name))) == {"name"}
+    own = topic_form(cast, name=name)
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", own).status_code == 302, (
+        "its own name is free to it"
+    )
+
+
+def test_s10_the_same_name_in_another_group_is_free(cast: Cast) -> None:
+    assert sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=cast.pensions.name)).status_code == 302
+
+
+def test_s11_the_question_mark_opens_the_rule_an_example_and_a_warning(cast: Cast) -> None:
+    for path in (NEW_TOPIC, f"{thread(cast.payments)}edit/"):
+        page = text_of(sign_in(cast.alice).get(path))
+        assert re.search(r"<button[^>]*>\?</button>", page)
+        for expected in ("The rule.", "An example.", "busy topic"):
+            assert expected in page
+
+
+# -- S12 The interval rule, as the thread shows it ----------------------------------------------------------------
+
+
+def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
+    bob = sign_in(cast.bob)
+    send(bob, cast.payments, "First")
+    send(bob, cast.payments, "Second")
+    outcomes = re.findall(r'class="message-outcome outcome-(\w+)">([^<]*)<', text_of(bob.get(thread(cast.payments))))
+    assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
+    assert "interval 30 minutes" in outcomes[1][1]
+
+
+# -- S13 Inactive topic --------------------------------------------------------------------------------------------
+
+
+def test_s13_a_manager_makes_a_topic_inactive_and_active_again(cast: Cast) -> None:
+    post(cast.payments, cast.bob, "What was written")
+    alice, bob, edit = sign_in(cast.alice), sign_in(cast.bob), f"{thread(cast.payments)}edit/"
+    response = alice.post(edit, topic_form(cast, is_active=None))
+    assert response.status_code == 302
+    assert response["Location"] == TOPICS
+    for client in (alice, bob):
+        assert client.get(thread(cast.payments)).status_code == 404
+        assert "Bonuses" not in text_of(client.get(TOPICS + "?q=")).replace("Bonuses” have been saved", "")
+    assert send(bob, cast.payments).status_code == 404
+    assert alice.post(edit, topic_form(cast)).status_code == 302
+    assert "What was written" in text_of(bob.get(thread(cast.payments)))
+
+
+# -- Invitations ----------------------------------------------------------------------------------------------------
+
+
+def invite(cast: Cast, email: str, name: str = "Ivan Ivanov") -> Response:
+    response: Response = sign_in(cast.dana).post(f"{USERS}new/", {"name": name, "email": email}, follow=True)
+    return response
+
+
+def path_of(invitation: Invitation) -> str:
+    return re.sub(r"^\w+://[^/]+", "", link_of(invitation))
+
+
+def normalised(response: Response, email: str) -> bytes:
+    content = response.content.replace(email.encode(), b"ADDRESS")
+    content = re.sub(rb'(name="csrfmiddlewaretoken" value=")[^"]*', rb"\1", content)
+    content = re.sub(rb"users/invitations/\d+", b"users/invitations/ID", content)
+    return re.sub(rb"\d\d:\d\d", b"CLOCK", content)
+
+
+def test_inviting_a_known_and_an_unknown_address_look_the_same(cast: Cast) -> None:
+    pages = []
+    for email in (cast.erin.user.email, "nobody@aurora.example"):
+        with undone():
+            listed = invite(cast, email)
+            invitation = Invitation.objects.get(tenancy=cast.northwind)
+            assert (listed.status_code, [status for _, status in listed.redirect_chain]) == (200, [302])
+            opened = sign_in(cast.dana).get(f"{USERS}invitations/{invitation.pk}/")
+            pages.append((normalised(listed, email), normalised(opened, email)))
+            assert not Member.objects.filter(tenancy=cast.northwind, name="Ivan Ivanov").exists(), "not yet"
+    assert pages[0] == pages[1]
+
+
+def test_a_user_of_the_tenancy_and_who_is_invited_already_are_errors_at_the_field(cast: Cast) -> None:
+    invite(cast, "ivan@example.com")
+    for email in (cast.bob.user.email.upper(), "ivan@example.com", "IVAN@example.com"):
+        assert errors_of(invite(cast, email)) == {"email"}
+    assert Invitation.objects.count() == 1
+
+
+def test_an_unknown_address_chooses_a_password_and_is_in(cast: Cast) -> None:
+    invite(cast, "Ivan@Example.com")
+    invitation = Invitation.objects.get()
+    path, client = path_of(invitation), Client()
+    page = client.get(path)
+    assert page.status_code == 200
+    assert 'name="password1"' in text_of(page)
+    form = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "Asia/Tokyo"}
+    assert errors_of(client.post(path, {**form, "password2": "other"})) == {"password2"}
+    assert errors_of(client.post(path, {**form, "password1": "1", "password2": "1"})) == {"password1"}
+    response = client.post(path, form)
+    assert response.status_code == 302
+    assert response["Location"] == MENU
+    assert client.get(MENU).status_code == 200
+    member = Member.objects.get(user__email="ivan@example.com")
+    assert (member.name, member.is_administrator, member.user.time_zone) == ("Ivan Ivanov", False, "Asia/Tokyo")
+    again = Client().post("/accounts/login/", {"login": "IVAN@example.com", "password": NEW_PASSWORD})
+    assert again.status_code == 302
+    assert Client().get(path).status_code == 410, "the link is used"
+    assert Client().post(path, form).status_code == 410
+
+
+def test_a_known_address_signs_in_and_accepts_with_one_button(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email, "Erin at Northwind")
+    path, erin = path_of(Invitation.objects.get()), sign_in(cast.erin)
+    stranger = Client().get(path)
+    assert stranger.status_code == 200
+    assert "/accounts/login/?next=" in text_of(stranger)
+    assert 'name="password1"' not in text_of(stranger)
+    assert "Accept the invitation" in text_of(erin.get(path))
+    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists(), "reading accepts nothing"
+    assert erin.post(path)["Location"] == MENU
+    assert Member.objects.get(tenancy=cast.northwind, user=cast.erin.user).name == "Erin at Northwind"
+    assert erin.get(path).status_code == 410
+    home = erin.get("/")
+    assert home.status_code == 200
+    assert "/aurora/" in text_of(home)
+    assert MENU in text_of(home)
+
+
+def test_a_stranger_with_the_link_of_a_known_address_can_not_take_it(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email)
+    path = path_of(Invitation.objects.get())
+    form = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "UTC"}
+    for client in (Client(), sign_in(cast.charlie)):
+        assert client.post(path, form).status_code == 200
+    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists()
+    assert User.objects.get(pk=cast.erin.user_id).check_password(PASSWORD)
+
+
+def test_who_is_signed_in_as_somebody_else_is_told_so_and_nothing_happens(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email)
+    path, charlie = path_of(Invitation.objects.get()), sign_in(cast.charlie)
+    page = text_of(charlie.get(path))
+    assert cast.charlie.user.email in page
+    assert "Sign out" in page
+    assert charlie.post(path).status_code == 200
+    assert Invitation.objects.exists()
+
+
+@pytest.mark.parametrize("why", ["expired", "sent again", "withdrawn"])
+def test_a_link_that_counts_no_more_is_a_410(cast: Cast, why: str) -> None:
+    invite(cast, "ivan@example.com")
+    invitation = Invitation.objects.get()
+    path = path_of(invitation)
+    assert Client().get(path).status_code == 200
+    if why == "expired":
+        invitation.requested_at -= Invitation.LIFETIME
+        invitation.save()
+        path = path_of(invitation)
+    elif why == "sent again":
+        ask_again(invitation)
+        assert Client().get(path_of(invitation)).status_code == 200
+    else:
+        assert sign_in(cast.dana).post(f"{USERS}invitations/{invitation.pk}/withdraw/").status_code == 302
+    assert Client().get(path).status_code == 410
+
+
+def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
+    invite(cast, "ivan@example.com")
+    path = path_of(Invitation.objects.get())
+    for forged in (path[:-3] + "xx/", "/invitations/x/", "/invitations/a:b:c/"):
+        assert Client().get(forged).status_code == 404
+
+
+# -- One's own account ------------------------------------------------------------------------------------------------
+
+
+def test_asking_for_a_new_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
+    create_user("known@example.com", NEW_PASSWORD)
+    answers = []
+    for email in ("known@example.com", "nobody@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            response = Client().post(RESET, {"email": email})
+        statements = [re.sub(r"'[^']*'", "?", query["sql"]) for query in queries.captured_queries]
+        page = Client().get(response["Location"])
+        answers.append((response.status_code, response["Location"], page.content, dict(response.headers), statements))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 302
+
+
+def test_signing_in_with_a_wrong_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
+    pages = []
+    for email in (cast.bob.user.email, "nobody@example.com"):
+        response = Client().post("/accounts/login/", {"login": email, "password": "wrong password"})
+        pages.append((response.status_code, normalised(response, email)))
+    assert pages[0] == pages[1]
+
+
+def test_there_is_no_sign_up(cast: Cast) -> None:
+    for path in ("/accounts/signup/", "/accounts/email/", "/accounts/confirm-email/x/", "/admin/", "/accounts/social/"):
+        assert Client().get(path).status_code == 404 or "/accounts/login/" in Client().get(path).get("Location", "")
+        assert sign_in(cast.bob).get(path).status_code == 404
+
+
+def test_the_profile_changes_in_which_zone_and_form_times_are_shown(cast: Cast) -> None:
+    message = post(cast.payments, cast.alice)
+    bob = sign_in(cast.bob)
+    for zone, language, clock in (
+        ("UTC", "en-gb", "%H:%M"),
+        ("Pacific/Kiritimati", "en-gb", "%H:%M"),
+        ("Asia/Kathmandu", "en-gb", "%H:%M"),
+    ):
+        form = {"time_zone": zone, "language": language, "appearance": "dark"}
+        assert bob.post("/accounts/profile/", form).status_code == 302
+        shown = re.findall(r'<time class="message-time"[^>]*>([^<]*)</time>', text_of(bob.get(thread(cast.payments))))
+        assert shown == [message.posted_at.astimezone(ZoneInfo(zone)).strftime(clock)]
+
+
+@pytest.mark.parametrize("language", ["en-gb", "en"])
+def test_the_page_names_its_language_and_appearance(cast: Cast, language: str) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(language=language, appearance="dark")
+    page = text_of(sign_in(cast.bob).get(MENU))
+    assert f'<html lang="{language}" data-appearance="dark"' in page
+
+
+@pytest.mark.parametrize("field", ["time_zone", "language", "appearance"])
+def test_the_profile_takes_only_what_it_offers(cast: Cast, field: str) -> None:
+    form = {"time_zone": "UTC", "language": "en", "appearance": "dark", field: "../../etc/passwd"}
+    assert errors_of(sign_in(cast.bob).post("/accounts/profile/", form)) == {field}
+
+
+def test_a_day_begins_where_the_readers_midnight_is(cast: Cast) -> None:
+    midnight = (timezone.now() - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    for offset in (-30, 30):
+        message = post(cast.payments, cast.alice)
+        Message.objects.filter(pk=message.pk).update(posted_at=midnight + timedelta(minutes=offset))
+    days = {}
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
+        days[zone] = re.findall(r'data-day="([\d-]+)"', text_of(sign_in(cast.bob).get(thread(cast.payments))))
+    before, after = (midnight - timedelta(minutes=30)).date().isoformat(), midnight.date().isoformat()
+    assert days == {"UTC": [before, after], "Asia/Tokyo": [after], "America/New_York": [before]}
+
+
+def test_a_day_is_not_named_again_with_the_messages_that_follow(cast: Cast) -> None:
+    for _ in range(60):
+        post(cast.payments, cast.alice)
+    Message.objects.update(posted_at=timezone.now())
+    bob = sign_in(cast.bob)
+    assert text_of(bob.get(messages(cast.payments), {"after": 55})).count("data-day") == 0
+    # A page begins with its day; the script takes away what it then has twice.
+    assert text_of(bob.get(messages(cast.payments), {"before": 61})).count("data-day") == 1
+    assert text_of(bob.get(messages(cast.payments), {"before": 11})).count("data-day") == 1
+
+
+def test_who_is_in_one_tenancy_arrives_there_and_who_is_in_two_chooses(cast: Cast) -> None:
+    assert sign_in(cast.bob).get("/")["Location"] == MENU
+    Member.objects.create(tenancy=cast.aurora, user=cast.bob.user, name="Robert")
+    page = text_of(sign_in(cast.bob).get("/"))
+    assert MENU in page
+    assert "/aurora/" in page
+
+
+def test_ones_choice_about_own_messages_is_kept(cast: Cast) -> None:
+    bob, path = sign_in(cast.bob), TOPICS + "preferences/"
+    assert bob.get(path).context["form"]["own_messages"].value() is False
+    assert bob.post(path, {"own_messages": "on"}).status_code == 302
+    assert bob.get(path).context["form"]["own_messages"].value() is True
+
+
+# -- Number of statements --------------------------------------------------------------------------------------------
+
+
+def cost(ask: Callable[[], Response], status: int = 200) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        assert ask().status_code == status
+    ignored = ("SAVEPOINT", "RELEASE", "BEGIN", "COMMIT", "ROLLBACK")
+    return [query["sql"] for query in captured.captured_queries if not query["sql"].startswith(ignored)]
+
+
+def assert_same_and_at_most(costs: list[list[str]], most: int) -> None:
+    assert len({len(one) for one in costs}) == 1, ["\n".join(one) for one in costs]
+    assert len(costs[0]) <= most, "\n".join(costs[0])
+
+
+@pytest.mark.parametrize("who", ["bob", "alice"])
+def test_a_thread_costs_at_most_6_statements_whatever_is_in_it(cast: Cast, who: str) -> None:
+    client, costs = sign_in(getattr(cast, who)), []
+    for _ in range(5):
+        post(cast.payments, cast.alice)
+    costs.append(cost(lambda: client.get(thread(cast.payments))))
+    for _ in range(55):
+        post(cast.payments, cast.bob)
+    costs.append(cost(lambda: client.get(thread(cast.payments))))
+    enlarge(cast)
+    costs.append(cost(lambda: client.get(thread(cast.payments))))
+    assert_same_and_at_most(costs, 6)
+
+
+def enlarge(cast: Cast) -> None:
+    crowd = [make_member(cast.northwind, f"crowd{number} Person") for number in range(38)]
+    save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
+    assert cast.payments.readers().count() == 40
+
+
+@pytest.mark.parametrize("who", ["bob", "alice"])
+def test_the_topic_list_costs_at_most_6_statements_whatever_is_in_it(cast: Cast, who: str) -> None:
+    client, costs = sign_in(getattr(cast, who)), []
+    topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(2))]
+    costs.append(cost(lambda: client.get(TOPICS)))
+    topics += [make_topic(cast.payroll, f"Further topic {number}") for number in range(37)]
+    for topic in topics:
+        post(topic, cast.alice)
+    costs.append(cost(lambda: client.get(TOPICS)))
+    for number in range(5):
+        make_group(cast.northwind, f"Group {number}", getattr(cast, who))
+    enlarge(cast)
+    costs.append(cost(lambda: client.get(TOPICS)))
+    assert text_of(client.get(TOPICS)).count('<li class="topic">') == 40, "or the test proves nothing"
+    assert_same_and_at_most(costs, 6)
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_a_post_costs_at_most_9_statements_whatever_the_group(cast: Cast, by_script: bool) -> None:
+    bob, headers = sign_in(cast.bob), {"X-Requested-With": "fetch"} if by_script else {}
+    status, costs = 201 if by_script else 303, []
+    costs.append(cost(lambda: send(bob, cast.payments, **headers), status))
+    for _ in range(60):
+        post(cast.payments, cast.alice)
+    costs.append(cost(lambda: send(bob, cast.payments, **headers), status))
+    enlarge(cast)
+    costs.append(cost(lambda: send(bob, cast.payments, **headers), status))
+    assert_same_and_at_most(costs, 9)
+
+
+@pytest.mark.parametrize("path", ["GROUP", "GROUPusers/", "GROUPedit/", GROUPS, USERS])
+def test_the_lists_of_administration_cost_the_same_whatever_is_in_them(cast: Cast, path: str) -> None:
+    dana, costs = sign_in(cast.dana), []
+    costs.append(cost(lambda: dana.get(filled(path, cast))))
+    enlarge(cast)
+    for number in range(5):
+        make_group(cast.northwind, f"Group {number}", cast.bob)
+    costs.append(cost(lambda: dana.get(filled(path, cast))))
+    assert_same_and_at_most(costs, 9)
