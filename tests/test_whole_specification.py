@@ -1,6 +1,7 @@
 """The specification as people do it, in a real browser, on the stack that `make run` starts."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -174,7 +175,7 @@ def test_no_page_scrolls_sideways_logs_an_error_or_fails_axe(
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    context = {"viewport": {"width": width, "height": 800}, "color_scheme": appearance}
+    context: dict[str, Any] = {"viewport": {"width": width, "height": 800}, "color_scheme": appearance}
     alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD, **context)
     dana = Person(browser, stack.address, "dana@northwind.example", PASSWORD, **context)
     trouble: list[str] = []
