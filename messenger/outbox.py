@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=4)
 MOST_ATTEMPTS = 14  # with these waits, a day after the first
-# How many rows one run reads at a time; each is sent in a transaction of its own.
-BATCH = 500
+# How many rows one run takes on; each is sent in a transaction of its own.
+BATCH = 5_000
+INSERTED_AT_ONCE = 500
 
 
 def fan_out(message_pk: int) -> None:
@@ -46,7 +47,7 @@ def fan_out(message_pk: int) -> None:
                 for member_id in members_at(message).values_list("pk", flat=True)
             ],
             ignore_conflicts=True,
-            batch_size=BATCH,
+            batch_size=INSERTED_AT_ONCE,
         )
         message.fanned_out_at = now
         message.save(update_fields=["fanned_out_at"])
