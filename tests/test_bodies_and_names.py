@@ -384,3 +384,19 @@ def test_whatever_is_typed_is_refused_or_a_name_that_stays_as_it_is(typed: str) 
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", name)
     assert name == name.strip()
     name.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "|" * 2000 + "\n" + "|-" * 2000 + "|\n" + "a|b\n" * 200,
+        "> " * 300 + "the last word",
+        "".join(f"{'  ' * level}- item\n" for level in range(90)) + "the last word",
+        "*a " * 3000,
+    ],
+)
+def test_a_text_that_abuses_markdown_is_shown_whole_and_stays_small(text: str) -> None:
+    html = render(text[:10_000])
+    assert len(html) < 310_000
+    if "the last word" in text:
+        assert "the last word" in html, "nothing that was said may be missing"

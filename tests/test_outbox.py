@@ -664,3 +664,27 @@ def test_a_line_break_in_a_subject_makes_no_header(cast: Cast) -> None:
     mail = mails.build_mail("messenger/mails/new_message", "bob@x.example", subject, context, language="en-gb")
     assert mail.message()["Bcc"] is None
     assert mail.message()["Subject"] == "Hello Bcc: mallory@x.example"
+
+
+@on_the_real_database
+def test_who_leaves_while_a_mail_is_going_out_does_not_make_posts_wait_for_it(cast: Cast) -> None:
+    """The mail server stalls with Bob's mail; Dana takes him out of the group, and Alice goes on writing."""
+    outbox.fan_out(post(cast.payments, cast.alice).pk)
+    with transaction.atomic():
+        Delivery.objects.select_for_update().get(member=cast.bob)  # as its sender holds it
+        start(lambda: save_group(cast.payroll, [cast.alice])).result(PATIENCE)
+        start(lambda: post(cast.payments, cast.alice, "And another thing")).result(PATIENCE)
+    sweep()
+    assert Delivery.objects.filter(member=cast.bob).values_list("state", "reason").get() == ("not_sent", "lost_access")
+
+
+@in_one_transaction
+def test_an_address_at_which_the_server_hangs_up_holds_up_nobody_for_ever(
+    cast: Cast, crowd: list[Member], smtp: SmtpServer
+) -> None:
+    smtp.refusals[cast.bob.user.email] = "421 Closing"
+    post(cast.payments, cast.alice)
+    for _ in range(2):
+        sweep()
+    others = [member for member in crowd if member != cast.bob]
+    assert sorted(smtp.recipients) == sorted(addresses(*others))

@@ -169,6 +169,44 @@ def test_bob_sees_alices_message_appear_without_reloading(browser: Browser, stac
     assert alice.page.get_by_text("Did you see the new tables?").count() == 1, "own ones come twice, and are shown once"
 
 
+def test_who_is_removed_while_reading_has_nothing_left_on_the_screen(browser: Browser, stack: Stack) -> None:
+    grace = Person(browser, stack.address, "grace@northwind.example", PASSWORD)
+    dana = Person(browser, stack.address, "dana@northwind.example", PASSWORD)
+    grace.go("/northwind/messenger/")
+    grace.click("Payments processing")
+    assert grace.page.locator("[data-sequence]").count() > 0
+    dana.go("/northwind/administration/user-groups/messenger-users/")
+    dana.click("Global payroll")
+    dana.page.get_by_role("link", name="Edit", exact=True).click()
+    dana.page.get_by_label("Grace Okafor").uncheck()
+    dana.click("Save", "button")
+    grace.page.get_by_text("This topic is not available to you any more.").wait_for()
+    assert grace.page.locator("[data-sequence]").count() == 0
+
+
+def test_a_text_typed_while_signed_out_is_kept_and_sent_after_signing_in(browser: Browser, stack: Stack) -> None:
+    hiro = Person(browser, stack.address, "hiro@northwind.example", PASSWORD)
+    hiro.go("/northwind/messenger/")
+    hiro.click("Year-end closing")
+    hiro.page.context.clear_cookies()
+    field = hiro.page.get_by_label("Message", exact=True)
+    field.fill("Typed with care")
+    hiro.click("Send", "button")
+    hiro.page.get_by_text("You are signed out.").wait_for()
+    assert field.input_value() == "Typed with care"
+
+    with hiro.page.context.expect_page() as opened:
+        hiro.click("Sign in in another tab")
+    other = opened.value
+    other.fill("[name=login]", "hiro@northwind.example")
+    other.fill("[name=password]", PASSWORD)
+    other.get_by_role("button", name="Sign in").click()
+    other.wait_for_url("**/northwind/**")
+    hiro.click("Send", "button")
+    hiro.page.locator(".message-body", has_text="Typed with care").wait_for()
+    assert field.input_value() == ""
+
+
 @pytest.mark.parametrize(("width", "appearance"), [(390, "dark"), (1280, "light")])
 def test_no_page_scrolls_sideways_logs_an_error_or_fails_axe(
     browser: Browser, stack: Stack, width: int, appearance: str
