@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from allauth.account.models import EmailAddress
 from django.test import Client
 
 from accounts.models import User
@@ -73,6 +74,7 @@ def make_member(tenancy: Tenancy, name: str, **roles: Any) -> Member:
     user = User(email=email)
     user.set_password(PASSWORD)
     user.save()
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     return Member.objects.create(tenancy=tenancy, user=user, name=name, **roles)
 
 

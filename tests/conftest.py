@@ -1,7 +1,11 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
 
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
@@ -9,6 +13,7 @@ from ippex_messenger.embedded.servers import servers
 from tests.cast import Cast, assemble
 from tests.faults import mailing_to
 from tests.smtp import SmtpServer
+from tests.stage import Stage, set_stage, undone
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,3 +49,31 @@ def smtp(settings: Any) -> Iterator[SmtpServer]:
     """A real SMTP server; what Django sends goes there."""
     with mailing_to(SmtpServer(), settings) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def stage_of_the_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[Stage]:
+    """Set once, for setting it takes longer than most questions that are asked on it."""
+    with django_db_blocker.unblock(), _test_database(), undone():
+        yield set_stage()
+
+
+@contextmanager
+def _test_database() -> Iterator[None]:
+    """pytest-django makes the test database only where a test of the run asks for it by a mark or by `db`."""
+    if connection.settings_dict["NAME"].startswith("test_"):
+        yield
+        return
+    made = setup_databases(verbosity=0, interactive=False)
+    try:
+        yield
+    finally:
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def stage(stage_of_the_module: Stage, settings: Any) -> Iterator[Stage]:
+    """The cast among canaries (tests/stage.py); what a test does on it is undone."""
+    settings.ACCOUNT_RATE_LIMITS = False  # many ask in a short time
+    with undone():
+        yield deepcopy(stage_of_the_module)

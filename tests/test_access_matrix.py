@@ -28,7 +28,6 @@ from tests.stage import (
     Response,
     Stage,
     parameters_of,
-    set_stage,
     snapshot,
     tables,
     undone,
@@ -140,12 +139,6 @@ ALLAUTHS = {name for name in GET if name.startswith("account_")}
 WRITE_NOTHING = {"account_login", "account_logout", "account_reset_password_from_key"}
 WITH_ID = [name for name, pattern in ROUTES.items() if "pk" in parameters_of(pattern)]
 MESSENGERS = [name for name in ROUTES if name.startswith("messenger:")]
-
-
-@pytest.fixture
-def stage(db: None, settings: Any) -> Stage:
-    settings.ACCOUNT_RATE_LIMITS = False  # many ask in a short time here
-    return set_stage()
 
 
 def answer_of(response: Response, path: str) -> Answer:
@@ -332,7 +325,7 @@ QUERIES = ("?format=csv", "?inactive=1", "?q=a", "?status=inactive", "?sort=-nam
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_no_query_brings_a_canary_out(stage: Stage, query: str) -> None:
-    for role in ROLES:
+    for role in ("erin", "charlie", "bob", "mallory", "dana"):
         client = stage.client(role)
         for route, answers in GET.items():
             if route not in ALLAUTHS and answers[role] == 200:

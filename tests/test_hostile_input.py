@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from messenger.models import Message
-from tests.stage import ROUTES, Response, Stage, parameters_of, set_stage, snapshot, undone
+from tests.stage import ROUTES, Response, Stage, parameters_of, snapshot, undone
 
 EXAMPLES = settings(
-    max_examples=150,
+    max_examples=120,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -154,12 +154,6 @@ CHARSETS = [
 ROLE_OF = {"tenancy": "dana", "messenger_users": "dana", "messenger": "alice"}
 
 PAIRS = st.lists(st.tuples(st.sampled_from(QUERY_FIELDS), WORDS), max_size=4)
-
-
-@pytest.fixture
-def stage(db: None, settings: Any) -> Stage:
-    settings.ACCOUNT_RATE_LIMITS = False
-    return set_stage()
 
 
 def client_for(stage: Stage, route: str) -> Client:

@@ -85,7 +85,7 @@ def test_the_whole_specification_works_as_people_would_do_it(browser: Browser, s
     alice.go(f"/{slug}/messenger/")
     alice.click("Payments processing")
     assert alice.sees("And the Portuguese one.")
-    alice.page.wait_for_timeout(2_000)  # time for a mail that must not come
+    alice.page.wait_for_timeout(1_000)  # time for a mail that must not come
     assert mails_to("alice") == 1, "within the interval nothing is mailed"
     assert mails_to("bob") == 0, "the author gets none"
 
