@@ -17,7 +17,7 @@ run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 
 	@exec .venv/bin/python -m ippex_messenger.embedded run
 
 test: .venv/development.stamp ## every test
-	.venv/bin/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+	.venv/bin/python -m pytest --numprocesses=3 --dist=loadgroup
 
 lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python -m ruff check .

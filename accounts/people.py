@@ -1,4 +1,5 @@
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.validators import validate_email
 from django.db import transaction
@@ -6,7 +7,6 @@ from django.db import transaction
 from accounts.models import User
 
 
-@transaction.atomic
 def create_user(email: str, password: str, **settings: str) -> User:
     """A user whose address is proven: by the invitation that was mailed to it, or by the operator.
 
@@ -15,9 +15,13 @@ def create_user(email: str, password: str, **settings: str) -> User:
     """
     email = email.strip().lower()
     validate_email(email)
-    user = User(email=email, **settings)
-    validate_password(password, user)
-    user.set_password(password)
-    user.save()
+    validate_password(password, User(email=email))
+    return add_user(email, make_password(password), **settings)
+
+
+@transaction.atomic
+def add_user(email: str, hashed_password: str, **settings: str) -> User:
+    """The rows of a user whose address and password have been looked at."""
+    user = User.objects.create(email=email, password=hashed_password, **settings)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     return user

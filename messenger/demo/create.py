@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from uuid import uuid4
 
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.people import create_user
+from accounts.people import add_user
 from messenger import outbox
 from messenger.bodies import prepare
 from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
@@ -35,10 +36,11 @@ def create_demo() -> None:
 @transaction.atomic
 def _create_tenancy(slug: str, name: str) -> None:
     tenancy = Tenancy.objects.create(slug=slug, name=name, messenger_enabled=True)
+    hashed_password = make_password(PASSWORD)  # once for all: it is slow on purpose
     members = {
         person.key: Member.objects.create(
             tenancy=tenancy,
-            user=create_user(person.email, PASSWORD, time_zone=person.time_zone),
+            user=add_user(person.email, hashed_password, time_zone=person.time_zone),
             name=person.name,
             **person.roles,
         )
