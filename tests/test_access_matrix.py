@@ -216,11 +216,10 @@ def test_head_answers_as_get_without_a_body(stage: Stage, route: str) -> None:
 
 @pytest.mark.parametrize("route", GET)
 def test_no_other_method_reads_or_changes_anything(stage: Stage, route: str) -> None:
-    for method in ("PUT", "DELETE"):
-        outcomes = walk(stage, route, method)
-        assert not any(outcome.changed or outcome.canaries for outcome in outcomes.values()), method
-        if route not in ALLAUTHS:
-            assert {role: outcome.answer for role, outcome in outcomes.items()} == refused_methods(route), method
+    outcomes = walk(stage, route, "DELETE")
+    assert not any(outcome.changed or outcome.canaries for outcome in outcomes.values())
+    if route not in ALLAUTHS:
+        assert {role: outcome.answer for role, outcome in outcomes.items()} == refused_methods(route)
 
 
 def refused_methods(route: str) -> dict[str, Answer]:

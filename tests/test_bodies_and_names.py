@@ -195,7 +195,7 @@ MARKUP = st.lists(
 @example(text="http://[")
 @example(text="[x](http://[)")
 @example(text="https://xn--\udc00.com")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_is_typed_is_refused_aloud_or_stored_and_harmless(text: str) -> None:
     try:
         body = clean_body(text)
@@ -372,7 +372,7 @@ def test_model_and_form_say_the_same(name: str) -> None:
 
 
 @given(typed=st.text(alphabet=st.characters(), max_size=130))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_whatever_is_typed_is_refused_or_a_name_that_stays_as_it_is(typed: str) -> None:
     field = MessengerGroup._meta.get_field("name")
     try:

@@ -17,12 +17,12 @@ from messenger.models import Message
 from tests.stage import ROUTES, Response, Stage, parameters_of, snapshot, undone
 
 EXAMPLES = settings(
-    max_examples=120,
+    max_examples=80,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-FEW = settings(EXAMPLES, max_examples=80)
+FEW = settings(EXAMPLES, max_examples=50)
 
 NUL, OVERRIDE, SURROGATE = "\0", "\u202e", "\ud800"
 NAUGHTY = [
@@ -275,7 +275,7 @@ def changed(data: st.DataObject, form: dict[str, Any]) -> list[tuple[str, str]]:
 FORMS = sorted(route for route in ROUTES if route not in ("healthz", "readyz", "home") and "done" not in route)
 
 
-@settings(EXAMPLES, max_examples=300)
+@settings(EXAMPLES, max_examples=200)
 @given(route=st.sampled_from(FORMS), data=st.data(), by_script=st.booleans())
 def test_no_form_breaks(stage: Stage, route: str, data: st.DataObject, by_script: bool) -> None:
     pairs = changed(data, stage.form(route))
