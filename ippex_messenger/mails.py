@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 log = logging.getLogger(__name__)
 
 SMTP_SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 4.2.3: the server is closing the connection
-SMTP_UNUSABLE_ADDRESS = 553
+SMTP_UNUSABLE_ADDRESS = 553  # RFC 5321, 4.2.3: mailbox name not allowed
 
 # Mail servers that refuse at first what they don't know (greylisting) want to be asked again after minutes.
 RETRY_AFTER = timedelta(minutes=5)
@@ -80,6 +80,7 @@ class RefusedError(Exception):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
         self.is_permanent = code >= 500
+        self.is_about_the_address = code == SMTP_UNUSABLE_ADDRESS
 
 
 def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:

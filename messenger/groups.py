@@ -8,6 +8,7 @@ from django.db.models import Count, Sum, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from messenger.live import touch_forecasts
 from messenger.models import GroupMembership, MessengerGroup, Topic
 from messenger.withdrawals import withdraw_group, withdraw_members
 from tenancy.models import Member
@@ -61,3 +62,5 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
     )
     if was_active and not group.is_active:
         withdraw_group(group)
+    if present != wanted:
+        touch_forecasts(Topic.objects.filter(group=group))

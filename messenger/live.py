@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
+from django.db.models import F, QuerySet
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -28,7 +29,7 @@ from redis.retry import Retry
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from messenger.hub import Hub, Listener, in_database_thread
-from messenger.models import Topic
+from messenger.models import Message, Topic
 from tenancy.middleware import find_member
 from tenancy.models import Member
 from tenancy.validators import SLUG_PATTERN
@@ -69,6 +70,24 @@ def announce_after_commit(topic: Topic) -> None:
             log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
 
     transaction.on_commit(announce, robust=True)
+
+
+@transaction.atomic
+def touch(message_pk: int) -> None:
+    """What is said about a message has changed: its topic has a new revision, and open threads look."""
+    topic = Topic.objects.select_for_update(no_key=True).get(messages=message_pk)
+    topic.revision += 1
+    topic.save(update_fields=["revision"])
+    Message.objects.filter(pk=message_pk).update(revision=topic.revision)
+    announce_after_commit(topic)
+
+
+def touch_forecasts(topics: QuerySet[Topic]) -> None:
+    """Who would be mailed a next message has changed: open threads ask again, at their streams' next look.
+
+    The caller holds the topics' groups: rows of many topics are locked here in no order.
+    """
+    topics.update(revision=F("revision") + 1)
 
 
 @cache

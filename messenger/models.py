@@ -4,6 +4,7 @@ keep every reference within it; `db_constraint=False` marks the plain keys that 
 from datetime import timedelta
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
@@ -180,8 +181,9 @@ class Message(models.Model):
     # As they were when it was posted: minutes, and the time since the previous message (none: the first).
     interval_minutes = models.PositiveIntegerField()
     elapsed = models.DurationField(null=True)
-    # When its deliveries were written; null while they are still to be.
+    # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
     fanned_out_at = models.DateTimeField(null=True)
+    addressees = models.PositiveIntegerField(null=True)
 
     objects: ClassVar[MessageQuerySet] = MessageQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -210,6 +212,8 @@ class Message(models.Model):
             models.Index(
                 fields=["id"], condition=Q(outcome="email", fanned_out_at=None), name="message_to_be_fanned_out"
             ),
+            # delivery health: the last weeks, of a table that grows by time
+            BrinIndex(fields=["posted_at"], name="message_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -229,8 +233,19 @@ class Delivery(models.Model):
         """Why nothing was sent to this member."""
 
         AUTHOR = "author", _("wrote it")
+        MUTED = "muted", _("muted the topic")
+        LEFT = "left", _("left the group")
+        MEMBER_INACTIVE = "member_inactive", _("inactive user")
+        TOPIC_INACTIVE = "topic_inactive", _("topic made inactive")
+        GROUP_INACTIVE = "group_inactive", _("group made inactive")
+        MESSENGER_OFF = "messenger_off", _("Messenger switched off")
         LOST_ACCESS = "lost_access", _("could not read the topic any more")
-        REFUSED = "refused", _("the mail server refused it")
+        UNUSABLE_ADDRESS = "unusable_address", _("unusable address")
+        REFUSED = "refused", _("refused by the mail server")
+        GAVE_UP = "gave_up", _("put off by the mail server for a day")
+
+    # A mail that failed; every other reason is one for which none was tried.
+    FAILURES = (Reason.UNUSABLE_ADDRESS, Reason.REFUSED, Reason.GAVE_UP)
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     message = models.ForeignKey(Message, models.PROTECT, related_name="deliveries", db_constraint=False)
@@ -238,7 +253,8 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
     reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_default=Now())
+    # Null: no mail to this member was due when the message was posted.
+    next_attempt_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=200, blank=True)
     settled_at = models.DateTimeField(null=True)
 
@@ -248,8 +264,15 @@ class Delivery(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["message", "member"], name="delivery_once_per_member"),
             models.CheckConstraint(
-                condition=Q(state="waiting", settled_at=None) | (~Q(state="waiting") & Q(settled_at__isnull=False)),
+                condition=Q(state="waiting", settled_at=None, next_attempt_at__isnull=False)
+                | (~Q(state="waiting") & Q(settled_at__isnull=False)),
                 name="delivery_settled_when_not_waiting",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "sent"], reason="")
+                | (Q(state="not_sent") & ~Q(reason__in=["", "unusable_address", "refused", "gave_up"]))
+                | Q(state="failed", reason__in=["unusable_address", "refused", "gave_up"]),
+                name="delivery_state_has_its_reason",
             ),
         ]
         indexes = [
@@ -257,11 +280,107 @@ class Delivery(models.Model):
             models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="delivery_due"),
             # withdrawals: what still waits for one member
             models.Index(fields=["member"], condition=Q(state="waiting"), name="delivery_waiting_for_member"),
+            # a thread's rows: what is missing to "e-mailed to everybody"
+            models.Index(
+                fields=["message"],
+                condition=Q(next_attempt_at__isnull=False) & ~Q(state="sent"),
+                name="delivery_due_and_not_sent",
+            ),
+            # delivery health: the last weeks, of a table that grows by time
+            BrinIndex(fields=["settled_at"], name="delivery_by_time"),
+        ]
+
+
+class TopicMute(models.Model):
+    """A member wants no e-mails about a topic, catch-up mails included."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="mutes", db_constraint=False)
+    member = models.ForeignKey(Member, models.PROTECT, related_name="topic_mutes", db_constraint=False)
+    muted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "topic"], name="mute_once"),
+        ]
+
+
+class ReadPosition(models.Model):
+    """How far a member has read a topic: a sequence number, no row for each message. No row: nothing yet."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="+", db_constraint=False)
+    member = models.ForeignKey(Member, models.PROTECT, related_name="read_positions", db_constraint=False)
+    sequence = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "topic"], name="read_position_once"),
         ]
 
 
 class MailChoice(models.Model):
     """What a member chose about their own e-mails; no row: nothing was changed from the usual."""
 
+    class CatchUp(models.TextChoices):
+        NEVER = "never", _("Never")
+        DAILY = "daily", _("Every morning")
+        WEEKDAYS = "weekdays", _("Monday to Friday, in the morning")
+
     member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_choice")
     own_messages = models.BooleanField(_("E-mail me my own messages too"), default=False)
+    catch_up = models.CharField(_("Catch-up e-mail"), max_length=10, choices=CatchUp.choices, default=CatchUp.NEVER)
+    # When it is looked at next whether there is anything to catch up with; null: never.
+    next_catch_up_at = models.DateTimeField(null=True)
+    catch_up_attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(catch_up="never", next_catch_up_at=None)
+                | (~Q(catch_up="never") & Q(next_catch_up_at__isnull=False)),
+                name="mail_choice_catch_up_has_its_time",
+            ),
+        ]
+        indexes = [
+            # the sender of catch-up mails: who is to be looked at
+            models.Index(fields=["next_catch_up_at"], condition=~Q(catch_up="never"), name="mail_choice_catch_up_due"),
+        ]
+
+
+class CatchUp(models.Model):
+    """A catch-up mail: what was counted in it, and what became of it."""
+
+    class State(models.TextChoices):
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    member = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
+    day = models.DateField()  # the member's, by their time zone
+    state = models.CharField(max_length=10, choices=State.choices)
+    last_error = models.CharField(max_length=200, blank=True)
+    settled_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "day"], name="catch_up_once_a_day"),
+            models.UniqueConstraint(fields=["id", "tenancy"], name="catch_up_id_tenancy"),
+        ]
+
+
+class CatchUpTopic(models.Model):
+    """The messages of one topic that a catch-up mail counted: those after one sequence number up to another."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    catch_up = models.ForeignKey(CatchUp, models.PROTECT, related_name="topics", db_constraint=False)
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="+", db_constraint=False)
+    after_sequence = models.PositiveBigIntegerField()
+    up_to_sequence = models.PositiveBigIntegerField()
+    messages = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            # the record of a message: the catch-up mails that counted it
+            models.UniqueConstraint(fields=["topic", "catch_up"], name="catch_up_topic_once"),
+        ]

@@ -12,9 +12,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ippex_messenger.mails import RefusedError, send, send_batch
+from messenger.live import touch
 from messenger.mails import message_mail
-from messenger.models import Delivery, MailChoice, Message
-from messenger.querysets import members_at
+from messenger.models import Delivery, GroupMembership, Message, Topic, TopicMute
+from messenger.querysets import exclusion, members_at
+from tenancy.models import Member
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,11 @@ INSERTED_AT_ONCE = 500
 
 
 def fan_out(message_pk: int) -> None:
-    """Write a delivery for everyone who was in the group when the message was posted; again is harmless."""
+    """Write a delivery for everyone who was in the group when the message was posted; again is harmless.
+
+    Whoever changes what this depends on (who is active, mutes, wants their own messages) has it done
+    first (messenger/withdrawals.py), so that it is decided as things were when the message was posted.
+    """
     with transaction.atomic():
         message = (
             Message.objects.select_for_update(no_key=True)
@@ -38,30 +44,24 @@ def fan_out(message_pk: int) -> None:
         if message is None:
             return
         now = timezone.now()
-        own_too = MailChoice.objects.filter(member=message.author_id, own_messages=True).exists()
-        Delivery.objects.bulk_create(
-            [
-                _not_for_the_author(message, now)
-                if member_id == message.author_id and not own_too
-                else Delivery(tenancy_id=message.tenancy_id, message=message, member_id=member_id, next_attempt_at=now)
-                for member_id in members_at(message).values_list("pk", flat=True)
-            ],
-            ignore_conflicts=True,
-            batch_size=INSERTED_AT_ONCE,
-        )
+        members = members_at(message).annotate(exclusion=exclusion(message.topic_id, message.author_id))
+        deliveries = [_delivery(message, pk, reason, now) for pk, reason in members.values_list("pk", "exclusion")]
+        Delivery.objects.bulk_create(deliveries, ignore_conflicts=True, batch_size=INSERTED_AT_ONCE)
         message.fanned_out_at = now
-        message.save(update_fields=["fanned_out_at"])
+        message.addressees = sum(not delivery.reason for delivery in deliveries)
+        message.save(update_fields=["fanned_out_at", "addressees"])
 
 
-def _not_for_the_author(message: Message, now: datetime) -> Delivery:
+def _delivery(message: Message, member_pk: int, exclusion: str, now: datetime) -> Delivery:
+    """A mail that is to be sent; with an exclusion, the record that none is."""
     return Delivery(
         tenancy_id=message.tenancy_id,
         message=message,
-        member_id=message.author_id,
-        state=Delivery.State.NOT_SENT,
-        reason=Delivery.Reason.AUTHOR,
-        next_attempt_at=now,
-        settled_at=now,
+        member_id=member_pk,
+        state=Delivery.State.NOT_SENT if exclusion else Delivery.State.WAITING,
+        reason=exclusion,
+        next_attempt_at=None if exclusion else now,
+        settled_at=now if exclusion else None,
     )
 
 
@@ -76,6 +76,9 @@ def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
     )
     batch = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
     send_batch(batch, _deliver_one, _postpone)
+    settled = Delivery.objects.filter(pk__in=batch).exclude(state=Delivery.State.WAITING)
+    for message_pk in settled.order_by().values_list("message", flat=True).distinct():
+        touch(message_pk)  # open threads say below the message what became of it
 
 
 def sweep() -> None:
@@ -97,13 +100,24 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
     )
     if delivery is None:
         return None
-    if not delivery.message.topic.readers().contains(delivery.member):
-        return _settle(delivery, Delivery.State.NOT_SENT, Delivery.Reason.LOST_ACCESS)
+    objection = _objection(delivery)
+    if objection:
+        return _settle(delivery, Delivery.State.NOT_SENT, objection)
     try:
         send(message_mail(delivery.message, delivery.member), connection)
     except RefusedError as refusal:
         return _note_refusal(delivery, refusal)
     return _settle(delivery, Delivery.State.SENT)
+
+
+def _objection(delivery: Delivery) -> Delivery.Reason | None:
+    """Why the mail must not go out any more; asked just before it would."""
+    topic = delivery.message.topic
+    if not topic.readers().contains(delivery.member):
+        return why_without_access(topic, delivery.member)
+    if TopicMute.objects.filter(topic=topic, member=delivery.member_id).exists():
+        return Delivery.Reason.MUTED
+    return None
 
 
 def _postpone(pk: int) -> None:
@@ -114,8 +128,11 @@ def _note_refusal(delivery: Delivery, refusal: RefusedError) -> None:
     now = timezone.now()
     delivery.attempts += 1
     delivery.last_error = str(refusal)[:200]
-    if refusal.is_permanent or delivery.attempts >= MOST_ATTEMPTS:
-        return _settle(delivery, Delivery.State.FAILED, Delivery.Reason.REFUSED)
+    if refusal.is_permanent:
+        reason = Delivery.Reason.UNUSABLE_ADDRESS if refusal.is_about_the_address else Delivery.Reason.REFUSED
+        return _settle(delivery, Delivery.State.FAILED, reason)
+    if delivery.attempts >= MOST_ATTEMPTS:
+        return _settle(delivery, Delivery.State.FAILED, Delivery.Reason.GAVE_UP)
     delivery.next_attempt_at = now + min(FIRST_RETRY * 2 ** (delivery.attempts - 1), LAST_RETRY)
     delivery.save(update_fields=["attempts", "last_error", "next_attempt_at"])
     return None
@@ -126,3 +143,16 @@ def _settle(delivery: Delivery, state: Delivery.State, reason: Delivery.Reason |
     delivery.reason = reason
     delivery.settled_at = timezone.now()
     delivery.save(update_fields=["state", "reason", "settled_at", "attempts", "last_error"])
+
+
+def why_without_access(topic: Topic, member: Member) -> Delivery.Reason:
+    """In one word, for the record, what keeps a member who has lost a topic from reading it."""
+    causes = [
+        (Delivery.Reason.MESSENGER_OFF, not topic.tenancy.messenger_enabled),
+        (Delivery.Reason.GROUP_INACTIVE, not topic.group.is_active),
+        (Delivery.Reason.TOPIC_INACTIVE, not topic.is_active),
+        (Delivery.Reason.MEMBER_INACTIVE, not member.can_enter),
+        (Delivery.Reason.LEFT, not GroupMembership.objects.open().filter(group=topic.group_id, member=member).exists()),
+    ]
+    # None holds where the access came back in between the two questions.
+    return next((reason for reason, holds in causes if holds), Delivery.Reason.LOST_ACCESS)

@@ -6,11 +6,11 @@ a membership lets its member in while it is open and everything that it hangs on
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from django.db.models import Count, OuterRef, Q, Subquery
-from django.db.models.functions import Lower
+from django.db.models import Case, Count, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Lower
 
 from tenancy.models import Member, MemberQuerySet
 
@@ -85,6 +85,20 @@ class TopicQuerySet(models.QuerySet["Topic"]):
         )
         return self.annotate(people=Subquery(reading.values("count")))
 
+    def with_recipients(self, author: Member) -> "TopicQuerySet":
+        """Each with `recipients`: how many would be mailed a message that this member posts now."""
+        reading = (
+            Member.objects.filter(
+                pk__in=_memberships().in_force().filter(group=OuterRef(OuterRef("group"))).values("member")
+            )
+            .annotate(exclusion=exclusion(OuterRef(OuterRef("pk")), author.pk))
+            .filter(exclusion="")
+            .order_by()
+            .values("tenancy")
+            .annotate(count=Count("pk"))
+        )
+        return self.annotate(recipients=Coalesce(Subquery(reading.values("count")), 0))
+
     def latest_first(self) -> "TopicQuerySet":
         return self.order_by("-last_activity_at", "-pk")
 
@@ -137,6 +151,23 @@ def members_at(message: "Message") -> MemberQuerySet:
         .filter(group__topics=message.topic_id, joined_roster__lte=message.roster)
         .filter(Q(left_roster=None) | Q(left_roster__gt=message.roster))
         .values("member")
+    )
+
+
+def exclusion(topic: Any, author_pk: int) -> Case:
+    """Of members of a topic's group: why no mail about a message of that author is due to them, or "".
+
+    `topic` is its id, or a reference to it from within a query about members.
+    """
+    from messenger.models import Delivery, MailChoice, TopicMute
+
+    wants_own = MailChoice.objects.filter(member=OuterRef("pk"), own_messages=True)
+    muted = TopicMute.objects.filter(member=OuterRef("pk"), topic=topic)
+    return Case(
+        When(Q(is_active=False) | Q(user__is_active=False), then=Value(Delivery.Reason.MEMBER_INACTIVE)),
+        When(Q(pk=author_pk) & ~Exists(wants_own), then=Value(Delivery.Reason.AUTHOR)),
+        When(Exists(muted), then=Value(Delivery.Reason.MUTED)),
+        default=Value(""),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from django.db import transaction
 
+from messenger.live import touch_forecasts
 from messenger.models import MessengerGroup, Topic
 from messenger.withdrawals import withdraw_topic
 
@@ -19,3 +20,4 @@ def save_topic(topic: Topic, update_fields: Collection[str] | None = None) -> No
     topic.save(update_fields=update_fields)
     if not topic.is_active:
         withdraw_topic(topic)
+    touch_forecasts(Topic.objects.filter(pk=topic.pk))

@@ -5,7 +5,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tenancy.models import Member, Tenancy
-from tenancy.signals import member_status_changed, messenger_switched_off
+from tenancy.signals import member_status_changes, messenger_switched_off
 
 
 class LastAdministratorError(ValidationError):
@@ -30,9 +30,9 @@ def save_member(member: Member) -> None:
         others = tenancy.members.administrators().exclude(pk=member.pk)
         if not others.exists():
             raise LastAdministratorError
-    member.save(update_fields=["name", "is_administrator", "is_messenger_manager", "is_active"])
     if before.is_active != member.is_active:
-        member_status_changed.send(Member, member=member)
+        member_status_changes.send(Member, member=member)
+    member.save(update_fields=["name", "is_administrator", "is_messenger_manager", "is_active"])
 
 
 @transaction.atomic

@@ -12,6 +12,14 @@ from django.utils.translation import gettext_lazy as _
 from tenancy.validators import NameField, validate_slug, validate_slug_not_reserved
 
 
+class MailDetail(models.TextChoices):
+    """How much an e-mail about a message gives away: in its subject, its headers and its body alike."""
+
+    MINIMAL = "minimal", _("Minimal: that there is a new message, and a link")
+    TOPIC_AND_SENDER = "topic_and_sender", _("Topic and sender: also the topic's name and who wrote")
+    FULL_TEXT = "full_text", _("Full text: also the message itself")
+
+
 class Tenancy(models.Model):
     """A client organisation."""
 
@@ -25,6 +33,16 @@ class Tenancy(models.Model):
         help_text=_(
             "Members of messenger groups find Messenger in their main menu. While it is off nobody can open "
             "it and nothing is e-mailed; what was written is kept, and is there again when it is on."
+        ),
+    )
+    mail_detail = models.CharField(
+        _("What e-mails about new messages hold"),
+        max_length=20,
+        choices=MailDetail.choices,
+        default=MailDetail.MINIMAL,
+        help_text=_(
+            "E-mail is not as confidential as Messenger: it stays in mailboxes, on phones and on mail servers. "
+            "A change counts for every e-mail that is sent from then on."
         ),
     )
     created_at = models.DateTimeField(auto_now_add=True)

@@ -4,5 +4,5 @@ from django.dispatch import Signal
 
 # Sent with `tenancy`.
 messenger_switched_off = Signal()
-# Sent with `member`, who was made active or inactive.
-member_status_changed = Signal()
+# Sent with `member`, just before they are made active or inactive.
+member_status_changes = Signal()

@@ -15,11 +15,16 @@ from messenger.groups import save_group
 from messenger.models import (
     BODY_MAX_LENGTH,
     MINUTES_A_WEEK,
+    CatchUp,
+    CatchUpTopic,
     Delivery,
     GroupMembership,
+    MailChoice,
     Message,
     MessengerGroup,
+    ReadPosition,
     Topic,
+    TopicMute,
 )
 from tenancy.models import Invitation, Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
@@ -54,7 +59,7 @@ def new_message(cast: Cast, **columns: Any) -> Message:
 
 
 def new_delivery(cast: Cast, **columns: Any) -> Delivery:
-    right = {"tenancy": cast.northwind, "member": cast.bob}
+    right = {"tenancy": cast.northwind, "member": cast.bob, "next_attempt_at": timezone.now()}
     message = columns.pop("message", None) or new_message(cast)
     return Delivery.objects.create(message=message, **{**right, **columns})
 
@@ -79,6 +84,28 @@ def new_invitation(cast: Cast, **columns: Any) -> Invitation:
     return Invitation.objects.create(**{**right, **columns})
 
 
+def new_mute(cast: Cast, **columns: Any) -> TopicMute:
+    right = {"tenancy": cast.northwind, "topic": cast.payments, "member": cast.bob}
+    return TopicMute.objects.create(**{**right, **columns})
+
+
+def new_position(cast: Cast, **columns: Any) -> ReadPosition:
+    right = {"tenancy": cast.northwind, "topic": cast.payments, "member": cast.bob}
+    return ReadPosition.objects.create(**{**right, **columns})
+
+
+def new_catch_up(cast: Cast, **columns: Any) -> CatchUp:
+    now = timezone.now()
+    right = {"tenancy": cast.northwind, "member": cast.bob, "day": now.date(), "state": "sent", "settled_at": now}
+    return CatchUp.objects.create(**{**right, **columns})
+
+
+def new_catch_up_topic(cast: Cast, **columns: Any) -> CatchUpTopic:
+    right = {"tenancy": cast.northwind, "topic": cast.payments, "after_sequence": 0, "up_to_sequence": 1, "messages": 1}
+    catch_up = columns.pop("catch_up", None) or new_catch_up(cast)
+    return CatchUpTopic.objects.create(catch_up=catch_up, **{**right, **columns})
+
+
 def twice(make: Callable[..., object], cast: Cast, **columns: Any) -> None:
     make(cast, **columns)
     make(cast, **columns)
@@ -98,6 +125,16 @@ FOREIGN_REFERENCES: list[tuple[str, Offence]] = [
         lambda cast: new_delivery(cast, message=post(cast.secrets, cast.erin)),
     ),
     ("delivery_member_same_tenancy", lambda cast: new_delivery(cast, member=cast.erin)),
+    ("mute_topic_same_tenancy", lambda cast: new_mute(cast, topic=cast.secrets)),
+    ("mute_member_same_tenancy", lambda cast: new_mute(cast, member=cast.erin)),
+    ("read_position_topic_same_tenancy", lambda cast: new_position(cast, topic=cast.secrets)),
+    ("read_position_member_same_tenancy", lambda cast: new_position(cast, member=cast.erin)),
+    ("catch_up_member_same_tenancy", lambda cast: new_catch_up(cast, member=cast.erin)),
+    (
+        "catch_up_topic_catch_up_same_tenancy",
+        lambda cast: new_catch_up_topic(cast, catch_up=new_catch_up(cast, tenancy=cast.aurora, member=cast.erin)),
+    ),
+    ("catch_up_topic_topic_same_tenancy", lambda cast: new_catch_up_topic(cast, topic=cast.secrets)),
     ("invitation_inviter_same_tenancy", lambda cast: new_invitation(cast, invited_by=cast.erin)),
 ]
 
@@ -114,6 +151,10 @@ UNIQUE: list[tuple[str, Offence]] = [
         "delivery_once_per_member",
         lambda cast: twice(new_delivery, cast, message=post(cast.payments, cast.alice)),
     ),
+    ("mute_once", lambda cast: twice(new_mute, cast)),
+    ("read_position_once", lambda cast: twice(new_position, cast)),
+    ("catch_up_once_a_day", lambda cast: twice(new_catch_up, cast)),
+    ("catch_up_topic_once", lambda cast: twice(new_catch_up_topic, cast, catch_up=new_catch_up(cast))),
     (
         "member_once_per_tenancy",
         lambda cast: Member.objects.create(tenancy=cast.northwind, user=cast.bob.user, name="Bobby"),
@@ -149,6 +190,24 @@ CHECKS: list[tuple[str, Offence]] = [
     ("message_elapsed_not_negative", lambda cast: new_message(cast, elapsed=timedelta(microseconds=-1))),
     ("delivery_settled_when_not_waiting", lambda cast: new_delivery(cast, state="sent", settled_at=None)),
     ("delivery_settled_when_not_waiting", lambda cast: new_delivery(cast, settled_at=timezone.now())),
+    ("delivery_settled_when_not_waiting", lambda cast: new_delivery(cast, next_attempt_at=None)),
+    *[
+        (
+            "delivery_state_has_its_reason",
+            lambda cast, state=state, reason=reason: new_delivery(
+                cast, state=state, reason=reason, settled_at=timezone.now()
+            ),
+        )
+        for state, reason in [("sent", "author"), ("not_sent", ""), ("not_sent", "refused"), ("failed", "left")]
+    ],
+    (
+        "mail_choice_catch_up_has_its_time",
+        lambda cast: MailChoice.objects.create(member=cast.bob, catch_up="daily"),
+    ),
+    (
+        "mail_choice_catch_up_has_its_time",
+        lambda cast: MailChoice.objects.create(member=cast.bob, next_catch_up_at=timezone.now()),
+    ),
 ]
 
 

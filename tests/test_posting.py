@@ -434,7 +434,8 @@ def test_a_post_waits_for_a_removal_under_way_and_then_finds_no_topic(cast: Cast
 def test_without_holding_the_membership_it_would_get_in(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
     with transaction.atomic():
-        save_group(cast.payroll, [cast.alice])
+        MessengerGroup.objects.select_for_update(no_key=True).get(pk=cast.payroll.pk)
+        GroupMembership.objects.filter(member=cast.bob).update(left_at=timezone.now(), left_roster=2)
         assert start(lambda: post(cast.payments, cast.bob)).exception(PATIENCE) is None
 
 

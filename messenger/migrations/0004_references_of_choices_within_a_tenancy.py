@@ -1,0 +1,27 @@
+"""The rows of choices, read positions and catch-up mails, too, name none of another tenancy."""
+
+from django.db import migrations
+
+REFERENCES = [
+    # table, column, referenced table, name
+    ("topicmute", "topic_id", "messenger_topic", "mute_topic_same_tenancy"),
+    ("topicmute", "member_id", "tenancy_member", "mute_member_same_tenancy"),
+    ("readposition", "topic_id", "messenger_topic", "read_position_topic_same_tenancy"),
+    ("readposition", "member_id", "tenancy_member", "read_position_member_same_tenancy"),
+    ("catchup", "member_id", "tenancy_member", "catch_up_member_same_tenancy"),
+    ("catchuptopic", "catch_up_id", "messenger_catchup", "catch_up_topic_catch_up_same_tenancy"),
+    ("catchuptopic", "topic_id", "messenger_topic", "catch_up_topic_topic_same_tenancy"),
+]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("messenger", "0003_notifications_explained")]
+    operations = [
+        migrations.RunSQL(
+            f"ALTER TABLE messenger_{table} ADD CONSTRAINT {name} "
+            f"FOREIGN KEY ({column}, tenancy_id) REFERENCES {referenced} (id, tenancy_id) "
+            "DEFERRABLE INITIALLY DEFERRED",
+            f"ALTER TABLE messenger_{table} DROP CONSTRAINT {name}",
+        )
+        for table, column, referenced, name in REFERENCES
+    ]
