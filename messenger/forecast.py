@@ -24,7 +24,7 @@ class Forecast:
 def forecast(topic: Topic, author: Member, now: datetime) -> Forecast:
     """What a message that `author` posts into this topic at `now` would do."""
     counted = Topic.objects.with_recipients(author).filter(pk=topic.pk)
-    recipients = counted.values_list("recipients", flat=True).get()  # type: ignore[misc]  (an annotation)
+    recipients = counted.values_list("recipients", flat=True).get()  # type: ignore[misc]
     return forecast_for(topic, recipients, now)
 
 
