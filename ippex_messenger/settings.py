@@ -163,6 +163,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
     },
+    "send-catch-ups": {
+        "task": "messenger.tasks.send_catch_ups",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
     "sweep-notifications": {
         "task": "messenger.tasks.sweep",
         "schedule": SWEEP_SECONDS,

@@ -1,7 +1,8 @@
-from django.urls import include, path, register_converter
+from django.urls import include, path, re_path, register_converter
 
 from ippex_messenger import views
 from ippex_messenger.converters import PositiveIntegerConverter, TenancySlugConverter
+from messenger.views.unsubscribe import unsubscribe
 
 register_converter(PositiveIntegerConverter, "id")
 register_converter(TenancySlugConverter, "tenancy")
@@ -16,6 +17,7 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),
+    re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),

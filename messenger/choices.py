@@ -4,10 +4,16 @@ Each choice counts for what is posted from then on, and for mails that still wai
 decided first, as it was promised then.
 """
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from django.db import transaction
+from django.utils import timezone
 
 from messenger.live import touch_forecasts
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic, TopicMute
+from messenger.mornings import next_morning
+from messenger.unsubscribe import Subscription
 from messenger.withdrawals import cancel, write_deliveries, write_deliveries_of
 from tenancy.models import Member
 
@@ -24,9 +30,36 @@ def set_muted(topic: Topic, member: Member, muted: bool) -> None:
     touch_forecasts(Topic.objects.filter(pk=topic.pk))
 
 
+def choice_of(member: Member) -> MailChoice:
+    """What this member chose; the usual, not stored, where they chose nothing."""
+    return MailChoice.objects.filter(member=member).first() or MailChoice(member=member)
+
+
 @transaction.atomic
 def save_choice(choice: MailChoice) -> None:
     write_deliveries_of(choice.member)
+    choice.next_catch_up_at = next_catch_up(choice)
+    choice.catch_up_attempts = 0
     choice.save()
     if not choice.own_messages:
         cancel(Delivery.objects.filter(member=choice.member, message__author=choice.member), Delivery.Reason.AUTHOR)
+
+
+@transaction.atomic
+def set_subscribed(subscription: Subscription, subscribed: bool) -> None:
+    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter."""
+    if subscription.topic:
+        set_muted(subscription.topic, subscription.member, not subscribed)
+        return
+    choice = choice_of(subscription.member)
+    if subscribed == (choice.catch_up == MailChoice.CatchUp.NEVER):
+        choice.catch_up = MailChoice.CatchUp.DAILY if subscribed else MailChoice.CatchUp.NEVER
+        save_choice(choice)
+
+
+def next_catch_up(choice: MailChoice) -> datetime | None:
+    """The member's next morning on which a catch-up mail is to be looked at; None: they want none."""
+    if choice.catch_up == MailChoice.CatchUp.NEVER:
+        return None
+    weekdays_only = choice.catch_up == MailChoice.CatchUp.WEEKDAYS
+    return next_morning(timezone.now(), ZoneInfo(choice.member.user.time_zone), weekdays_only)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from messenger.live import touch_forecasts
 from messenger.models import GroupMembership, MessengerGroup, Topic
+from messenger.reading import start_with_nothing_unread
 from messenger.withdrawals import withdraw_group, withdraw_members
 from tenancy.models import Member
 
@@ -60,6 +61,7 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
         )
         for pk in sorted(wanted - present)
     )
+    start_with_nothing_unread(group, wanted - present)
     if was_active and not group.is_active:
         withdraw_group(group)
     if present != wanted:

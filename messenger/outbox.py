@@ -94,7 +94,9 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
     """Claim by lock (a worker that dies lets go of it), check access again, send, mark."""
     delivery = (
         Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("message__topic__tenancy", "message__topic__group", "member__user", "member__tenancy")
+        .select_related(
+            "message__topic__tenancy", "message__topic__group", "message__author", "member__user", "member__tenancy"
+        )
         .filter(pk=pk, state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now())
         .first()
     )

@@ -13,6 +13,7 @@ from messenger import live, querysets
 from messenger.bodies import RENDERER_VERSION, Body, prepare
 from messenger.models import Message, Topic
 from messenger.notifications import decide
+from messenger.reading import mark_own_read
 from messenger.tasks import notify_members
 from tenancy.models import Member
 
@@ -50,6 +51,7 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
         if topic.last_sequence:
             posted_at = max(posted_at, topic.last_activity_at)
         message = write_message(topic, author, prepared, client_id, posted_at, roster)
+        mark_own_read(topic, author, message.sequence)
         live.announce_after_commit(topic)
         if message.outcome == Message.Outcome.EMAIL:
             after_commit(notify_members, message.pk)

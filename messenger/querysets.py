@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
 from django.db.models import Case, Count, Exists, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Lower
+from django.db.models.functions import Coalesce, JSONObject, Lower
 
 from tenancy.models import Member, MemberQuerySet
 
@@ -99,6 +99,19 @@ class TopicQuerySet(models.QuerySet["Topic"]):
         )
         return self.annotate(recipients=Coalesce(Subquery(reading.values("count")), 0))
 
+    def with_reader(self, member: Member) -> "TopicQuerySet":
+        """Each with what is this member's own: `is_muted`, and `read_up_to`, a sequence number."""
+        from messenger.models import ReadPosition, TopicMute
+
+        position = ReadPosition.objects.filter(member=member, topic=OuterRef("pk"))
+        return self.annotate(
+            is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
+            read_up_to=Coalesce(Subquery(position.values("sequence")), 0),
+        )
+
+    def by_name(self) -> "TopicQuerySet":
+        return self.order_by(Lower("name"), "pk")
+
     def latest_first(self) -> "TopicQuerySet":
         return self.order_by("-last_activity_at", "-pk")
 
@@ -108,6 +121,27 @@ class MessageQuerySet(models.QuerySet["Message"]):
         from messenger.models import Topic
 
         return self.filter(topic__in=Topic.objects.visible_to(member))
+
+    def with_missing(self) -> "MessageQuerySet":
+        """Each e-mailed one with `missing`: how many of its mails are `waiting`, `failed` or `cancelled`."""
+        from messenger.models import Delivery, Message
+
+        missing = (
+            Delivery.objects.filter(message=OuterRef("pk"), next_attempt_at__isnull=False)
+            .exclude(state=Delivery.State.SENT)
+            .order_by()
+            .values("message")
+            .annotate(
+                counts=JSONObject(
+                    waiting=Count("pk", filter=Q(state=Delivery.State.WAITING)),
+                    failed=Count("pk", filter=Q(state=Delivery.State.FAILED)),
+                    cancelled=Count("pk", filter=Q(state=Delivery.State.NOT_SENT)),
+                )
+            )
+        )
+        return self.annotate(
+            missing=Case(When(outcome=Message.Outcome.EMAIL, then=Subquery(missing.values("counts"))), default=None)
+        )
 
     def before(self, sequence: int) -> "MessageQuerySet":
         return self.filter(sequence__lt=sequence)

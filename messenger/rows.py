@@ -16,8 +16,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 from ippex_messenger.templatetags.interface import initials
+from messenger.models import Message
 from messenger.querysets import MessageQuerySet
-from messenger.wording import outcome_in_words
+from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words
 
 # Messages of one author within this time stand close together, under one name.
 SAME_BREATH = timedelta(minutes=10)
@@ -34,6 +35,15 @@ class Row(NamedTuple):
     reason: str
     interval_minutes: int
     elapsed: timedelta | None
+    addressees: int | None
+    missing: dict[str, int] | None  # as wording.Missing
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether what is said about its mails will change by itself."""
+        if self.outcome != Message.Outcome.EMAIL:
+            return False
+        return self.addressees is None or bool(self.missing and self.missing["waiting"])
 
 
 COLUMNS = ("sequence", "author", "author__name", *Row._fields[3:])
@@ -41,10 +51,10 @@ COLUMNS = ("sequence", "author", "author__name", *Row._fields[3:])
 
 def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]:
     """The columns that a row needs, in the order of the queryset."""
-    return [Row._make(values) for values in messages.values_list(*COLUMNS)[:limit]]
+    return [Row._make(values) for values in messages.with_missing().values_list(*COLUMNS)[:limit]]
 
 
-def render_rows(rows: Iterable[Row], previous: Row | None, reader_id: int) -> SafeString:
+def render_rows(rows: Iterable[Row], previous: Row | None, reader_id: int, messages_url: str) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
     `previous` is the message that stands above the first one: it decides whether a day or an author
@@ -53,12 +63,12 @@ def render_rows(rows: Iterable[Row], previous: Row | None, reader_id: int) -> Sa
     zone = timezone.get_current_timezone()
     parts = []
     for row in rows:
-        parts.append(_render(row, previous, zone, reader_id))
+        parts.append(_render(row, previous, zone, reader_id, messages_url))
         previous = row
     return mark_safe("".join(parts))  # noqa: S308  (escaped or sanitised piece by piece)
 
 
-def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int) -> str:
+def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int, messages_url: str) -> str:
     posted_at = row.posted_at.astimezone(zone)
     language = get_language() or ""
     day = _day(posted_at.date(), language)
@@ -71,7 +81,8 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int) -> str
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
     name, disc = escape(row.author_name), escape(initials(row.author_name))
-    outcome = escape(outcome_in_words(row.outcome, row.reason, row.interval_minutes, row.elapsed))
+    outcome = escape(outcome_of(row))
+    on_its_way = " data-on-its-way" if row.is_on_its_way else ""
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
     classes = (
         "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader_id else "")
@@ -83,8 +94,15 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int) -> str
         f'<time class="message-time" datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></header>'
         f'<div class="message-body" dir="auto">{row.body_html}</div>'
-        f'<p class="message-outcome outcome-{row.outcome}">{outcome}</p></article></li>'
+        f'<p class="message-outcome outcome-{row.outcome}"{on_its_way}>'
+        f'<a href="{messages_url}{row.sequence}/record/" data-record>{outcome}</a></p></article></li>'
     )
+
+
+def outcome_of(row: Row) -> str:
+    """What the message did, in one line."""
+    missing = Missing(**row.missing) if row.missing else NOTHING_MISSING
+    return outcome_in_words(row.reason, row.interval_minutes, row.elapsed, row.addressees, missing)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from messenger import outbox
+from messenger import catch_up, outbox
 from messenger.models import Delivery
 
 
@@ -15,3 +15,9 @@ def notify_members(message_pk: int) -> None:
 def sweep() -> None:
     """Regularly: whatever no other task came to do."""
     outbox.sweep()
+
+
+@shared_task
+def send_catch_ups() -> None:
+    """Regularly: to whom it is morning."""
+    catch_up.send_due()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from messenger.models import Topic
@@ -50,8 +51,9 @@ def after(topic: Topic, sequence: int, reader: Member) -> Page:
 
 
 def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member) -> Page:
+    messages_url = reverse("messenger:messages", args=[reader.tenancy.slug, topic.pk])
     return Page(
-        html=render_rows(rows, previous, reader.pk),
+        html=render_rows(rows, previous, reader.pk, messages_url),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,

@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 
 from messenger.querysets import TopicQuerySet
 from messenger.wording import notifications_in_words
+from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
@@ -28,6 +29,7 @@ class TopicRow:
     notifications_enabled: bool
     notifications: str
     last_activity_at: datetime
+    is_muted: bool  # by the reader
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
 
@@ -41,15 +43,19 @@ def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
     return topics
 
 
-def page_of(topics: TopicQuerySet, number: int) -> tuple[list[TopicRow], bool]:
+def page_of(topics: TopicQuerySet, reader: Member, number: int) -> tuple[list[TopicRow], bool]:
     """The rows of a page, latest topic first, and whether there is a page after it. No count is taken."""
     start = (number - 1) * PAGE_LENGTH
-    columns = topics.latest_first().annotate(
-        last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
-        excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
+    columns = (
+        topics.with_reader(reader)
+        .latest_first()
+        .annotate(
+            last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
+            excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
+        )
     )
     names = ["pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at"]
-    found = list(columns.values(*names, "excerpt", "last__author__name")[start : start + PAGE_LENGTH + 1])
+    found = list(columns.values(*names, "is_muted", "excerpt", "last__author__name")[start : start + PAGE_LENGTH + 1])
     return [_as_row(topic) for topic in found[:PAGE_LENGTH]], len(found) > PAGE_LENGTH
 
 
@@ -61,6 +67,7 @@ def _as_row(topic: dict[str, Any]) -> TopicRow:
         notifications_enabled=topic["notifications_enabled"],
         notifications=notifications_in_words(topic["notifications_enabled"], topic["notification_interval"]),
         last_activity_at=topic["last_activity_at"],
+        is_muted=topic["is_muted"],
         author=topic["last__author__name"],
         excerpt=_as_text(topic["excerpt"] or ""),
     )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import preferences, threads, topics
+from messenger.views import preferences, records, threads, topics
 
 app_name = "messenger"
 
@@ -12,5 +12,8 @@ urlpatterns = [
     path("topics/<id:pk>/", threads.thread, name="thread"),
     path("topics/<id:pk>/edit/", topics.edit, name="topic_edit"),
     path("topics/<id:pk>/messages/", threads.messages, name="messages"),
+    path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
+    path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
+    path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
 ]

@@ -1,13 +1,27 @@
 """The sentences that pages and mails say about intervals and about what was e-mailed."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
-from messenger.models import Message
+from messenger.forecast import Forecast
+from messenger.models import Delivery, Message
 
 MINUTES_A_DAY = 24 * 60
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What of a message's mails was not, or not yet, sent."""
+
+    waiting: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+NOTHING_MISSING = Missing()
 
 
 def interval_in_words(minutes: int) -> str:
@@ -43,17 +57,112 @@ def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
     return _("E-mail after %(interval)s of silence") % {"interval": interval_in_words(interval_minutes)}
 
 
-def outcome_in_words(outcome: str, reason: str, interval_minutes: int, elapsed: timedelta | None) -> str:
-    """What was decided about e-mailing a message, with the facts as they then were."""
+def outcome_in_words(
+    reason: str,
+    interval_minutes: int,
+    elapsed: timedelta | None,
+    addressees: int | None,
+    missing: Missing,
+) -> str:
+    """What a message did, in one line: whom it was e-mailed to, or why nobody, with the facts as they then were.
+
+    `addressees` is None while its mails are still to be written.
+    """
     if reason == Message.Reason.NOTIFICATIONS_OFF:
         return _("Not e-mailed: notifications were off")
+    if reason == Message.Reason.INTERVAL and elapsed is not None:
+        return _("Not e-mailed: %(elapsed)s after the previous message (interval %(interval)s)") % {
+            "elapsed": elapsed_in_words(elapsed),
+            "interval": interval_in_words(interval_minutes),
+        }
+    if addressees is None:
+        return _("E-mails to the group are about to go out")
+    if addressees == 0:
+        return _("Not e-mailed: there was nobody to e-mail")
+    sent = addressees - missing.waiting - missing.failed - missing.cancelled
+    if missing.waiting == addressees:
+        return ngettext(
+            "An e-mail to %(count)d person is on its way", "E-mails to %(count)d people are on their way", addressees
+        ) % {"count": addressees}
+    if sent == addressees:
+        return ngettext("E-mailed to %(count)d person", "E-mailed to %(count)d people", sent) % {"count": sent}
+    parts = [
+        ngettext("E-mailed to %(sent)d of %(count)d person", "E-mailed to %(sent)d of %(count)d people", addressees)
+        % {"sent": sent, "count": addressees}
+    ]
+    if missing.waiting:
+        parts.append(_("%(count)d on the way") % {"count": missing.waiting})
+    if missing.failed:
+        parts.append(_("%(count)d failed") % {"count": missing.failed})
+    if missing.cancelled:
+        parts.append(_("%(count)d not sent any more") % {"count": missing.cancelled})
+    return ", ".join(parts)
+
+
+def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | None) -> str:
+    """Why a message was e-mailed or not, as a sentence for its record."""
+    if reason == Message.Reason.NOTIFICATIONS_OFF:
+        return _("E-mail notifications of the topic were off when it was posted, so nobody was e-mailed.")
     if elapsed is None:
-        return _("E-mail to the group: the first message of the topic")
+        return _("It was the first message of the topic; a first message is always e-mailed.")
     if interval_minutes == 0:
-        return _("E-mail to the group: every message of the topic")
+        return _("The notification interval was 0 minutes, so every message was e-mailed.")
     sentence = (
-        _("E-mail to the group: %(elapsed)s after the previous message (interval %(interval)s)")
-        if outcome == Message.Outcome.EMAIL
-        else _("Not e-mailed: %(elapsed)s after the previous message (interval %(interval)s)")
-    )
+        _("It was posted %(elapsed)s after the previous message. That is less than the notification interval, which "
+          "was %(interval)s, so nobody was e-mailed.")
+        if reason
+        else _("It was posted %(elapsed)s after the previous message. The notification interval was %(interval)s, so "
+               "it was e-mailed.")
+    )  # fmt: skip
     return sentence % {"elapsed": elapsed_in_words(elapsed), "interval": interval_in_words(interval_minutes)}
+
+
+_WHY_NONE = {
+    Delivery.Reason.AUTHOR: gettext_lazy("No e-mail: wrote the message"),
+    Delivery.Reason.MUTED: gettext_lazy("No e-mail: has muted the topic"),
+    Delivery.Reason.LEFT: gettext_lazy("No e-mail: left the group before it went out"),
+    Delivery.Reason.MEMBER_INACTIVE: gettext_lazy("No e-mail: was not an active user"),
+    Delivery.Reason.TOPIC_INACTIVE: gettext_lazy("No e-mail: the topic was made inactive before it went out"),
+    Delivery.Reason.GROUP_INACTIVE: gettext_lazy("No e-mail: the group was made inactive before it went out"),
+    Delivery.Reason.MESSENGER_OFF: gettext_lazy("No e-mail: Messenger was switched off before it went out"),
+    Delivery.Reason.LOST_ACCESS: gettext_lazy("No e-mail: could not read the topic any more when it was to go out"),
+    Delivery.Reason.UNUSABLE_ADDRESS: gettext_lazy("Failed: no e-mail can be sent to the user's address"),
+    Delivery.Reason.REFUSED: gettext_lazy("Failed: the mail server refused it"),
+    Delivery.Reason.GAVE_UP: gettext_lazy("Failed: the mail server put it off for a whole day"),
+}
+
+
+def delivery_in_words(delivery: Delivery) -> str:
+    """What became of one member's mail. Says nothing of what the mail server answered: that names addresses."""
+    if delivery.state == Delivery.State.SENT:
+        return _("E-mailed")
+    if delivery.state == Delivery.State.NOT_SENT or delivery.state == Delivery.State.FAILED:
+        return str(_WHY_NONE[Delivery.Reason(delivery.reason)])
+    if delivery.attempts:
+        return ngettext(
+            "On the way: the mail server put it off %(count)d time, it is tried again",
+            "On the way: the mail server put it off %(count)d times, it is tried again",
+            delivery.attempts,
+        ) % {"count": delivery.attempts}
+    return _("On the way")
+
+
+def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str) -> str:
+    """What posting now would do; `email_from` is the moment from which there would be an e-mail, as they read it."""
+    if forecast.reason == Message.Reason.NOTIFICATIONS_OFF:
+        return _("No e-mail if you post now: notifications are off for this topic.")
+    if forecast.recipients == 0:
+        return _("No e-mail if you post now: nobody else here gets e-mails about this topic.")
+    if forecast.reason == Message.Reason.INTERVAL:
+        return ngettext(
+            "No e-mail if you post now: the last message is less than %(interval)s old. "
+            "From %(time)s on %(count)d person will get one.",
+            "No e-mail if you post now: the last message is less than %(interval)s old. "
+            "From %(time)s on %(count)d people will get one.",
+            forecast.recipients,
+        ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": forecast.recipients}
+    return ngettext(
+        "If you post now, %(count)d person will get an e-mail.",
+        "If you post now, %(count)d people will get an e-mail.",
+        forecast.recipients,
+    ) % {"count": forecast.recipients}

@@ -20,6 +20,13 @@ class FeaturesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         fields = ("messenger_enabled",)
 
 
+class NotificationsForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Tenancy
+        fields = ("mail_detail",)
+        widgets = {"mail_detail": forms.RadioSelect}
+
+
 class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     # What the page showed; a change of somebody else's since then must not be undone unseen.
     seen = forms.CharField(required=False, widget=forms.HiddenInput)

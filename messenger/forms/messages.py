@@ -12,7 +12,11 @@ class BodyField(forms.CharField):
     """Takes every text; what can't be stored is taken out or refused by clean_body, in one place."""
 
     widget = forms.Textarea(
-        attrs={"rows": 2, "aria-describedby": "composer-audience composer-hint", "autocomplete": "off"}
+        attrs={
+            "rows": 2,
+            "aria-describedby": "composer-audience composer-forecast composer-hint",
+            "autocomplete": "off",
+        }
     )
 
     def __init__(self) -> None:

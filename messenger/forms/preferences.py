@@ -8,5 +8,12 @@ from messenger.models import MailChoice
 class MailChoiceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = MailChoice
-        fields = ("own_messages",)
-        help_texts = {"own_messages": _("Usually the author of a message is the one who gets no e-mail about it.")}
+        fields = ("own_messages", "catch_up")
+        widgets = {"catch_up": forms.RadioSelect}
+        help_texts = {
+            "own_messages": _("Usually the author of a message is the one who gets no e-mail about it."),
+            "catch_up": _(
+                "At 7 o'clock in your time zone, if there are messages that you have not read and were not e-mailed "
+                "about: how many, and where. Topics that you muted are left out."
+            ),
+        }

@@ -1,23 +1,43 @@
 from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
+from messenger.choices import choice_of, save_choice, set_muted
 from messenger.forms.preferences import MailChoiceForm
 from messenger.http import MessengerHttpRequest
-from messenger.models import MailChoice, MessengerGroup
+from messenger.models import MessengerGroup, Topic
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def preferences(request: MessengerHttpRequest) -> HttpResponse:
-    if not MessengerGroup.objects.visible_to(request.member).exists():
+    member = request.member
+    if not MessengerGroup.objects.visible_to(member).exists():
         raise Http404
     request.sees_messenger = True
-    choice = MailChoice.objects.filter(member=request.member).first() or MailChoice(member=request.member)
-    form = MailChoiceForm(request.POST if request.method == "POST" else None, instance=choice)
+    form = MailChoiceForm(request.POST if request.method == "POST" else None, instance=choice_of(member))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        save_choice(form.instance)
         messages.success(request, _("Your preferences have been saved."))
+        return redirect("messenger:preferences", member.tenancy.slug)
+    muted = Topic.objects.visible_to(member).filter(mutes__member=member).select_related("group").by_name()
+    context = {"form": form, "muted_topics": muted}
+    return render(request, "messenger/preferences.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def mute(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """One's own e-mails about a topic: off with `muted=1`, on again without; back to where the button was."""
+    topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
+    muted = request.POST.get("muted") == "1"
+    set_muted(topic, request.member, muted)
+    said = (
+        _("You get no e-mails about “%(name)s” any more.")
+        if muted
+        else _("You get the e-mails about “%(name)s” again.")
+    )
+    messages.success(request, said % {"name": topic.name})
+    if request.POST.get("from") == "preferences":
         return redirect("messenger:preferences", request.member.tenancy.slug)
-    return render(request, "messenger/preferences.html", {"form": form})
+    return redirect("messenger:thread", request.member.tenancy.slug, pk)

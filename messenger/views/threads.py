@@ -4,10 +4,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messenger import threads
+from messenger.forecast_line import ForecastLine
 from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest
 from messenger.models import Message, Topic
 from messenger.posting import DifferentTextError, post_message
+from messenger.reading import mark_read
 
 MAX_CURSOR_DIGITS = 18
 
@@ -18,7 +20,16 @@ def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     page = _requested_page(request, topic)
     if topic.last_sequence and not page.first:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
+    if page.last > topic.read_up_to:  # type: ignore[attr-defined]
+        mark_read(topic, request.member, page.last)
     return _render_thread(request, topic, page, MessageForm())
+
+
+@require_safe
+def forecast(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """What posting now would do: a piece for a page that is open."""
+    topic = _visible_topic(request, pk)
+    return render(request, "messenger/_forecast.html", {"forecast": ForecastLine.of(topic)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,7 +43,10 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if request.headers.get("Sec-Fetch-Dest") == "document":
         # Where a sign-in leads back to when a message was sent without being signed in.
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    return HttpResponse(_requested_page(request, topic).html)
+    page = _requested_page(request, topic)
+    if page.last > topic.read_up_to:  # type: ignore[attr-defined]
+        mark_read(topic, request.member, page.last)
+    return HttpResponse(page.html)
 
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
@@ -52,7 +66,8 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         form.renew_client_id()
     topic = _visible_topic(request, pk)
     if _by_script(request):
-        return render(request, "messenger/_composer.html", {"form": form, "topic": topic}, status=422)
+        context = {"form": form, "topic": topic, "forecast": ForecastLine.of(topic)}
+        return render(request, "messenger/_composer.html", context, status=422)
     return _render_thread(request, topic, threads.latest(topic, request.member), form, status=422)
 
 
@@ -73,7 +88,9 @@ def _by_script(request: MessengerHttpRequest) -> bool:
 
 
 def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
-    topic = get_object_or_404(Topic.objects.visible_to(request.member).select_related("group").with_people(), pk=pk)
+    member = request.member
+    topics = Topic.objects.visible_to(member).select_related("group")
+    topic = get_object_or_404(topics.with_people().with_recipients(member).with_reader(member), pk=pk)
     topic.tenancy = request.member.tenancy
     request.sees_messenger = True
     return topic
@@ -102,6 +119,7 @@ def _render_thread(
         "topic": topic,
         "page": page,
         "form": form,
+        "forecast": ForecastLine.of(topic),
         "manages": request.member.is_messenger_manager,
     }
     return render(request, "messenger/thread.html", context, status=status)

@@ -28,7 +28,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
     words, group_id = request.GET.get("q", "").strip()[:120], request.GET.get("group", "")
     found = search(inactive if shows_inactive else Topic.objects.visible_to(member), words, group_id)
     page = page_number(request)
-    rows, has_more = page_of(found, page)
+    rows, has_more = page_of(found, member, page)
     context = {
         "topics": rows,
         "next_page": page + 1 if has_more else None,

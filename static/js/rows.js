@@ -17,6 +17,12 @@ export class Rows {
     return rows.length ? sequenceOf(rows[rows.length - 1]) : 0;
   }
 
+  /** The first message whose mails are on their way; null: there is none. */
+  get firstOnItsWay() {
+    const line = this.list.querySelector("[data-on-its-way]");
+    return line ? sequenceOf(line.closest("[data-sequence]")) : null;
+  }
+
   /** Add rendered messages, older or newer than those there; returns how many were new. */
   add(html) {
     const holder = document.createElement("template");
@@ -30,7 +36,11 @@ export class Rows {
         divider = item; // a day begins; it comes along with the message behind it
         continue;
       }
-      if (!document.getElementById(item.id)) {
+      const there = document.getElementById(item.id);
+      if (there) {
+        // What became of its mails goes on after it was posted.
+        there.querySelector(".message-outcome").replaceWith(item.querySelector(".message-outcome"));
+      } else {
         if (divider) this.list.insertBefore(divider, place);
         this.list.insertBefore(item, place);
         added += 1;

@@ -1,6 +1,8 @@
 // An open thread: follows the live stream, loads older messages, sends without leaving the page.
 
 import { Composer } from "./composer.js";
+import { Forecast } from "./forecast.js";
+import { openRecords } from "./record.js";
 import { Rows } from "./rows.js";
 
 const NEAR_THE_END = 120; // pixels
@@ -14,6 +16,9 @@ const signedOut = document.querySelector("[data-signed-out]");
 const announcement = thread.querySelector("[data-announcement]");
 // A page of older messages is for reading; it neither jumps nor grows at its end.
 const follows = thread.dataset.follows === "yes";
+
+const forecast = new Forecast(() => document.querySelector("[data-forecast]"));
+openRecords(rows.list);
 
 const isNearTheEnd = () =>
   window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_THE_END;
@@ -83,9 +88,11 @@ function catchUp() {
     try {
       let added;
       do {
-        added = show(await fetchRows(`after=${rows.last}`));
+        // From the first message on whose mails are on their way: what is said about them may have changed.
+        added = show(await fetchRows(`after=${Math.min(rows.last, (rows.firstOnItsWay ?? Infinity) - 1)}`));
         if (added) announcement.textContent = announcement.dataset.one;
       } while (added === PAGE_LENGTH);
+      await forecast.refresh();
       connectionBack();
     } catch (error) {
       explain(error);
@@ -152,6 +159,7 @@ new Composer(document.querySelector("[data-composer]"), {
   onPosted: (html) => {
     if (!follows) return location.assign(location.pathname);
     show(html);
+    forecast.refresh();
     connectionBack();
     toTheEnd();
   },

@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tenancy.forms import FeaturesForm
+from tenancy.forms import FeaturesForm, NotificationsForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.members import set_messenger_enabled
 
@@ -26,4 +26,17 @@ def features(request: MemberHttpRequest) -> HttpResponse:
         set_messenger_enabled(tenancy, enabled)
         messages.success(request, _("Messenger is on.") if enabled else _("Messenger is off."))
         return redirect("tenancy:features", tenancy.slug)
-    return render(request, "tenancy/features.html", {"form": form})
+    return render(request, "tenancy/features.html", {"form": form, "tab": "features"})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def notifications(request: MemberHttpRequest) -> HttpResponse:
+    tenancy = request.member.tenancy
+    form = NotificationsForm(request.POST if request.method == "POST" else None, instance=tenancy)
+    if request.method == "POST" and form.is_valid():
+        tenancy.save(update_fields=["mail_detail"])
+        messages.success(request, _("The settings have been saved. They count for every e-mail from now on."))
+        return redirect("tenancy:notifications", tenancy.slug)
+    status = 422 if form.errors else 200
+    return render(request, "tenancy/notifications.html", {"form": form, "tab": "notifications"}, status=status)

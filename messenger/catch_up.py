@@ -1,0 +1,141 @@
+"""The catch-up mail: in the morning of a member who wants it, what they have not read and were never e-mailed.
+
+Each message counts in one catch-up mail at most; never is one sent when all is read.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import transaction
+from django.db.models import Count, Exists, F, Max, OuterRef, Subquery
+from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
+
+from ippex_messenger.mails import RefusedError, send, send_batch
+from messenger.choices import next_catch_up
+from messenger.mails import catch_up_mail
+from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
+from messenger.mornings import is_too_early
+from tenancy.models import Member
+
+RETRY_AFTER = timedelta(minutes=10)
+MOST_ATTEMPTS = 12  # until noon; tomorrow is another morning
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What a member missed in one topic: this many messages between two sequence numbers."""
+
+    topic: Topic
+    after: int
+    up_to: int
+    messages: int
+
+
+def send_due() -> None:
+    """Send the catch-up mails whose morning has come, one addressee a mail over one connection."""
+    due = MailChoice.objects.filter(next_catch_up_at__lte=timezone.now())
+    send_batch(list(due.order_by("next_catch_up_at").values_list("pk", flat=True)), _send_one, _postpone)
+
+
+def missed_by(member: Member) -> list[Missed]:
+    """The topics with messages that this member has neither read, nor muted, nor been told of by mail."""
+    read = ReadPosition.objects.filter(member=member, topic=OuterRef("pk")).values("sequence")
+    told = CatchUpTopic.objects.filter(
+        topic=OuterRef("pk"), catch_up__member=member, catch_up__state=CatchUp.State.SENT
+    )
+    told_up_to = told.order_by().values("topic").annotate(last=Max("up_to_sequence")).values("last")
+    mailed = Delivery.objects.filter(message=OuterRef("pk"), member=member).filter(
+        state__in=[Delivery.State.SENT, Delivery.State.WAITING]
+    )
+    unread = (
+        Message.objects.filter(topic=OuterRef("pk"), sequence__gt=OuterRef("after"))
+        .exclude(author=member)
+        .exclude(Exists(mailed))
+        .order_by()
+        .values("topic")
+        .annotate(count=Count("pk"))
+    )
+    topics = (
+        Topic.objects.visible_to(member)
+        .exclude(Exists(TopicMute.objects.filter(topic=OuterRef("pk"), member=member)))
+        .annotate(after=Greatest(Coalesce(Subquery(read), 0), Coalesce(Subquery(told_up_to), 0)))
+        .filter(last_sequence__gt=F("after"))
+        .annotate(unread=Subquery(unread.values("count")))
+        .filter(unread__gt=0)
+        .select_related("group")
+        .latest_first()
+    )
+    return [
+        Missed(topic, topic.after, topic.last_sequence, topic.unread)  # type: ignore[attr-defined]
+        for topic in topics
+    ]
+
+
+@transaction.atomic
+def _send_one(pk: int, connection: BaseEmailBackend) -> None:
+    """Claim by lock, look what is unread now, send, record, and wait for the next morning."""
+    choice = (
+        MailChoice.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("member__user", "member__tenancy")
+        .filter(pk=pk, next_catch_up_at__lte=timezone.now())
+        .first()
+    )
+    if choice is None:
+        return
+    missed = missed_by(choice.member) if _is_time_for(choice) else []
+    if missed:
+        try:
+            send(catch_up_mail(choice.member, _today(choice.member), missed), connection)
+        except RefusedError as refusal:
+            choice.catch_up_attempts += 1
+            if not refusal.is_permanent and choice.catch_up_attempts < MOST_ATTEMPTS:
+                choice.next_catch_up_at = timezone.now() + RETRY_AFTER
+                choice.save(update_fields=["next_catch_up_at", "catch_up_attempts"])
+                return
+            _record(choice.member, missed, CatchUp.State.FAILED, str(refusal)[:200])
+        else:
+            _record(choice.member, missed, CatchUp.State.SENT)
+    choice.next_catch_up_at = next_catch_up(choice)
+    choice.catch_up_attempts = 0
+    choice.save(update_fields=["next_catch_up_at", "catch_up_attempts"])
+
+
+def _is_time_for(choice: MailChoice) -> bool:
+    """Whether it is morning there (the time zone may have changed since), of a day that had none yet."""
+    zone = ZoneInfo(choice.member.user.time_zone)
+    if is_too_early(timezone.now(), zone, choice.catch_up == MailChoice.CatchUp.WEEKDAYS):
+        return False
+    return not CatchUp.objects.filter(member=choice.member, day=_today(choice.member)).exists()
+
+
+def _today(member: Member) -> date:
+    return timezone.localdate(timezone=ZoneInfo(member.user.time_zone))
+
+
+def _record(member: Member, missed: list[Missed], state: CatchUp.State, error: str = "") -> None:
+    catch_up = CatchUp.objects.create(
+        tenancy=member.tenancy,
+        member=member,
+        day=_today(member),
+        state=state,
+        last_error=error,
+        settled_at=timezone.now(),
+    )
+    CatchUpTopic.objects.bulk_create(
+        CatchUpTopic(
+            tenancy=member.tenancy,
+            catch_up=catch_up,
+            topic=one.topic,
+            after_sequence=one.after,
+            up_to_sequence=one.up_to,
+            messages=one.messages,
+        )
+        for one in missed
+    )
+
+
+def _postpone(pk: int) -> None:
+    MailChoice.objects.filter(pk=pk, next_catch_up_at__lte=timezone.now()).update(next_catch_up_at=timezone.now())

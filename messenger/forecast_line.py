@@ -1,0 +1,47 @@
+"""The line above the composer that says what posting now would do, and what it turns into by itself."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import ceil
+
+from django.utils import timezone
+from django.utils.formats import date_format, time_format
+from django.utils.translation import get_language
+
+from messenger.forecast import Forecast, forecast_for
+from messenger.models import Topic
+from messenger.wording import forecast_in_words
+
+
+@dataclass(frozen=True)
+class ForecastLine:
+    is_emailed: bool
+    now: str  # what is so at this moment
+    seconds: int  # until it changes by itself; 0: it does not
+    then: str  # what is so then
+
+    @classmethod
+    def of(cls, topic: Topic) -> "ForecastLine":
+        """For a topic that was looked up `with_recipients`."""
+        now = timezone.now()
+        forecast = forecast_for(topic, topic.recipients, now)  # type: ignore[attr-defined]
+        counts_down = forecast.email_from is not None and forecast.recipients > 0
+        return cls(
+            is_emailed=forecast.is_emailed,
+            now=_say(forecast, topic, now),
+            seconds=ceil((forecast.email_from - now).total_seconds()) if counts_down and forecast.email_from else 0,
+            then=_say(replace(forecast, reason="", email_from=None), topic, now),
+        )
+
+
+def _say(forecast: Forecast, topic: Topic, now: datetime) -> str:
+    moment = _moment(forecast.email_from, now) if forecast.email_from else ""
+    return forecast_in_words(forecast, topic.notification_interval, moment)
+
+
+def _moment(moment: datetime, now: datetime) -> str:
+    """To the full second from which it is so, in the reader's time zone; with the day unless it is today."""
+    local = timezone.localtime(moment + timedelta(microseconds=-moment.microsecond % 1_000_000))
+    is_today = local.date() == timezone.localtime(now).date()
+    clock = time_format(local, "g:i:s a" if get_language() == "en" else "H:i:s")
+    return clock if is_today else f"{date_format(local, 'D j M')}, {clock}"

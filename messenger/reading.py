@@ -1,0 +1,40 @@
+"""How far members have read: one sequence number a member and topic."""
+
+from collections.abc import Collection
+
+from django.db import connection
+
+from messenger.models import MessengerGroup, ReadPosition, Topic
+from tenancy.models import Member
+
+
+def mark_read(topic: Topic, member: Member, sequence: int) -> None:
+    """Everything up to this message has been on the member's screen; a position only moves forward."""
+    position = ReadPosition.objects.filter(topic=topic, member=member)
+    if position.filter(sequence__lt=sequence).update(sequence=sequence) or position.exists():
+        return
+    ReadPosition.objects.bulk_create(
+        [ReadPosition(tenancy_id=topic.tenancy_id, topic=topic, member=member, sequence=sequence)],
+        ignore_conflicts=True,  # another tab was a moment earlier
+    )
+
+
+def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
+    """One's own message is read where nothing before it was unread."""
+    position = ReadPosition.objects.filter(topic=topic, member=author)
+    if position.filter(sequence=sequence - 1).update(sequence=sequence) or sequence > 1:
+        return
+    mark_read(topic, author, sequence)
+
+
+def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:
+    """Newcomers (ids) to a group have its whole history to read, and none of it counts as unread."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) "
+            "SELECT topic.tenancy_id, topic.id, newcomer, topic.last_sequence "
+            "FROM messenger_topic topic CROSS JOIN unnest(%s::bigint[]) newcomer "
+            "WHERE topic.group_id = %s AND topic.last_sequence > 0 "
+            "ON CONFLICT (member_id, topic_id) DO UPDATE SET sequence = EXCLUDED.sequence",
+            [list(members), group.pk],
+        )

@@ -1,0 +1,84 @@
+"""The record of a message: who was e-mailed, who was not and why, as things were when it was posted."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from messenger.models import CatchUp, CatchUpTopic, Delivery, Message
+from messenger.querysets import members_at
+from messenger.wording import delivery_in_words
+from tenancy.models import Member
+
+PAGE_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one member of the group got."""
+
+    name: str
+    state: str  # of Delivery.State
+    words: str
+    at: datetime | None  # when it was e-mailed
+    catch_up_at: datetime | None  # when a catch-up mail counted the message
+    is_reader: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    lines: Sequence[Line]
+    people: int  # in the group when it was posted
+    joined_later: int  # who read it today and were not in the group then
+    has_more: bool
+
+
+def record_of(message: Message, reader: Member, page: int) -> Record:
+    """One page, by name, of those who were in the group when the message was posted; the reader first of all."""
+    members = members_at(message)
+    start = (page - 1) * PAGE_LENGTH
+    shown = list(members.exclude(pk=reader.pk).by_name()[start : start + PAGE_LENGTH + 1])
+    has_more = len(shown) > PAGE_LENGTH
+    shown = [*(members.filter(pk=reader.pk) if page == 1 else ()), *shown[:PAGE_LENGTH]]
+    deliveries = {row.member_id: row for row in Delivery.objects.filter(message=message, member__in=shown)}
+    caught_up = _caught_up(message, shown)
+    return Record(
+        lines=[_line(message, one, deliveries.get(one.pk), caught_up.get(one.pk), reader) for one in shown],
+        people=members.count(),
+        joined_later=message.topic.readers().exclude(pk__in=members.values("pk")).count(),
+        has_more=has_more,
+    )
+
+
+def _caught_up(message: Message, members: Collection[Member]) -> dict[int, datetime]:
+    """When a catch-up mail counted the message, for those to whom one did."""
+    counted = CatchUpTopic.objects.filter(
+        topic=message.topic_id,
+        after_sequence__lt=message.sequence,
+        up_to_sequence__gte=message.sequence,
+        catch_up__member__in=members,
+        catch_up__state=CatchUp.State.SENT,
+    )
+    return dict(counted.values_list("catch_up__member", "catch_up__settled_at"))
+
+
+def _line(
+    message: Message, member: Member, delivery: Delivery | None, caught_up_at: datetime | None, reader: Member
+) -> Line:
+    is_sent = delivery is not None and delivery.state == Delivery.State.SENT
+    is_author = member.pk == message.author_id
+    return Line(
+        name=member.name,
+        state=delivery.state if delivery else "",
+        words=delivery_in_words(delivery) if delivery else _without_delivery(message, is_author),
+        at=delivery.settled_at if delivery and is_sent else None,
+        catch_up_at=None if is_sent or is_author else caught_up_at,
+        is_reader=member.pk == reader.pk,
+    )
+
+
+def _without_delivery(message: Message, is_author: bool) -> str:
+    if message.outcome == Message.Outcome.EMAIL:
+        return _("About to be decided")
+    return _("No e-mail: wrote the message") if is_author else _("No e-mail: nobody was e-mailed")

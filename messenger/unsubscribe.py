@@ -1,0 +1,35 @@
+"""The links in our mails that end mails, and work without sign-in: for mail programs' own button too (RFC 8058)."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core import signing
+from django.urls import reverse
+
+from messenger.models import Topic
+from tenancy.models import Member
+
+_SALT = "messenger.unsubscribe"
+_CATCH_UPS = 0  # in place of a topic's id
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """Mails that one member gets: those about one topic, or the catch-up mails (no topic)."""
+
+    member: Member
+    topic: Topic | None
+
+
+def unsubscribe_link(member: Member, topic: Topic | None) -> str:
+    """An address that no one can make up; it does not end, for mails are kept for years."""
+    key = signing.dumps([member.pk, topic.pk if topic else _CATCH_UPS], salt=_SALT)
+    return settings.BASE_URL + reverse("unsubscribe", args=[key])
+
+
+def find_subscription(key: str) -> Subscription:
+    """What a link is about. Raises signing.BadSignature for one that nobody was ever mailed."""
+    member_pk, topic_pk = signing.loads(key, salt=_SALT)
+    member = Member.objects.select_related("user", "tenancy").get(pk=member_pk)
+    topic = None if topic_pk == _CATCH_UPS else Topic.objects.get(pk=topic_pk, tenancy=member.tenancy_id)
+    return Subscription(member, topic)

@@ -1,0 +1,35 @@
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from messenger.http import MessengerHttpRequest
+from messenger.models import Message
+from messenger.querysets import MessageQuerySet
+from messenger.records import record_of
+from messenger.rows import fetch_rows, outcome_of
+from messenger.wording import decision_in_words
+from tenancy.listing import page_number
+
+
+@require_safe
+def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
+    """What a message did: a page, or the same as a piece for a dialog over the thread."""
+    member = request.member
+    messages: MessageQuerySet = Message.objects.visible_to(member).filter(topic=pk, sequence=sequence)
+    message = get_object_or_404(messages.select_related("topic__group", "author"))
+    request.sees_messenger = True
+    page = page_number(request)
+    told = record_of(message, member, page)
+    if not told.lines and page > 1:
+        raise Http404
+    context = {
+        "message": message,
+        "topic": message.topic,
+        "record": told,
+        "outcome": outcome_of(fetch_rows(messages)[0]),
+        "decision": decision_in_words(message.reason, message.interval_minutes, message.elapsed),
+        "next_page": page + 1 if told.has_more else None,
+        "previous_page": page - 1 or None,
+    }
+    is_piece = request.headers.get("X-Requested-With") == "fetch"
+    return render(request, "messenger/_record.html" if is_piece else "messenger/record.html", context)

@@ -1,0 +1,53 @@
+// The line that says what posting now would do: counts down, and asks again when something changed.
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+// A day's countdown in seconds tells nobody anything; the moment itself stands in the sentence.
+const LONGEST_COUNTDOWN = 24 * HOUR;
+
+function clock(seconds) {
+  const parts = [Math.floor((seconds % HOUR) / MINUTE), seconds % MINUTE];
+  if (seconds >= HOUR) parts.unshift(Math.floor(seconds / HOUR));
+  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
+}
+
+export class Forecast {
+  #timer = null;
+
+  /** `find()` gives the element that holds the line: the composer is replaced now and then. */
+  constructor(find) {
+    this.find = find;
+    this.#start();
+  }
+
+  /** Ask what is so now; without an answer the line stays as it is. */
+  async refresh() {
+    const answer = await fetch(this.find().dataset.url).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    this.find().innerHTML = await answer.text();
+    this.#start();
+  }
+
+  #start() {
+    clearInterval(this.#timer);
+    const seconds = Number(this.find().querySelector("[data-seconds]")?.dataset.seconds ?? 0);
+    if (!seconds) return;
+    const end = Date.now() + seconds * 1000;
+    const tick = () => {
+      const left = Math.ceil((end - Date.now()) / 1000);
+      if (left <= 0) return this.#turn();
+      const countdown = this.find().querySelector("[data-countdown]");
+      if (countdown) countdown.textContent = left < LONGEST_COUNTDOWN ? `(${clock(left)})` : "";
+    };
+    this.#timer = setInterval(tick, 500);
+    tick();
+  }
+
+  #turn() {
+    clearInterval(this.#timer);
+    const then = this.find().querySelector("[data-then]");
+    if (!then) return;
+    then.previousElementSibling.remove();
+    then.hidden = false;
+  }
+}
