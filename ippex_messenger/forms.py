@@ -2,7 +2,6 @@ from typing import Any
 
 from crispy_forms.helper import FormHelper
 from django import forms
-from django.db import IntegrityError
 
 
 class PageFormMixin(forms.BaseForm):
@@ -23,9 +22,3 @@ class PageFormMixin(forms.BaseForm):
         first = next((name for name in self.fields if name in self.errors), None)
         if first:
             self.fields[first].widget.attrs["autofocus"] = True
-
-
-def violates(error: IntegrityError, constraint: str) -> bool:
-    """Whether it was this constraint, of the many there are, that the database found broken."""
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None) == constraint

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import translation
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from ippex_messenger.mails import build_mail
-from messenger import bodies
 from messenger.models import Message, Topic
 from messenger.unsubscribe import unsubscribe_link
 from tenancy.models import MailDetail, Member
@@ -35,6 +35,7 @@ def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
         subject=lambda: _("New message in Messenger") if _is_minimal(member) else _in_messenger(topic),
         context={
             "message": message,
+            "body_html": mark_safe(message.body_html),  # noqa: S308  (sanitised when it was written)
             "topic": topic,
             "link": settings.BASE_URL + reverse("messenger:thread", args=[member.tenancy.slug, topic.pk]),
         },
@@ -69,13 +70,6 @@ def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> Em
             "List-Id": f"<catch-up.messenger.{host}>",
         },
     )
-
-
-def preview(topic: Topic, reader: Member) -> EmailMultiAlternatives:
-    """A mail about an example message that the reader might write, as it would look; not to be sent."""
-    body = bodies.prepare(_("This is an example of a message."))
-    message = Message(pk=0, topic=topic, author=reader, body=body.text, body_html=body.html, posted_at=timezone.now())
-    return message_mail(message, reader)
 
 
 def _build(

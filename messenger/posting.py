@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from ippex_messenger.background import after_commit
+from ippex_messenger.constraints import violates
 from messenger import live, querysets
 from messenger.bodies import RENDERER_VERSION, Body, prepare
 from messenger.models import Message, Topic
@@ -35,27 +36,34 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     that won't do, DifferentTextError for a client id that belongs to another text.
     """
     prepared = prepare(body)
-    with transaction.atomic():
-        roster = querysets.hold_roster(topic_pk)
-        if roster is None:
-            raise Topic.DoesNotExist
-        topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
-        earlier = Message.objects.filter(topic=topic, author=author, client_id=client_id).first()
-        if earlier:
-            earlier.topic = topic
-            if earlier.body != prepared.text:
-                raise DifferentTextError
-            return Posted(earlier, is_new=False)
-        # The clock is read under the lock, and never goes back: hosts' clocks differ.
-        posted_at = timezone.now()
-        if topic.last_sequence:
-            posted_at = max(posted_at, topic.last_activity_at)
-        message = write_message(topic, author, prepared, client_id, posted_at, roster)
-        mark_own_read(topic, author, message.sequence)
-        live.announce_after_commit(topic)
-        if message.outcome == Message.Outcome.EMAIL:
-            after_commit(notify_members, message.pk)
-    return Posted(message, is_new=True)
+    try:
+        with transaction.atomic():
+            return Posted(_post(topic_pk, author, prepared, client_id), is_new=True)
+    except IntegrityError as error:
+        if not violates(error, "message_client_id_once"):
+            raise
+    earlier = Message.objects.visible_to(author).select_related("topic").filter(topic=topic_pk, client_id=client_id)
+    message = earlier.get(author=author)
+    if message.body != prepared.text:
+        raise DifferentTextError
+    return Posted(message, is_new=False)
+
+
+def _post(topic_pk: int, author: Member, body: Body, client_id: UUID) -> Message:
+    roster = querysets.hold_roster(topic_pk)
+    if roster is None:
+        raise Topic.DoesNotExist
+    topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
+    # The clock is read under the lock, and never goes back: hosts' clocks differ.
+    posted_at = timezone.now()
+    if topic.last_sequence:
+        posted_at = max(posted_at, topic.last_activity_at)
+    message = write_message(topic, author, body, client_id, posted_at, roster)
+    mark_own_read(topic, author, message.sequence)
+    live.announce_after_commit(topic)
+    if message.outcome == Message.Outcome.EMAIL:
+        after_commit(notify_members, message.pk)
+    return message
 
 
 def _lock(topics: QuerySet[Topic]) -> QuerySet[Topic]:
@@ -91,4 +99,12 @@ def write_message(
         reason=decision.reason,
         interval_minutes=decision.interval_minutes,
         elapsed=decision.elapsed,
+    )
+
+
+def example_message(topic: Topic, author: Member, body: str) -> Message:
+    """A message as it would be, to show what it would look like; it is never written."""
+    prepared = prepare(body)
+    return Message(
+        pk=0, topic=topic, author=author, body=prepared.text, body_html=prepared.html, posted_at=timezone.now()
     )

@@ -7,24 +7,25 @@ from django.db import connection
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member
 
+_MOVE_FORWARD = (
+    "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (member_id, topic_id) DO UPDATE SET sequence = EXCLUDED.sequence "
+    "WHERE messenger_readposition.sequence < EXCLUDED.sequence"
+)
+
 
 def mark_read(topic: Topic, member: Member, sequence: int) -> None:
     """Everything up to this message has been on the member's screen; a position only moves forward."""
-    position = ReadPosition.objects.filter(topic=topic, member=member)
-    if position.filter(sequence__lt=sequence).update(sequence=sequence) or position.exists():
-        return
-    ReadPosition.objects.bulk_create(
-        [ReadPosition(tenancy_id=topic.tenancy_id, topic=topic, member=member, sequence=sequence)],
-        ignore_conflicts=True,  # another tab was a moment earlier
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVE_FORWARD, [topic.tenancy_id, topic.pk, member.pk, sequence])
 
 
 def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
     """One's own message is read where nothing before it was unread."""
-    position = ReadPosition.objects.filter(topic=topic, member=author)
-    if position.filter(sequence=sequence - 1).update(sequence=sequence) or sequence > 1:
-        return
-    mark_read(topic, author, sequence)
+    if sequence == 1:
+        mark_read(topic, author, sequence)
+    else:
+        ReadPosition.objects.filter(topic=topic, member=author, sequence=sequence - 1).update(sequence=sequence)
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:

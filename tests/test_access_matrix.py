@@ -68,10 +68,12 @@ GET: dict[str, dict[str, Answer]] = {
     "profile":                          signed_in(200),
     "home":                             row(IN, 302, 302, 302, 302, 302, 302, 200, 302, IN),
     "invitation":                       everybody(200),  # whoever holds the mailed link
+    "unsubscribe":                      everybody(200),  # whoever holds the mailed link
     "tenancy:menu":                     row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "tenancy:administration":           row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "tenancy:settings":                 row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
     "tenancy:features":                 row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
+    "tenancy:notifications":            row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
     "tenancy:users":                    row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
     "tenancy:invite":                   row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
     "tenancy:user":                     row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
@@ -83,6 +85,9 @@ GET: dict[str, dict[str, Answer]] = {
     "messenger:thread":                 row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:topic_edit":             row(IN, 404, 404, 403, 200, 404, 404, 404, 404, IN),
     "messenger:messages":               row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
+    "messenger:record":                 row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
+    "messenger:forecast":               row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
+    "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 200, 200, 200, 404, 404, 404, IN),
     "messenger_users:groups":           row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "messenger_users:group_new":        row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
@@ -109,10 +114,12 @@ POST: dict[str, dict[str, Answer]] = {
     "profile":                          signed_in(302),
     "home":                             signed_in(405),
     "invitation":                       row(302, 200, 200, 200, 200, 200, 200, 200, 200, 302),  # signed in: as another
+    "unsubscribe":                      everybody(200),  # the mail program's button, for Bob
     "tenancy:menu":                     ONLY_READ,
     "tenancy:administration":           ONLY_READ,
     "tenancy:settings":                 ONLY_READ,
     "tenancy:features":                 row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
+    "tenancy:notifications":            row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
     "tenancy:users":                    ONLY_READ,
     "tenancy:invite":                   row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
     "tenancy:user":                     row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
@@ -124,6 +131,9 @@ POST: dict[str, dict[str, Answer]] = {
     "messenger:thread":                 ONLY_READ,
     "messenger:topic_edit":             row(IN, 404, 404, 403, 302, 404, 404, 404, 404, IN),
     "messenger:messages":               row(IN, 404, 404, 303, 303, 404, 404, 404, 404, IN),
+    "messenger:record":                 ONLY_READ,
+    "messenger:forecast":               ONLY_READ,
+    "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 302, 302, 302, 404, 404, 404, IN),
     "messenger_users:groups":           ONLY_READ,
     "messenger_users:group_new":        row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
@@ -200,7 +210,7 @@ def test_each_role_reads_what_the_table_says(stage: Stage, route: str) -> None:
 def test_each_role_writes_what_the_table_says(stage: Stage, route: str) -> None:
     outcomes = walk(stage, route, "POST")
     assert outcomes == {
-        role: Outcome(answer, changed=answer in (302, 303) and route not in WRITE_NOTHING)
+        role: Outcome(answer, changed=route == "unsubscribe" or (answer in (302, 303) and route not in WRITE_NOTHING))
         for role, answer in POST[route].items()
     }
 

@@ -652,8 +652,10 @@ def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
     bob = sign_in(cast.bob)
     send(bob, cast.payments, "First")
     send(bob, cast.payments, "Second")
-    outcomes = re.findall(r'class="message-outcome outcome-(\w+)">([^<]*)<', text_of(bob.get(thread(cast.payments))))
+    said = r'class="message-outcome outcome-(\w+)"[^>]*><a[^>]*>([^<]*)<'
+    outcomes = re.findall(said, text_of(bob.get(thread(cast.payments))))
     assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
+    assert "about to go out" in outcomes[0][1]
     assert "interval 30 minutes" in outcomes[1][1]
 
 
@@ -914,11 +916,15 @@ def test_a_thread_costs_at_most_6_statements_whatever_is_in_it(cast: Cast, who: 
     client, costs = sign_in(getattr(cast, who)), []
     for _ in range(5):
         post(cast.payments, cast.alice)
+        post(cast.payments, cast.bob)  # so that there is something unread for both
     costs.append(cost(lambda: client.get(thread(cast.payments))))
     for _ in range(55):
+        post(cast.payments, cast.alice)
         post(cast.payments, cast.bob)
     costs.append(cost(lambda: client.get(thread(cast.payments))))
     enlarge(cast)
+    for author in (cast.alice, cast.bob):
+        post(cast.payments, author)
     costs.append(cost(lambda: client.get(thread(cast.payments))))
     assert_same_and_at_most(costs, 6)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -17,3 +19,11 @@ class MailChoiceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
                 "about: how many, and where. Topics that you muted are left out."
             ),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["catch_up"].required = False
+
+    def clean_catch_up(self) -> str:
+        """Nothing chosen: as it was."""
+        return str(self.cleaned_data["catch_up"] or self.instance.catch_up)

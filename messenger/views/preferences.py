@@ -2,7 +2,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.forms.preferences import MailChoiceForm
@@ -26,10 +26,12 @@ def preferences(request: MessengerHttpRequest) -> HttpResponse:
     return render(request, "messenger/preferences.html", context, status=422 if form.errors else 200)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def mute(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     """One's own e-mails about a topic: off with `muted=1`, on again without; back to where the button was."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
+    if request.method != "POST":  # where a sign-in leads back to
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
     muted = request.POST.get("muted") == "1"
     set_muted(topic, request.member, muted)
     said = (

@@ -6,7 +6,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ippex_messenger.forms import violates
+from ippex_messenger.constraints import violates
 from messenger.forms.topics import NAME_TAKEN, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest
 from messenger.models import MessengerGroup, Topic

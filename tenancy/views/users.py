@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.background import after_commit
-from ippex_messenger.forms import violates
+from ippex_messenger.constraints import violates
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.listing import MemberFilter, MemberTable, as_csv, listed

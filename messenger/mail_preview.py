@@ -1,0 +1,12 @@
+from django.core.mail import EmailMultiAlternatives
+from django.utils.translation import gettext as _
+
+from messenger.mails import message_mail
+from messenger.models import Topic
+from messenger.posting import example_message
+from tenancy.models import Member
+
+
+def preview(topic: Topic, reader: Member) -> EmailMultiAlternatives:
+    """The mail about an example message that the reader might write, as it would look; not to be sent."""
+    return message_mail(example_message(topic, reader, _("This is an example of a message.")), reader)
