@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
+from playwright.sync_api import Browser
 
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
+from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.faults import mailing_to
 from tests.smtp import SmtpServer
+from tests.stack import Stack, running_stack
 from tests.stage import Stage, set_stage, undone
 
 
@@ -77,3 +80,17 @@ def stage(stage_of_the_module: Stage, settings: Any) -> Iterator[Stage]:
     settings.ACCOUNT_RATE_LIMITS = False  # many ask in a short time
     with undone():
         yield deepcopy(stage_of_the_module)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """What `make run` starts, for tests in a browser; they are of the xdist_group "stack", to share it."""
+    chromium_or_skip()
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def browser(stack: Stack) -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser

@@ -1,0 +1,68 @@
+"""What people see of mails to come and mails gone, live, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from messenger.demo.people import PASSWORD
+from tests.browser import Person
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
+
+
+def test_the_forecast_follows_the_posts_of_others_and_counts_down_to_the_next_mail(
+    browser: Browser, stack: Stack
+) -> None:
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
+    bob = Person(browser, stack.address, "bob@northwind.example", PASSWORD)
+    bob.page.clock.install()
+    for person in (alice, bob):
+        person.go("/northwind/messenger/")
+        person.click("Payments processing")
+    line = bob.page.locator("[data-forecast]")
+    expect(line).to_contain_text("If you post now")
+    alice.page.get_by_label("Message", exact=True).fill("The bank has answered.")
+    alice.click("Send", "button")
+    bob.page.get_by_text("The bank has answered.").wait_for()
+    expect(line).to_contain_text("No e-mail if you post now: the last message is less than 30 minutes old.")
+    expect(alice.page.locator("[data-forecast]")).to_contain_text("No e-mail if you post now")
+    expect(line.locator("[data-countdown]")).to_have_text(re.compile(r"^\((29:\d\d|30:00)\)$"))
+    bob.page.clock.fast_forward("15:00")
+    expect(line.locator("[data-countdown]")).to_have_text(re.compile(r"^\(1[45]:\d\d\)$"))
+    bob.page.clock.fast_forward("15:05")
+    expect(line).to_contain_text("If you post now")
+    expect(line).not_to_contain_text("No e-mail")
+
+
+def test_the_line_below_a_message_follows_its_mails_and_opens_the_record(browser: Browser, stack: Stack) -> None:
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
+    alice.go("/northwind/messenger/")
+    alice.click("Daily cut-off")
+    alice.page.get_by_label("Message", exact=True).fill("The portal is down.")
+    alice.click("Send", "button")
+    row = alice.page.locator("[data-sequence]", has_text="The portal is down.")
+    link = row.locator("[data-record]")
+    expect(link).to_have_text(re.compile(r"^E-mailed to \d+ people$"), timeout=30_000)  # by itself, without reloading
+    link.click()
+    dialog = alice.page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading", level=2)).to_have_text(re.compile(r"^E-mailed to \d+ people$"))
+    expect(dialog.locator(".record-line", has_text="Alice Almeida")).to_contain_text("No e-mail: wrote the message")
+    expect(dialog.locator(".record-line", has_text="Bob Brandt")).to_contain_text("E-mailed, ")
+    alice.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(link).to_be_focused()
+
+
+def test_without_javascript_the_record_is_a_page_and_muting_works(browser: Browser, stack: Stack) -> None:
+    kate = Person(browser, stack.address, "kate@northwind.example", PASSWORD, java_script_enabled=False)
+    kate.go("/northwind/messenger/")
+    kate.click("Payments processing")
+    kate.page.locator("[data-record]").first.click()
+    assert kate.sees("people were in the group then")
+    kate.click("Back to the topic")
+    kate.click("Mute e-mails", "button")
+    assert kate.sees("You get no e-mails about “Payments processing” any more.")
+    kate.click("Unmute e-mails", "button")
+    assert kate.sees("You get the e-mails about “Payments processing” again.")
