@@ -3,11 +3,11 @@
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from ippex_messenger.mails import build_mail
-from messenger.models import Message
+from messenger.models import Message, Topic
 from tenancy.models import Member
 
 
@@ -34,3 +34,22 @@ def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
 
 def _mail_domain() -> str:
     return settings.BASE_URL.split("//", 1)[-1].split("/")[0].split(":")[0]
+
+
+def preview(topic: Topic, reader: Member) -> EmailMultiAlternatives:
+    """The mail about an invented message of this topic, as `reader` would get it."""
+    slug = reader.tenancy.slug
+    with translation.override(reader.user.language):
+        subject = _("New message in Messenger")
+    return build_mail(
+        "messenger/mails/new_message",
+        reader.user.email,
+        subject,
+        {
+            "message": {"posted_at": timezone.now()},
+            "link": settings.BASE_URL + reverse("messenger:thread", args=[slug, topic.pk]),
+            "preferences_link": settings.BASE_URL + reverse("messenger:preferences", args=[slug]),
+        },
+        language=reader.user.language,
+        time_zone=reader.user.time_zone,
+    )
