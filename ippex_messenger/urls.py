@@ -18,5 +18,6 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
+    path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.health_urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
 ]
