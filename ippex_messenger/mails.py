@@ -3,7 +3,9 @@
 import logging
 import smtplib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -79,6 +81,8 @@ class RefusedError(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
+        self.code = code
+        self.text = text
         self.is_permanent = code >= 500
         self.is_about_the_address = code == SMTP_UNUSABLE_ADDRESS
 
@@ -95,14 +99,35 @@ def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
         code, text = next(iter(error.recipients.values()))
         if code == SMTP_SERVICE_NOT_AVAILABLE:
             raise
-        raise RefusedError(code, _readable(text)) from error
+        raise RefusedError(code, readable(text)) from error
     except smtplib.SMTPDataError as error:
         if error.smtp_code == SMTP_SERVICE_NOT_AVAILABLE:
             raise
-        raise RefusedError(error.smtp_code, _readable(error.smtp_error)) from error
+        raise RefusedError(error.smtp_code, readable(error.smtp_error)) from error
     except (ValueError, UnicodeError) as error:  # an address that no mail can be sent to
         raise RefusedError(SMTP_UNUSABLE_ADDRESS, type(error).__name__) from error
 
 
-def _readable(answer: bytes | str) -> str:
+def send_now(mail: EmailMultiAlternatives, seconds: float) -> None:
+    """Hand one mail to the mail server while somebody waits for its answer: so many seconds in all, no more.
+
+    Raises what `send` raises, and TimeoutError; the mail may then still go out.
+    """
+    sent: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            with get_connection(timeout=seconds) as connection:
+                send(mail, connection)
+        except BaseException as error:  # whatever it was: for whoever waits
+            sent.set_exception(error)
+        else:
+            sent.set_result(None)
+
+    # A connection's own timeout begins anew with each line: a mail server that answers slowly could take minutes.
+    Thread(target=work, daemon=True).start()
+    sent.result(seconds)
+
+
+def readable(answer: bytes | str) -> str:
     return answer.decode(errors="replace") if isinstance(answer, bytes) else answer

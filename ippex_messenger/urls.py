@@ -20,5 +20,6 @@ urlpatterns = [
     re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
+    path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.health_urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
 ]

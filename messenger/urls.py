@@ -11,6 +11,7 @@ urlpatterns = [
     path("topics/new/", topics.create, name="topic_new"),
     path("topics/<id:pk>/", threads.thread, name="thread"),
     path("topics/<id:pk>/edit/", topics.edit, name="topic_edit"),
+    path("topics/<id:pk>/edit/replay/", topics.replay, name="topic_replay"),
     path("topics/<id:pk>/messages/", threads.messages, name="messages"),
     path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
     path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),

@@ -29,6 +29,20 @@ def interval_in_words(minutes: int) -> str:
     return " ".join(_parts(minutes))
 
 
+def interval_in_short(minutes: int) -> str:
+    """For the axis of a chart: “30 min”, “1 d 2 h”."""
+    days, rest = divmod(minutes, MINUTES_A_DAY)
+    hours, rest = divmod(rest, 60)
+    parts = []
+    if days:
+        parts.append(_("%(count)d d") % {"count": days})
+    if hours:
+        parts.append(_("%(count)d h") % {"count": hours})
+    if rest or not parts:
+        parts.append(_("%(count)d min") % {"count": rest})
+    return " ".join(parts)
+
+
 def elapsed_in_words(elapsed: timedelta) -> str:
     """Rounded down to what matters: “14 minutes”, “2 hours 5 minutes”, “3 days 4 hours”."""
     minutes = int(elapsed.total_seconds() // 60)

@@ -84,11 +84,14 @@ GET: dict[str, dict[str, Answer]] = {
     "messenger:topic_new":              row(IN, 404, 404, 403, 200, 200, 404, 404, 404, IN),
     "messenger:thread":                 row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:topic_edit":             row(IN, 404, 404, 403, 200, 404, 404, 404, 404, IN),
+    "messenger:topic_replay":           row(IN, 404, 404, 403, 200, 404, 404, 404, 404, IN),
     "messenger:messages":               row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:record":                 row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:forecast":               row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 200, 200, 200, 404, 404, 404, IN),
+    "messenger_health:overview":        row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
+    "messenger_health:send_test":       row(IN, 404, 405, 405, 405, 405, 405, 404, 405, IN),
     "messenger_users:groups":           row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "messenger_users:group_new":        row(IN, 404, 403, 403, 403, 403, 200, 404, 403, IN),
     "messenger_users:group":            row(IN, 404, 404, 200, 200, 404, 200, 404, 404, IN),
@@ -130,11 +133,14 @@ POST: dict[str, dict[str, Answer]] = {
     "messenger:topic_new":              row(IN, 404, 404, 403, 302, 422, 404, 404, 404, IN),  # Mallory: not her group
     "messenger:thread":                 ONLY_READ,
     "messenger:topic_edit":             row(IN, 404, 404, 403, 302, 404, 404, 404, 404, IN),
+    "messenger:topic_replay":           ONLY_READ,
     "messenger:messages":               row(IN, 404, 404, 303, 303, 404, 404, 404, 404, IN),
     "messenger:record":                 ONLY_READ,
     "messenger:forecast":               ONLY_READ,
     "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 302, 302, 302, 404, 404, 404, IN),
+    "messenger_health:overview":        ONLY_READ,
+    "messenger_health:send_test":       row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
     "messenger_users:groups":           ONLY_READ,
     "messenger_users:group_new":        row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
     "messenger_users:group":            ONLY_READ,
@@ -146,7 +152,14 @@ POST: dict[str, dict[str, Answer]] = {
 # allauth's own views: they take what Django's class-based views take, but change nothing by it.
 ALLAUTHS = {name for name in GET if name.startswith("account_")}
 # Posting to these changes no row of the product: sessions only, or nothing with a worthless link.
-WRITE_NOTHING = {"account_login", "account_logout", "account_reset_password_from_key"}
+WRITE_NOTHING = {
+    "account_login",
+    "account_logout",
+    "account_reset_password_from_key",
+    "messenger_health:send_test",  # sends a mail, and keeps none
+}
+# A manager reaches these of an inactive topic too.
+EDITS_INACTIVE = {"messenger:topic_edit", "messenger:topic_replay"}
 WITH_ID = [name for name, pattern in ROUTES.items() if "pk" in parameters_of(pattern)]
 MESSENGERS = [name for name in ROUTES if name.startswith("messenger:")]
 
@@ -269,7 +282,7 @@ def hidden_ids(stage: Stage, route: str, role: str) -> list[int]:
         ids.append(stage.pk_in(route))
     if route.startswith("messenger:"):
         ids += [stage.cast.pensions.pk] if role != "mallory" else []
-        ids += [stage.inactive.pk] if role != "alice" or route != "messenger:topic_edit" else []
+        ids += [stage.inactive.pk] if role != "alice" or route not in EDITS_INACTIVE else []
         ids.append(stage.closed_topic.pk)
     elif route.startswith("messenger_users:") and role != "dana":
         ids += [stage.cast.benefits.pk] if role != "mallory" else []

@@ -129,7 +129,8 @@ FIELDS = [
     "inactive",
     "topic",
 ]
-QUERY_FIELDS = ["q", "page", "per_page", "sort", "status", "group", "inactive", "before", "after", "next", "topic", "x"]
+QUERY_FIELDS = ["q", "page", "per_page", "sort", "status", "group", "inactive", "before", "after", "next", "topic", "x",
+                "notification_interval_0", "notification_interval_1"]  # fmt: skip
 CHARSETS = [
     "utf-8",
     "utf-16",

@@ -28,6 +28,7 @@ NEW_TOPIC = "/northwind/messenger/topics/new/"
 FEATURES = "/northwind/administration/system/settings/features/"
 USERS = "/northwind/administration/users/"
 GROUPS = "/northwind/administration/user-groups/messenger-users/"
+HEALTH = "/northwind/administration/system/e-mails/"
 NEW_PASSWORD = "staple horse correct 7"
 RESET = "/accounts/password/reset/"
 
@@ -90,6 +91,7 @@ PAGES_OF = {
         NEW_TOPIC,
         "THREAD",
         "THREADedit/",
+        "THREADedit/replay/",
         "THREADmessages/",
         TOPICS + "preferences/",
         GROUPS,
@@ -107,6 +109,7 @@ PAGES_OF = {
         "GROUPusers/",
         "GROUPedit/",
         USERS + "?format=csv",
+        HEALTH,
     ],
 }
 

@@ -221,6 +221,7 @@ def test_no_page_scrolls_sideways_logs_an_error_or_fails_axe(
                  "/accounts/profile/", "/accounts/password/change/"]),
         (dana, [f"{base}/", f"{base}/users/", user, f"{base}/users/new/", f"{base}/system/settings/features/",
                 f"{base}/system/settings/notifications/",
+                f"{base}/system/e-mails/",
                 f"{base}/user-groups/messenger-users/", group, f"{group}users/", f"{group}edit/",
                 f"{base}/user-groups/messenger-users/new/"]),
     ]  # fmt: skip

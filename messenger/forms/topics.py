@@ -50,6 +50,12 @@ class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         return data
 
 
+class IntervalForm(forms.Form):
+    """The interval alone, while it is being typed."""
+
+    notification_interval = IntervalField(error_messages={"required": _("Enter a whole number.")})
+
+
 class NewTopicForm(TopicForm):
     """A topic to be created; its group is chosen once and for all, for its history stays with its readers."""
 

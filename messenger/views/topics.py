@@ -3,13 +3,16 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.constraints import violates
-from messenger.forms.topics import NAME_TAKEN, NewTopicForm, TopicForm
+from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest
+from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
+from messenger.simulation import simulate
 from messenger.topic_list import page_of, search
 from messenger.topics import save_topic
 from tenancy.listing import page_number
@@ -67,13 +70,36 @@ def _require_manager(member: Member) -> None:
 def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     member = request.member
     topic = _manageable_topic(member, pk)
-    name = topic.name  # the form writes into the topic, valid or not; the page is titled as it was
+    # The form writes into the topic, valid or not; the page is titled as it was.
+    name, saved = topic.name, topic.notification_interval
     form = TopicForm(request.POST if request.method == "POST" else None, instance=topic)
     if request.method == "POST" and form.is_valid() and _saved(form):
         messages.success(request, _("The settings of “%(name)s” have been saved.") % {"name": topic.name})
         return redirect(topic) if topic.is_active else redirect("messenger:topics", member.tenancy.slug)
-    context = {"form": form, "topic": topic, "name": name}
+    chosen = form.cleaned_data.get("notification_interval", saved) if form.is_bound else saved
+    context = {
+        "form": form,
+        "topic": topic,
+        "name": name,
+        "simulation": simulate(topic, saved, chosen, timezone.now()),
+        "mail": preview(topic, member),
+    }
     return render(request, "messenger/topic_edit.html", context, status=422 if form.errors else 200)
+
+
+@require_safe
+def replay(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """What intervals would have done, the one that is being typed among them: a piece for the page that is open."""
+    topic = _manageable_topic(request.member, pk)
+    if request.headers.get("Sec-Fetch-Dest") == "document":
+        return redirect("messenger:topic_edit", request.member.tenancy.slug, pk)  # a sign-in leads back to here
+    saved = topic.notification_interval
+    form = IntervalForm(request.GET or {"notification_interval_0": saved, "notification_interval_1": "minutes"})
+    # Not an error status: half a number is nothing wrong while somebody types.
+    problem = "" if form.is_valid() else form.errors["notification_interval"][0]
+    chosen = form.cleaned_data.get("notification_interval")
+    context = {"simulation": simulate(topic, saved, chosen, timezone.now()), "problem": problem}
+    return render(request, "messenger/_replay.html", context)
 
 
 def _manageable_topic(member: Member, pk: int) -> Topic:

@@ -1,0 +1,235 @@
+"""How the delivery of e-mails goes in a tenancy, for its administrator: numbers and addresses, no topic, no text."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Aggregate, Count, Max, Min, Q, QuerySet
+from django.db.models.functions import TruncDate
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from messenger.models import Delivery, Message
+from messenger.wording import elapsed_in_words
+from tenancy.models import Member, Tenancy
+
+DAYS = 14
+LATELY = timedelta(hours=24)
+# The sweeper comes every ten seconds: what waits for longer than this is not just on its way.
+HELD_UP_AFTER = timedelta(minutes=2)
+MOST_ADDRESSES = 100
+
+State = Delivery.State
+
+
+@dataclass(frozen=True)
+class Day:
+    """E-mails by the day on which they were settled, or on which the message was posted that they wait about."""
+
+    day: date
+    sent: int
+    waiting: int
+    cancelled: int  # due when the message was posted, and not sent any more
+    failed: int
+    not_emailed: int  # messages
+
+
+@dataclass(frozen=True)
+class Waiting:
+    emails: int
+    held_up: int  # those that no mail server put off: they were not tried, or it was away
+    messages: int  # to be e-mailed, and their e-mails are not written yet
+    oldest: timedelta | None
+    oldest_held_up: timedelta | None
+    oldest_message: timedelta | None
+
+
+@dataclass(frozen=True)
+class FailingAddress:
+    member: Member
+    answer: str  # what the mail server said last
+    failed: int
+    put_off: int  # to be tried again
+    since: datetime
+    last_failed: datetime | None
+    last_sent: datetime | None
+
+    @property
+    def works_again(self) -> bool:
+        return bool(not self.put_off and self.last_failed and self.last_sent and self.last_sent > self.last_failed)
+
+
+@dataclass(frozen=True)
+class Health:
+    days: list[Day]
+    waiting: Waiting
+    sent_lately: int
+    failed_lately: int
+    addresses: list[FailingAddress]  # those that failed last come first
+    more_addresses: int  # beyond those
+
+    @property
+    def has_history(self) -> bool:
+        return any(day.sent or day.waiting or day.cancelled or day.failed or day.not_emailed for day in self.days)
+
+    @property
+    def oldest(self) -> str:
+        """How long the oldest e-mail waits, in words; "" when none does."""
+        return "" if self.waiting.oldest is None else elapsed_in_words(self.waiting.oldest)
+
+    @property
+    def failing(self) -> int:
+        return sum(not address.works_again for address in self.addresses) + self.more_addresses
+
+    @property
+    def is_held_up(self) -> bool:
+        ages = (self.waiting.oldest_held_up, self.waiting.oldest_message)
+        return any(age is not None and age >= HELD_UP_AFTER for age in ages)
+
+    @property
+    def is_well(self) -> bool:
+        return not self.failing and not self.is_held_up
+
+    @property
+    def sentences(self) -> list[str]:
+        """The state as a whole, in plain words."""
+        said = [self._messages(), self._held_up(), self._on_their_way(), self._failing()]
+        calm = _("Everything is delivered.") if self.has_history else _("Nothing was to be e-mailed lately.")
+        return [sentence for sentence in said if sentence] or [calm]
+
+    def _messages(self) -> str:
+        count, age = self.waiting.messages, self.waiting.oldest_message
+        if age is None or age < HELD_UP_AFTER:
+            return ""
+        return ngettext(
+            "%(count)d message waits to be e-mailed, for %(age)s: what sends the e-mails may stand still.",
+            "%(count)d messages wait to be e-mailed, the oldest for %(age)s: what sends the e-mails may stand still.",
+            count,
+        ) % {"count": count, "age": elapsed_in_words(age)}
+
+    def _held_up(self) -> str:
+        count, age = self.waiting.held_up, self.waiting.oldest_held_up
+        if age is None or age < HELD_UP_AFTER:
+            return ""
+        return ngettext(
+            "%(count)d e-mail waits, for %(age)s: the mail server may be away.",
+            "%(count)d e-mails wait, the oldest for %(age)s: the mail server may be away.",
+            count,
+        ) % {"count": count, "age": elapsed_in_words(age)}
+
+    def _on_their_way(self) -> str:
+        if self.is_held_up or not (self.waiting.held_up or self.waiting.messages):
+            return ""
+        return _("E-mails are on their way.")
+
+    def _failing(self) -> str:
+        if not self.failing:
+            return ""
+        return ngettext("%(count)d address fails.", "%(count)d addresses fail.", self.failing) % {"count": self.failing}
+
+
+def health_of(tenancy: Tenancy, now: datetime) -> Health:
+    """The last 14 days, in days of the current time zone."""
+    today = timezone.localdate(now)
+    first = today - timedelta(days=DAYS - 1)
+    since = timezone.make_aware(datetime.combine(first, time.min))
+    settled = Delivery.objects.filter(tenancy=tenancy, settled_at__gte=since)
+    waiting = Delivery.objects.filter(tenancy=tenancy, state=State.WAITING)
+    lately = settled.filter(settled_at__gte=now - LATELY).aggregate(
+        sent=Count("pk", filter=Q(state=State.SENT)), failed=Count("pk", filter=Q(state=State.FAILED))
+    )
+    addresses = _failing_addresses(settled, waiting)
+    return Health(
+        days=_days(tenancy, first, since, settled, waiting),
+        waiting=_waiting(tenancy, waiting, now),
+        sent_lately=lately["sent"],
+        failed_lately=lately["failed"],
+        addresses=addresses[:MOST_ADDRESSES],
+        more_addresses=sum(not address.works_again for address in addresses[MOST_ADDRESSES:]),
+    )
+
+
+def _days(
+    tenancy: Tenancy, first: date, since: datetime, settled: QuerySet[Delivery], waiting: QuerySet[Delivery]
+) -> list[Day]:
+    not_emailed = Message.objects.filter(tenancy=tenancy, posted_at__gte=since, outcome=Message.Outcome.NO_EMAIL)
+    # A mail that was due has a next attempt, whatever became of it; the others record that none was.
+    due = settled.filter(next_attempt_at__isnull=False)
+    counts = {
+        "sent": _by_day(due.filter(state=State.SENT), "settled_at"),
+        "waiting": _by_day(waiting.filter(message__posted_at__gte=since), "message__posted_at"),
+        "cancelled": _by_day(due.filter(state=State.NOT_SENT), "settled_at"),
+        "failed": _by_day(due.filter(state=State.FAILED), "settled_at"),
+        "not_emailed": _by_day(not_emailed, "posted_at"),
+    }
+    dates = [first + timedelta(days=number) for number in range(DAYS)]
+    return [Day(day, **{name: by_day.get(day, 0) for name, by_day in counts.items()}) for day in dates]
+
+
+def _by_day(rows: QuerySet[Any], moment: str) -> dict[date, int]:
+    return dict(rows.order_by().values_list(TruncDate(moment)).annotate(Count("pk")))
+
+
+def _waiting(tenancy: Tenancy, waiting: QuerySet[Delivery], now: datetime) -> Waiting:
+    untried = Q(attempts=0)
+    emails = waiting.aggregate(
+        all=Count("pk"),
+        held_up=Count("pk", filter=untried),
+        oldest=Min("message__posted_at"),
+        oldest_held_up=Min("message__posted_at", filter=untried),
+    )
+    unwritten = Message.objects.filter(tenancy=tenancy, outcome=Message.Outcome.EMAIL, fanned_out_at=None)
+    messages = unwritten.aggregate(all=Count("pk"), oldest=Min("posted_at"))
+
+    def age(*moments: datetime | None) -> timedelta | None:
+        oldest = min((moment for moment in moments if moment), default=None)
+        return max(now - oldest, timedelta(0)) if oldest else None
+
+    return Waiting(
+        emails=emails["all"],
+        held_up=emails["held_up"],
+        messages=messages["all"],
+        oldest=age(emails["oldest"], messages["oldest"]),
+        oldest_held_up=age(emails["oldest_held_up"]),
+        oldest_message=age(messages["oldest"]),
+    )
+
+
+def _failing_addresses(settled: QuerySet[Delivery], waiting: QuerySet[Delivery]) -> list[FailingAddress]:
+    """Of members with e-mails that failed, or that the mail server put off; those that fail now, and last, first."""
+    failed, put_off = settled.filter(state=State.FAILED), waiting.filter(attempts__gt=0)
+    failures = _by_member(failed, Count("pk"), Min("settled_at"), Max("settled_at"))
+    retries = _by_member(put_off, Count("pk"), Min("message__posted_at"))
+    pks = failures.keys() | retries.keys()
+    last_sent = _by_member(settled.filter(state=State.SENT, member__in=pks), Max("settled_at"))
+    answers = _last_answers(failed, "settled_at") | _last_answers(put_off, "next_attempt_at")
+    addresses = []
+    for member in Member.objects.filter(pk__in=pks).select_related("user").by_name():
+        failed_count, first_failed, last_failed = failures.get(member.pk, (0, None, None))
+        put_off_count, first_posted = retries.get(member.pk, (0, None))
+        addresses.append(
+            FailingAddress(
+                member,
+                answer=answers.get(member.pk, ""),
+                failed=failed_count,
+                put_off=put_off_count,
+                since=min(moment for moment in (first_failed, first_posted) if moment),
+                last_failed=last_failed,
+                last_sent=last_sent.get(member.pk, (None,))[0],
+            )
+        )
+    return sorted(addresses, key=_urgency, reverse=True)
+
+
+def _by_member(deliveries: QuerySet[Delivery], *figures: Aggregate) -> dict[int, tuple[Any, ...]]:
+    rows = deliveries.order_by().values_list("member").annotate(*figures)
+    return {row[0]: row[1:] for row in rows}
+
+
+def _last_answers(deliveries: QuerySet[Delivery], moment: str) -> dict[int, str]:
+    return dict(deliveries.order_by("member", f"-{moment}").distinct("member").values_list("member", "last_error"))
+
+
+def _urgency(address: FailingAddress) -> tuple[bool, bool, datetime]:
+    return not address.works_again, address.put_off > 0, address.last_failed or address.since

@@ -1,0 +1,77 @@
+"""Charts in a real browser: drawn from the table beside them, in the theme's colours, following what is typed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from messenger.demo.people import PASSWORD
+from tests.browser import Person, chromium, chromium_or_skip
+from tests.stack import Stack, running_stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    chromium_or_skip()
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def browser(stack: Stack) -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def open_settings(browser: Browser, stack: Stack, **context: Any) -> Person:
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD, **context)
+    alice.go("/northwind/messenger/")
+    thread = alice.page.locator(".topic-name a", has_text="Payments processing").get_attribute("href")
+    assert alice.go(f"{thread}edit/") == 200
+    return alice
+
+
+def test_typing_another_interval_updates_the_table_and_marks_it(browser: Browser, stack: Stack) -> None:
+    alice = open_settings(browser, stack)
+    chosen = alice.page.locator("#replay-table tr", has_text="chosen")
+    assert "30 minutes" in chosen.inner_text()
+    alice.page.locator("[name=notification_interval_0]").fill("45")
+    alice.page.locator("#replay-table tr", has_text="45 minutes").wait_for()
+    assert "45 minutes" in chosen.inner_text()
+    assert "saved" in alice.page.locator("#replay-table tr", has_text="30 minutes").inner_text()
+    alice.page.locator("[name=notification_interval_1]").select_option("hours")
+    alice.page.locator("#replay-table tr", has_text="1 day 21 hours").wait_for()
+    assert "1 day 21 hours" in chosen.inner_text()
+    assert "With an interval of 1 day 21 hours" in alice.page.locator("[data-replay-status]").inner_text()
+    alice.page.locator("[name=notification_interval_0]").fill("")
+    alice.page.locator(".replay-problem", has_text="Enter a whole number.").wait_for()
+    assert chosen.count() == 0
+    assert alice.page.locator("#replay-table").is_visible(), "half a number takes nothing away"
+    alice.page.reload()
+    assert "30 minutes" in chosen.inner_text(), "nothing was saved"
+
+
+def test_the_chart_is_drawn_in_the_colours_of_the_day_and_of_the_night(browser: Browser, stack: Stack) -> None:
+    alice = open_settings(browser, stack, color_scheme="light", reduced_motion="reduce")
+    colours = """() => {
+        const canvas = document.querySelector("[data-chart]");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const found = new Set();
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) found.add(data.slice(i, i + 3).join());
+        return [...found];
+    }"""
+    light, dark = "15,107,92", "105,205,185"  # the theme's accent: #0f6b5c, #69cdb9
+    assert light in alice.page.evaluate(colours)
+    alice.page.emulate_media(color_scheme="dark")
+    alice.page.wait_for_timeout(200)
+    assert dark in alice.page.evaluate(colours)
+    assert light not in alice.page.evaluate(colours)
+
+
+def test_without_javascript_the_table_stands_alone(browser: Browser, stack: Stack) -> None:
+    alice = open_settings(browser, stack, java_script_enabled=False)
+    assert alice.page.locator("#replay-table").is_visible()
+    assert not alice.page.locator("canvas").is_visible()
