@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from messenger import choices, forecast, notifications, outbox, querysets, withdrawals
+from messenger.audit import audit
 from messenger.groups import save_group
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
 from messenger.tasks import notify_members
@@ -279,6 +280,7 @@ class Messenger(RuleBasedStateMachine):
     def sweep(self) -> None:
         outbox.sweep()
         self.model.work()
+        assert audit(patience=timedelta(0)) == []
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
