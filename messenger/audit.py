@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db.models import Count, Exists, F, Max, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -104,10 +104,12 @@ def decisions(_moment: Moment) -> Iterator[str]:
 
 def topics(_moment: Moment) -> Iterator[str]:
     """A topic knows its last message: the next decision depends on it."""
+    last = Message.objects.filter(topic=OuterRef("pk")).newest_first()
     found = Topic.objects.annotate(
-        found=Coalesce(Max("messages__sequence"), 0), latest=Max("messages__posted_at")
-    ).exclude(Q(last_sequence=F("found")) & (Q(found=0) | Q(last_activity_at=F("latest"))))
-    for pk in found.order_by("pk").values_list("pk", flat=True).iterator(READ_AT_ONCE):
+        found=Coalesce(Subquery(last.values("sequence")[:1]), 0), latest=Subquery(last.values("posted_at")[:1])
+    )
+    wrong = found.exclude(Q(last_sequence=F("found")) & (Q(found=0) | Q(last_activity_at=F("latest"))))
+    for pk in wrong.order_by("pk").values_list("pk", flat=True).iterator(READ_AT_ONCE):
         yield f"Topic {pk}: its last message is not the one that it counts on."
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from messenger import audit as module
-from messenger import outbox
+from messenger import notifications, outbox
 from messenger.audit import audit
 from messenger.choices import set_muted
 from messenger.demo.create import create_demo
@@ -255,6 +256,20 @@ def test_each_damage_is_named_by_ids(history: History, damage: str) -> None:
     do_it(history)
     newest = Delivery.objects.order_by("pk").values_list("pk", flat=True).last()
     assert sentences() == [sentence.format(**ids, newest=newest) for sentence in expected]
+
+
+def test_a_product_that_decides_wrongly_is_named(cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def more_than_the_interval(posted_at: datetime, previous: datetime | None, interval: timedelta) -> bool:
+        return previous is None or posted_at - previous > interval
+
+    monkeypatch.setattr(notifications, "is_email_due", more_than_the_interval)
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        post(cast.payments, cast.alice)
+        clock.shift(cast.payments.interval)
+        wrong = post(cast.payments, cast.alice)
+        assert wrong.outcome == "no_email", "or the test proves nothing"
+        outbox.sweep()
+        assert sentences() == [RULE_IS_BROKEN.format(wrong.pk)]
 
 
 def test_who_has_more_patience_finds_less(history: History) -> None:

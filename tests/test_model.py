@@ -1,6 +1,6 @@
 """Whatever happens, in any order: who was mailed what, and the record of it, against a model of a few lines.
 
-`MODEL_EXAMPLES=2000 .venv/bin/pytest tests/test_model.py` looks longer than `make test` does.
+`MODEL_EXAMPLES=2000 .venv/bin/pytest -o faulthandler_timeout=0 tests/test_model.py` looks longer than `make test` does.
 """
 
 import os
