@@ -32,6 +32,10 @@ class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
             member__user__is_active=True,
         )
 
+    def letting_into(self, topic: Any) -> "GroupMembershipQuerySet":
+        """Those that let their member read a topic now: its id, or a reference to it from within a query."""
+        return self.in_force().filter(group__topics=topic, group__topics__is_active=True)
+
 
 def _memberships() -> GroupMembershipQuerySet:
     from messenger.models import GroupMembership
@@ -158,12 +162,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 def readers(topic: "Topic") -> MemberQuerySet:
     """The members who read this topic now: exactly those for whom `visible_to` finds it."""
-    return Member.objects.filter(
-        pk__in=_memberships()
-        .in_force()
-        .filter(group=topic.group_id, group__topics=topic.pk, group__topics__is_active=True)
-        .values("member")
-    )
+    return Member.objects.filter(pk__in=_memberships().letting_into(topic.pk).values("member"))
 
 
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:
@@ -180,11 +179,14 @@ def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) 
 
 def members_at(message: "Message") -> MemberQuerySet:
     """Those who were in the message's group when it was posted, in force today or not."""
-    return Member.objects.filter(
-        pk__in=_memberships()
-        .filter(group__topics=message.topic_id, joined_roster__lte=message.roster)
-        .filter(Q(left_roster=None) | Q(left_roster__gt=message.roster))
-        .values("member")
+    memberships = _memberships().filter(held_at(message.roster), group__topics=message.topic_id)
+    return Member.objects.filter(pk__in=memberships.values("member"))
+
+
+def held_at(roster: Any, path: str = "") -> Q:
+    """Of memberships, or of what `path` leads from to them: those that held at a roster of their group."""
+    return Q(**{f"{path}joined_roster__lte": roster}) & (
+        Q(**{f"{path}left_roster": None}) | Q(**{f"{path}left_roster__gt": roster})
     )
 
 
