@@ -42,8 +42,10 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     except IntegrityError as error:
         if not violates(error, "message_client_id_once"):
             raise
-    earlier = Message.objects.visible_to(author).select_related("topic").filter(topic=topic_pk, client_id=client_id)
-    message = earlier.get(author=author)
+    earlier = Message.objects.visible_to(author).select_related("topic")
+    message = earlier.filter(topic=topic_pk, author=author, client_id=client_id).first()
+    if message is None:  # they lost the topic in between
+        raise Topic.DoesNotExist
     if message.body != prepared.text:
         raise DifferentTextError
     return Posted(message, is_new=False)

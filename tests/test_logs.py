@@ -9,6 +9,7 @@ from ippex_messenger.logs import RedactTokens
     ("said", "logged"),
     [
         ("Gone: /invitations/WzFd:1abc:x-_y/", "Gone: /invitations/…/"),
+        ("Not Found: /unsubscribe/WzEsMV0:1abc:x-_y/", "Not Found: /unsubscribe/…/"),
         ("Not Found: /accounts/password/reset/key/2-abc-123/", "Not Found: /accounts/password/reset/key/…/"),
         ("Not Found: /northwind/messenger/", "Not Found: /northwind/messenger/"),
     ],
