@@ -170,9 +170,9 @@ def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str
     if forecast.reason == Message.Reason.INTERVAL:
         return ngettext(
             "No e-mail if you post now: the last message is less than %(interval)s old. "
-            "From %(time)s on %(count)d person will get one.",
+            "From %(time)s on, %(count)d person will get one.",
             "No e-mail if you post now: the last message is less than %(interval)s old. "
-            "From %(time)s on %(count)d people will get one.",
+            "From %(time)s on, %(count)d people will get one.",
             forecast.recipients,
         ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": forecast.recipients}
     return ngettext(

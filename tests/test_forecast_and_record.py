@@ -67,7 +67,7 @@ def test_the_composer_says_what_posting_now_would_do(cast: Cast) -> None:
         clock.shift(timedelta(minutes=10))
         until = (
             "No e-mail if you post now: the last message is less than 30 minutes old. "
-            "From 12:30:00 on 1 person will get one."
+            "From 12:30:00 on, 1 person will get one."
         )
         assert line(cast.bob, cast.payments).startswith(until)
         page = sign_in(cast.bob).get(path_of(cast.payments)).content.decode()

@@ -37,7 +37,8 @@ export class Forecast {
       const left = Math.ceil((end - Date.now()) / 1000);
       if (left <= 0) return this.#turn();
       const countdown = this.find().querySelector("[data-countdown]");
-      if (countdown) countdown.textContent = left < LONGEST_COUNTDOWN ? `(${clock(left)})` : "";
+      if (!countdown) return;
+      countdown.textContent = left < LONGEST_COUNTDOWN ? countdown.dataset.countdown.replace("{time}", clock(left)) : "";
     };
     this.#timer = setInterval(tick, 500);
     tick();
