@@ -90,7 +90,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, Django takes its process for an asynchronous one
 def browser(stack: Stack) -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
