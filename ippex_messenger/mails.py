@@ -105,7 +105,7 @@ def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
             raise
         raise RefusedError(error.smtp_code, readable(error.smtp_error)) from error
     except (ValueError, UnicodeError) as error:  # an address that no mail can be sent to
-        raise RefusedError(SMTP_UNUSABLE_ADDRESS, type(error).__name__) from error
+        raise RefusedError(SMTP_UNUSABLE_ADDRESS, "no mail can be sent to such an address") from error
 
 
 def send_now(mail: EmailMultiAlternatives, seconds: float) -> None:
