@@ -15,7 +15,7 @@ APPS = ("accounts", "tenancy", "messenger")
 # What each may not import: those above it.
 ABOVE = {"accounts": {"tenancy", "messenger"}, "tenancy": {"messenger"}, "messenger": set[str]()}
 # Used by every app, so that they may know none.
-SHARED = ("forms.py", "mails.py", "background.py", "breaker.py", "cache.py", "middleware.py", "templatetags")
+SHARED = ("forms.py", "mails.py", "background.py", "beat.py", "breaker.py", "cache.py", "middleware.py", "templatetags")
 
 
 def sources(*paths: Path) -> list[Path]:
