@@ -11,7 +11,7 @@ LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3
 .PHONY: help run test test-faults lint lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 (PORT=8001 make run: another port)
 	@exec .venv/bin/python -m ippex_messenger.embedded run

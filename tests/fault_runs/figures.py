@@ -64,7 +64,9 @@ def _count_messages(figures: Figures, sent: Sequence[Sent], stored: Sequence[Sto
         figures.wrong.append(f"{len(unknown)} messages stored that nobody was told of")
     posted_on = {message.client_id: message.posted_at for message in stored}
     figures.stored_unanswered = sum(
-        posted_on[one.client_id] < one.attempts[-1].begun_on for one in sent if one.client_id in posted_on
+        len(one.attempts) > 1 and posted_on[one.client_id] < one.attempts[-1].begun_on
+        for one in sent
+        if one.client_id in posted_on
     )
     if wrong := wrong_decisions(list(stored)):
         figures.wrong.append(f"{len(wrong)} messages out of order or decided wrongly, as {wrong[0]}")
