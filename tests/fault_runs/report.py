@@ -9,7 +9,7 @@ PROPERTY = "fault run"  # under which a test hands its figures over, from whatev
 
 HEADINGS = (
     *("runs", "messages", "decisions", "(no mail)", "deliveries", "mails", "lost", "doubled"),
-    *("in window", "kills", "asked again", "slowest post", "99 of 100", "all mails in"),
+    *("in window", "kills", "asked again", "were stored", "slowest post", "99 of 100", "all mails in"),
 )
 
 
@@ -34,6 +34,7 @@ def _cells(figures: Figures) -> list[str]:
         *map(str, (figures.runs, figures.messages, figures.decisions, figures.suppressed)),
         *map(str, (figures.deliveries, figures.mails, figures.lost, figures.doubled)),
         *map(str, (figures.doubled_in_window, figures.kills, figures.failed_attempts)),
+        str(figures.stored_unanswered),
         *(f"{seconds:.2f} s" for seconds in (figures.slowest_post, figures.slowest_percent)),
         f"{figures.all_in:.1f} s",
     ]
