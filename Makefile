@@ -8,16 +8,19 @@ THROWAWAY_PRODUCTION = env -u DEBUG \
 	ALLOWED_HOSTS=example.org BASE_URL=https://example.org
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
-.PHONY: help run test lint lock clean
+.PHONY: help run test test-faults lint lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 (PORT=8001 make run: another port)
 	@exec .venv/bin/python -m ippex_messenger.embedded run
 
 test: .venv/development.stamp ## every test
 	.venv/bin/python -m pytest --numprocesses=3 --dist=loadgroup
+
+test-faults: .venv/development.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
+	.venv/bin/python -m pytest tests/fault_runs --fault-runs=$(or $(RUNS),20) --numprocesses=3 --dist=worksteal -o faulthandler_timeout=1800
 
 lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python -m ruff check .

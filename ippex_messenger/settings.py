@@ -150,6 +150,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "ippex_messenger.beat:SteadyScheduler"
 # How long a mail can wait when its hint on the queue was lost.
 SWEEP_SECONDS = 10
 CELERY_BEAT_SCHEDULE = {

@@ -13,15 +13,33 @@ from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
+from tests.fault_runs import report as report_of_faults
 from tests.faults import mailing_to
 from tests.smtp import SmtpServer
 from tests.stack import Stack, running_stack
 from tests.stage import Stage, set_stage, undone
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    runs = "how often each fault is done to a running stack (make test-faults); none: one short run of some"
+    parser.addoption("--fault-runs", type=int, default=0, help=runs)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The browser first: what takes longest should not be what a parallel run waits for at its end."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+    if not config.getoption("--fault-runs"):
+        long = [item for item in items if item.get_closest_marker("fault_runs")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == report_of_faults.PROPERTY]
+    if rows:
+        terminalreporter.section("faults")
+        terminalreporter.write_line("\n".join(report_of_faults.table(sorted(rows))))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ START_SECONDS = 60
 
 
 class Stack:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         # The servers of the tests must not leak in: this stack is what a newcomer gets.
@@ -27,6 +27,7 @@ class Stack:
             "DJANGO_SETTINGS_MODULE": "ippex_messenger.settings",
             "MESSENGER_HOME": str(folder),
             "PORT": str(self.port),
+            **environment,
         }
         # Not the usual port of the mail catcher: other stacks that start just now would want it too.
         record = Home.at(folder).folder / "home.json"
@@ -55,8 +56,8 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    stack = Stack(folder)
+def running_stack(folder: Path, **environment: str) -> Iterator[Stack]:
+    stack = Stack(folder, **environment)
     command = [sys.executable, "-m", "ippex_messenger.embedded", "run"]
     log = folder / "supervisor.log"
     with open(log, "wb") as output:

@@ -1,0 +1,47 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fault_runs.driver import Driver, driven
+from tests.fault_runs.figures import Figures
+from tests.fault_runs.report import PROPERTY, recorded
+
+MOST_LONG_RUNS = 3
+
+Check = Callable[[str, Figures], Figures]
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[Driver]:
+    with driven(tmp_path) as driver:
+        yield driver
+
+
+@pytest.fixture
+def runs(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--fault-runs"))
+
+
+@pytest.fixture
+def long_runs(runs: int) -> int:
+    return min(runs, MOST_LONG_RUNS)
+
+
+@pytest.fixture
+def record(record_property: Callable[[str, object], None]) -> Callable[[str, Figures], None]:
+    """Puts figures into the table at the end of the test run."""
+    return lambda name, figures: record_property(PROPERTY, recorded(name, figures))
+
+
+@pytest.fixture
+def check(record: Callable[[str, Figures], None]) -> Check:
+    """Puts figures into the table, and fails where anything was lost, doubled or wrong."""
+
+    def check(name: str, figures: Figures) -> Figures:
+        record(name, figures)
+        assert figures.messages, "somebody wrote, or the test proves nothing"
+        assert figures.flaws == []
+        return figures
+
+    return check

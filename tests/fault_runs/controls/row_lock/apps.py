@@ -1,0 +1,25 @@
+from django.apps import AppConfig
+from django.core.mail.backends.base import BaseEmailBackend
+
+
+class WithoutRowLock(AppConfig):
+    """A delivery is sent by whoever found it due, without claiming it."""
+
+    name = "tests.fault_runs.controls.row_lock"
+    label = "without_row_lock"
+
+    def ready(self) -> None:
+        from messenger import outbox
+
+        outbox._deliver_one = deliver_unclaimed
+
+
+def deliver_unclaimed(pk: int, connection: BaseEmailBackend) -> None:
+    from ippex_messenger.mails import send
+    from messenger import outbox
+    from messenger.mails import message_mail
+    from messenger.models import Delivery
+
+    delivery = Delivery.objects.get(pk=pk)
+    send(message_mail(delivery.message, delivery.member), connection)
+    outbox._settle(delivery, Delivery.State.SENT)

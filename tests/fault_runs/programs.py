@@ -1,0 +1,43 @@
+"""The processes of a running stack, found as its supervisor wrote them down."""
+
+import json
+import os
+import signal
+from contextlib import suppress
+
+from ippex_messenger.embedded.home import Home
+from ippex_messenger.embedded.processes import command_line, signal_group
+from tests.stack import wait_until
+
+START_SECONDS = 30
+
+# What tells them apart in their command lines.
+MARKS = {"web": "-m granian", "worker": " worker ", "beat": " beat ", "valkey": "valkey.conf", "postgres": "/postgres "}
+
+
+def running(home: Home) -> dict[str, int]:
+    """The process numbers of what runs just now, by name."""
+    try:
+        commands: dict[str, str] = json.loads(home.programs_record.read_text())
+    except (OSError, ValueError):  # just being written
+        return {}
+    alive = {int(pid): command for pid, command in commands.items() if command_line(int(pid)) == command}
+    return {name: pid for name, mark in MARKS.items() for pid, command in alive.items() if mark in command}
+
+
+def pid_of(home: Home, name: str) -> int:
+    """Waits for it, where it was killed and is just being started again."""
+    wait_until(lambda: name in running(home), START_SECONDS, f"the start of {name}")
+    return running(home)[name]
+
+
+def kill(home: Home, name: str) -> None:
+    """At once, with all children: nothing of it can end what it was doing."""
+    pid = pid_of(home, name)
+    signal_group(pid, signal.SIGKILL)
+    wait_until(lambda: not command_line(pid), START_SECONDS, f"the end of {name}")
+
+
+def send(home: Home, name: str, signal_number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid_of(home, name), signal_number)

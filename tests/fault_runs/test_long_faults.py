@@ -1,0 +1,47 @@
+"""Faults that last: a mail server away for two minutes, Valkey for half of one (`make test-faults`)."""
+
+import time
+
+import pytest
+
+from ippex_messenger.embedded.valkey import valkey_answers
+from tests.fault_runs.conftest import Check
+from tests.fault_runs.driver import Driver
+from tests.stack import wait_until
+
+pytestmark = pytest.mark.fault_runs
+
+START_SECONDS = 30
+PATIENCE_SECONDS = 120
+
+MANY_MAILS = 200  # that wait for the mail server
+
+
+def test_mail_server_away_for_two_minutes(driver: Driver, check: Check, long_runs: int) -> None:
+    def away() -> None:
+        driver.mail_server.shut()
+        time.sleep(120)
+        assert driver.mails_to_come() >= MANY_MAILS, "or the test proves nothing"
+        driver.mail_server.open()
+
+    figures = driver.repeat(away, long_runs, patience=PATIENCE_SECONDS)
+    check("mail server away for 120 s", figures)
+    assert not figures.failed_attempts
+
+
+def test_valkey_away_for_half_a_minute(driver: Driver, check: Check, long_runs: int) -> None:
+    """It finds no configuration, and its supervisor goes on trying."""
+    configuration = driver.home.folder / "valkey.conf"
+    aside = configuration.with_suffix(".aside")
+
+    def away() -> None:
+        configuration.rename(aside)
+        driver.kill("valkey")
+        time.sleep(30)
+        assert not valkey_answers(driver.home), "or the test proves nothing"
+        aside.rename(configuration)
+        wait_until(lambda: valkey_answers(driver.home), START_SECONDS, "Valkey")
+
+    figures = driver.repeat(away, long_runs, patience=PATIENCE_SECONDS)
+    check("Valkey away for 30 s", figures)
+    assert not figures.failed_attempts, "each post succeeds at once"

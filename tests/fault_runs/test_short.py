@@ -1,0 +1,21 @@
+"""The most telling faults, once each, one after the other on one stack: the part of `make test`."""
+
+import pytest
+
+from tests.fault_runs.conftest import Check
+from tests.fault_runs.driver import Driver
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+
+def test_what_is_killed_or_emptied_while_people_write_loses_and_doubles_nothing(driver: Driver, check: Check) -> None:
+    def one_after_the_other() -> None:
+        driver.kill("valkey")
+        driver.empty_queue()
+        driver.wait_for_mails(3)
+        driver.kill("worker")
+        driver.kill("web")
+
+    figures = driver.repeat(one_after_the_other, runs=1)
+    check("one after the other", figures)
+    assert figures.failed_attempts, "the web process was away, or the test proves nothing"

@@ -1,0 +1,28 @@
+"""The web application as `make run` serves it, with a clock that is as many seconds off as the file CLOCK says."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+
+import time_machine
+
+LOOK_SECONDS = 0.05
+
+
+def follow(clock: Path) -> None:
+    travel, followed = None, "0"
+    while True:
+        seconds = clock.read_text()
+        if seconds and seconds != followed:
+            if travel:
+                travel.stop()
+            travel, followed = time_machine.travel(datetime.now(tz=UTC) + timedelta(seconds=float(seconds))), seconds
+            travel.start()
+        time.sleep(LOOK_SECONDS)
+
+
+Thread(target=follow, args=[Path(os.environ["CLOCK"])], daemon=True).start()
+application = import_module("ippex_messenger.embedded.web").application
