@@ -1,0 +1,30 @@
+"""Rows of Messenger. Whatever belongs to a tenancy carries it, and composite foreign keys (migration 0002)
+keep every reference within it; `db_constraint=False` marks the plain keys that these replace."""
+
+from messenger.models.choices import MailChoice, TopicMute
+from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
+from messenger.models.groups import GroupMembership, MessengerGroup
+from messenger.models.reading import ReadPosition
+from messenger.models.topics import (
+    BODY_MAX_LENGTH,
+    DEFAULT_INTERVAL_MINUTES,
+    MINUTES_A_WEEK,
+    Message,
+    Topic,
+)
+
+__all__ = [
+    "BODY_MAX_LENGTH",
+    "DEFAULT_INTERVAL_MINUTES",
+    "MINUTES_A_WEEK",
+    "CatchUp",
+    "CatchUpTopic",
+    "Delivery",
+    "GroupMembership",
+    "MailChoice",
+    "Message",
+    "MessengerGroup",
+    "ReadPosition",
+    "Topic",
+    "TopicMute",
+]

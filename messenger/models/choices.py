@@ -1,0 +1,49 @@
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from messenger.models.topics import Topic
+from tenancy.models import Member, Tenancy
+
+
+class TopicMute(models.Model):
+    """A member wants no e-mails about a topic, catch-up mails included."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="mutes", db_constraint=False)
+    member = models.ForeignKey(Member, models.PROTECT, related_name="topic_mutes", db_constraint=False)
+    muted_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["member", "topic"], name="mute_once"),
+        ]
+
+
+class MailChoice(models.Model):
+    """What a member chose about their own e-mails; no row: nothing was changed from the usual."""
+
+    class CatchUp(models.TextChoices):
+        NEVER = "never", _("Never")
+        DAILY = "daily", _("Every morning")
+        WEEKDAYS = "weekdays", _("Monday to Friday, in the morning")
+
+    member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_choice")
+    own_messages = models.BooleanField(_("E-mail me my own messages too"), default=False)
+    catch_up = models.CharField(_("Catch-up e-mail"), max_length=10, choices=CatchUp.choices, default=CatchUp.NEVER)
+    # When it is looked at next whether there is anything to catch up with; null: never.
+    next_catch_up_at = models.DateTimeField(null=True)
+    catch_up_attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(catch_up="never", next_catch_up_at=None)
+                | (~Q(catch_up="never") & Q(next_catch_up_at__isnull=False)),
+                name="mail_choice_catch_up_has_its_time",
+            ),
+        ]
+        indexes = [
+            # the sender of catch-up mails: who is to be looked at
+            models.Index(fields=["next_catch_up_at"], condition=~Q(catch_up="never"), name="mail_choice_catch_up_due"),
+        ]

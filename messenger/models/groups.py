@@ -1,0 +1,75 @@
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from messenger.querysets import GroupMembershipQuerySet, MessengerGroupQuerySet
+from tenancy.models import Member, Tenancy
+from tenancy.validators import NameField
+
+
+class MessengerGroup(models.Model):
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="messenger_groups")
+    name = NameField(_("Name"))
+    description = models.TextField(_("Description"), max_length=2000, blank=True)
+    is_active = models.BooleanField(
+        _("Active"),
+        default=True,
+        help_text=_("While a group is inactive, nobody sees its topics and nothing is e-mailed."),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    # Counts the changes of who is in the group. Messages and memberships keep the number of their time, so
+    # that "who was a member when it was posted" is no question of clocks.
+    roster = models.PositiveIntegerField(default=0)
+
+    objects: ClassVar[MessengerGroupQuerySet] = MessengerGroupQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("messenger group")
+        verbose_name_plural = _("messenger groups")
+        constraints = [
+            models.UniqueConstraint("tenancy", Lower("name"), name="group_name_unique_in_tenancy"),
+            models.UniqueConstraint(fields=["id", "tenancy"], name="group_id_tenancy"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("messenger_users:group", args=[self.tenancy.slug, self.pk])
+
+
+class GroupMembership(models.Model):
+    """From when to when somebody was in a group. Coming back is a new row: the past keeps its answers."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    group = models.ForeignKey(MessengerGroup, models.PROTECT, related_name="memberships", db_constraint=False)
+    member = models.ForeignKey(Member, models.PROTECT, related_name="group_memberships", db_constraint=False)
+    joined_at = models.DateTimeField()
+    left_at = models.DateTimeField(null=True)
+    # The group's roster from which on, and before which, this membership holds.
+    joined_roster = models.PositiveIntegerField(default=0)
+    left_roster = models.PositiveIntegerField(null=True)
+
+    objects: ClassVar[GroupMembershipQuerySet] = GroupMembershipQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["group", "member"], condition=Q(left_at=None), name="membership_open_once"),
+            models.CheckConstraint(
+                condition=Q(left_at=None, left_roster=None)
+                | Q(
+                    left_at__gte=models.F("joined_at"),
+                    left_roster__isnull=False,
+                    left_roster__gt=models.F("joined_roster"),
+                ),
+                name="membership_ends_after_start",
+            ),
+        ]
+        indexes = [
+            # visible_to: the open memberships of one member
+            models.Index(fields=["member", "group"], condition=Q(left_at=None), name="membership_open_of_member"),
+        ]

@@ -1,0 +1,149 @@
+from datetime import timedelta
+from typing import ClassVar
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Length, Lower, Now
+from django.db.models.lookups import Range
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from messenger import querysets
+from messenger.models.groups import MessengerGroup
+from messenger.querysets import MessageQuerySet, TopicQuerySet
+from tenancy.models import Member, MemberQuerySet, Tenancy
+from tenancy.validators import NameField
+
+MINUTES_A_WEEK = 7 * 24 * 60
+DEFAULT_INTERVAL_MINUTES = 30
+BODY_MAX_LENGTH = 10_000
+
+
+class Topic(models.Model):
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    group = models.ForeignKey(
+        MessengerGroup, models.PROTECT, related_name="topics", db_constraint=False, verbose_name=_("Messenger group")
+    )
+    name = NameField(_("Topic name"), help_text=_("Describes the dialogue, for example “Payments processing”."))
+    notifications_enabled = models.BooleanField(_("Enable message notifications"), default=True)
+    notification_interval = models.PositiveIntegerField(
+        _("Notification interval"),
+        default=DEFAULT_INTERVAL_MINUTES,
+        validators=[MaxValueValidator(MINUTES_A_WEEK)],
+        help_text=_("In minutes."),
+    )
+    is_active = models.BooleanField(
+        _("Active"), default=True, help_text=_("Nobody sees an inactive topic or takes part in its dialogue.")
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    # When the last message was posted; until there is one, when the topic was created.
+    last_activity_at = models.DateTimeField(db_default=Now())
+    last_sequence = models.PositiveBigIntegerField(default=0)
+    # Grows under the same lock at each change of the dialogue: what a reader who was away asks for.
+    revision = models.PositiveBigIntegerField(default=0)
+
+    objects: ClassVar[TopicQuerySet] = TopicQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("topic")
+        verbose_name_plural = _("topics")
+        constraints = [
+            models.UniqueConstraint("group", Lower("name"), name="topic_name_unique_in_group"),
+            models.UniqueConstraint(fields=["id", "tenancy"], name="topic_id_tenancy"),
+            models.CheckConstraint(
+                condition=Q(notification_interval__lte=MINUTES_A_WEEK), name="topic_interval_up_to_a_week"
+            ),
+        ]
+        indexes = [
+            # the topic list, latest first
+            models.Index(fields=["group", "-last_activity_at"], name="topic_latest_of_group"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("messenger:thread", args=[self.tenancy.slug, self.pk])
+
+    @property
+    def interval(self) -> timedelta:
+        return timedelta(minutes=self.notification_interval)
+
+    def readers(self) -> MemberQuerySet:
+        """Who reads this topic now."""
+        return querysets.readers(self)
+
+
+class Message(models.Model):
+    """What somebody said in a topic, and what was decided about e-mailing it when they did.
+
+    Written by messenger/posting.py alone.
+    """
+
+    class Outcome(models.TextChoices):
+        EMAIL = "email", _("e-mailed")
+        NO_EMAIL = "no_email", _("not e-mailed")
+
+    class Reason(models.TextChoices):
+        """Why it is not e-mailed to anybody."""
+
+        NOTIFICATIONS_OFF = "notifications_off", _("notifications off")
+        INTERVAL = "interval", _("within the interval")
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False)
+    sequence = models.PositiveBigIntegerField()
+    author = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
+    client_id = models.UUIDField()
+    body = models.TextField()
+    body_html = models.TextField()
+    renderer_version = models.PositiveSmallIntegerField()
+    posted_at = models.DateTimeField()
+    roster = models.PositiveIntegerField()  # the group's, when it was posted
+    # The topic's revision in which this message last changed.
+    revision = models.PositiveBigIntegerField()
+
+    outcome = models.CharField(max_length=10, choices=Outcome.choices)
+    reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
+    # As they were when it was posted: minutes, and the time since the previous message (none: the first).
+    interval_minutes = models.PositiveIntegerField()
+    elapsed = models.DurationField(null=True)
+    # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
+    fanned_out_at = models.DateTimeField(null=True)
+    addressees = models.PositiveIntegerField(null=True)
+
+    objects: ClassVar[MessageQuerySet] = MessageQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints = [
+            # paging in both directions, and the order of the thread
+            models.UniqueConstraint(fields=["topic", "sequence"], name="message_sequence_unique_in_topic"),
+            # a double click and a retry are one message
+            models.UniqueConstraint(fields=["topic", "author", "client_id"], name="message_client_id_once"),
+            models.UniqueConstraint(fields=["id", "tenancy"], name="message_id_tenancy"),
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="message_sequence_from_one"),
+            models.CheckConstraint(condition=Range(Length("body"), (1, BODY_MAX_LENGTH)), name="message_body_length"),
+            models.CheckConstraint(
+                condition=Q(outcome="email", reason="")
+                | Q(outcome="no_email", reason__in=["notifications_off", "interval"]),
+                name="message_outcome_has_its_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(elapsed=None) | Q(elapsed__gte=timedelta(0)), name="message_elapsed_not_negative"
+            ),
+        ]
+        indexes = [
+            # the sweeper: decisions to e-mail whose deliveries are still to be written
+            models.Index(
+                fields=["id"], condition=Q(outcome="email", fanned_out_at=None), name="message_to_be_fanned_out"
+            ),
+            # delivery health: the last weeks, of a table that grows by time
+            BrinIndex(fields=["posted_at"], name="message_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic_id}/{self.sequence}"
