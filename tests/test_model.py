@@ -39,7 +39,7 @@ START = datetime(2026, 11, 2, 9, 30, 0, 123456, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "30")),
     stateful_step_count=30,
     deadline=None,
     database=None,
