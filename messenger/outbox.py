@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ippex_messenger.mails import RefusedError, send, send_batch
@@ -71,14 +71,17 @@ def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
     Trouble with the connection or the server ends the run and is nobody's attempt: all of it stays due,
     and the sweeper comes back within seconds.
     """
-    due = (Delivery.objects.all() if deliveries is None else deliveries).filter(
-        state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now()
-    )
+    due = (Delivery.objects.all() if deliveries is None else deliveries).filter(_is_due())
     batch = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
     send_batch(batch, _deliver_one, _postpone)
     settled = Delivery.objects.filter(pk__in=batch).exclude(state=Delivery.State.WAITING)
     for message_pk in settled.order_by().values_list("message", flat=True).distinct():
         touch(message_pk)  # open threads say below the message what became of it
+
+
+def _is_due() -> Q:
+    """A mail that was not tried yet is due at any time: a clock that is set back holds up none of them."""
+    return Q(state=Delivery.State.WAITING) & (Q(attempts=0) | Q(next_attempt_at__lte=timezone.now()))
 
 
 def sweep() -> None:
@@ -97,7 +100,7 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
         .select_related(
             "message__topic__tenancy", "message__topic__group", "message__author", "member__user", "member__tenancy"
         )
-        .filter(pk=pk, state=Delivery.State.WAITING, next_attempt_at__lte=timezone.now())
+        .filter(_is_due(), pk=pk)
         .first()
     )
     if delivery is None:

@@ -110,8 +110,7 @@ class Model:
     def work(self, numbers: Iterable[int] | None = None) -> None:
         self.write(numbers)
         for (number, who), state in self.record.items():
-            concerned = numbers is None or number in numbers
-            if concerned and state == "waiting" and self.written.get(number, self.now) <= self.now:
+            if state == "waiting" and (numbers is None or number in numbers):
                 self.record[number, who] = "sent"
 
 
