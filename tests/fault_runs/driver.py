@@ -29,7 +29,6 @@ CUTTING = ("worker", "postgres")
 START_SECONDS = 30
 BEFORE_SECONDS = 0.7  # posts before the fault, and after it
 AFTER_SECONDS = 0.7
-PAUSE_SECONDS = 0.35  # between two posts of one person
 SETTLE_SECONDS = 10  # from the last 250 to its commit; takes milliseconds
 
 
@@ -42,6 +41,7 @@ class Driver:
         self.kills = 0
         self.cuts: list[float] = []  # when somebody who sends mails, or their database, went (time.monotonic())
         self.sent: list[Sent] = []
+        self.pause_seconds = 0.35  # between two posts of one person
         self.refused: list[str] = []  # who gets no mail, for the mail server doesn't know them
         self.scene = set_scene(stack)
         self._posters = [Poster(stack.address, SLUG, email) for email in self.scene.authors]
@@ -160,7 +160,7 @@ class Driver:
                 while not enough.is_set():
                     body = f"Message {len(self.sent)} at {time.monotonic()} by {poster.email}"
                     self.sent.append(poster.post(self._choice.choice(self.scene.topics), body))
-                    enough.wait(PAUSE_SECONDS * self._choice.uniform(0.5, 1.5))
+                    enough.wait(self.pause_seconds * self._choice.uniform(0.5, 1.5))
             except BaseException as failure:  # raised where the block ends
                 failures.append(failure)
 
