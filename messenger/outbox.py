@@ -42,6 +42,9 @@ def fan_out(message_pk: int) -> None:
             .first()
         )
         if message is None:
+            # Who waited for the row holds it now, fanned out or not: kept on to the end of a caller's transaction,
+            # it would be locked before its topic, and deadlock with `touch`.
+            transaction.set_rollback(True)
             return
         now = timezone.now()
         members = members_at(message).annotate(exclusion=exclusion(message.topic_id, message.author_id))
