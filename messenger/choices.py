@@ -37,9 +37,15 @@ def choice_of(member: Member) -> MailChoice:
 
 @transaction.atomic
 def save_choice(choice: MailChoice) -> None:
+    # The choice before the groups: who sends a catch-up mail holds it for as long as the mail server takes, and
+    # nobody could post into groups that are held by somebody who waits for it.
+    before = MailChoice.objects.select_for_update(no_key=True).filter(pk=choice.pk).first()
     write_deliveries_of(choice.member)
-    choice.next_catch_up_at = next_catch_up(choice)
-    choice.catch_up_attempts = 0
+    if before and before.catch_up == choice.catch_up:
+        # Today's may still be due, and other choices do not put it off.
+        choice.next_catch_up_at, choice.catch_up_attempts = before.next_catch_up_at, before.catch_up_attempts
+    else:
+        choice.next_catch_up_at, choice.catch_up_attempts = next_catch_up(choice), 0
     choice.save()
     if not choice.own_messages:
         cancel(Delivery.objects.filter(member=choice.member, message__author=choice.member), Delivery.Reason.AUTHOR)

@@ -1,11 +1,16 @@
 """What members choose about their own mails: muted topics, own messages, the catch-up mail."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils import timezone
 
+from ippex_messenger import mails
 from messenger import catch_up, outbox
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
@@ -18,6 +23,7 @@ from tenancy.models import Member
 from tests.cast import Cast, make_topic, post, sign_in
 from tests.faults import mail_server_away
 from tests.smtp import SmtpServer
+from tests.threads import PATIENCE, somebody_waits_for_a_lock, start
 
 pytestmark = pytest.mark.django_db
 
@@ -328,6 +334,52 @@ def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> No
         assert bob.post(path, {"catch_up": "never"}).status_code == 302
     choice = choice_of(cast.bob)
     assert (choice.catch_up, choice.next_catch_up_at) == (NEVER, None)
+
+
+def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: SmtpServer, settings: object) -> None:
+    bob = sign_in(cast.bob)
+    with time_machine.travel(SUNDAY_NOON) as clock:
+        choose(cast.bob, catch_up=DAILY)
+        post_silently(cast.payments, cast.alice)
+        clock.move_to(MONDAY_MORNING)
+        with mail_server_away(settings):
+            send_catch_ups()
+        bob.force_login(cast.bob.user)
+        bob.post("/northwind/messenger/preferences/", {"own_messages": "on", "catch_up": "daily"})
+        assert choice_of(cast.bob).own_messages, "or the test proves nothing"
+        send_catch_ups()
+    assert len(smtp.mails) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_from_posting(
+    cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending, go_on = Event(), Event()
+
+    def send_slowly(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
+        sending.set()
+        assert go_on.wait(PATIENCE)
+        mails.send(mail, connection)
+
+    choose(cast.bob, catch_up=DAILY)
+    post_silently(cast.payments, cast.alice)
+    MailChoice.objects.update(next_catch_up_at=timezone.now())
+    monkeypatch.setattr(catch_up, "is_too_early", lambda *_: False)
+    monkeypatch.setattr(catch_up, "send", send_slowly)
+    slow = start(send_catch_ups)
+    assert sending.wait(PATIENCE)
+    saving = start(lambda: choose(cast.bob, own_messages=True))
+    assert somebody_waits_for_a_lock(), "Bob for his choice, or the test proves nothing"
+    posting = start(lambda: post(cast.payments, cast.alice))
+    try:
+        posting.result(2)
+    finally:
+        go_on.set()
+    slow.result(PATIENCE)
+    saving.result(PATIENCE)
+    assert smtp.recipients == [cast.bob.user.email]
+    assert choice_of(cast.bob).own_messages
 
 
 # -- What counts as read -------------------------------------------------------------------------------
