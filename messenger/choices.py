@@ -52,15 +52,24 @@ def save_choice(choice: MailChoice) -> None:
 
 
 @transaction.atomic
-def set_subscribed(subscription: Subscription, subscribed: bool) -> None:
-    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter."""
+def set_subscribed(subscription: Subscription, subscribed: bool, rhythm: str = MailChoice.CatchUp.DAILY) -> None:
+    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter.
+
+    `rhythm` is how often catch-up mails come again: of MailChoice.CatchUp.
+    """
     if subscription.topic:
         set_muted(subscription.topic, subscription.member, not subscribed)
         return
     choice = choice_of(subscription.member)
     if subscribed == (choice.catch_up == MailChoice.CatchUp.NEVER):
-        choice.catch_up = MailChoice.CatchUp.DAILY if subscribed else MailChoice.CatchUp.NEVER
+        choice.catch_up = rhythm if subscribed else MailChoice.CatchUp.NEVER
         save_choice(choice)
+
+
+def rhythm_of(subscription: Subscription) -> str:
+    """How often the catch-up mails come that a mailed link is about; the usual, where there are none."""
+    catch_up = choice_of(subscription.member).catch_up
+    return MailChoice.CatchUp.DAILY if catch_up == MailChoice.CatchUp.NEVER else catch_up
 
 
 def next_catch_up(choice: MailChoice) -> datetime | None:
