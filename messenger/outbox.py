@@ -14,7 +14,7 @@ from django.utils import timezone
 from ippex_messenger.mails import RefusedError, send, send_batch
 from messenger.live import touch
 from messenger.mails import message_mail
-from messenger.models import Delivery, GroupMembership, Message, Topic, TopicMute
+from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
 from messenger.querysets import exclusion, members_at
 from tenancy.models import Member
 
@@ -122,7 +122,13 @@ def _objection(delivery: Delivery) -> Delivery.Reason | None:
         return why_without_access(topic, delivery.member)
     if TopicMute.objects.filter(topic=topic, member=delivery.member_id).exists():
         return Delivery.Reason.MUTED
+    if delivery.member_id == delivery.message.author_id and not _wants_own_messages(delivery.member):
+        return Delivery.Reason.AUTHOR
     return None
+
+
+def _wants_own_messages(member: Member) -> bool:
+    return MailChoice.objects.filter(member=member, own_messages=True).exists()
 
 
 def _postpone(pk: int) -> None:

@@ -128,6 +128,18 @@ def test_not_to_want_own_messages_any_more_cancels_those_that_wait(cast: Cast, s
     assert record(message, cast.alice) == ("not_sent", "author")
 
 
+def test_it_is_asked_for_again_when_the_mail_goes_out(cast: Cast, smtp: SmtpServer) -> None:
+    choose(cast.alice, own_messages=True)
+    message = post(cast.payments, cast.alice)
+    outbox.fan_out(message.pk)
+    assert record(message, cast.alice) == ("waiting", ""), "or the test proves nothing"
+    # As it is where the mail was just going out, and did not after all: what goes out is not waited for.
+    MailChoice.objects.filter(member=cast.alice).update(own_messages=False)
+    sweep()
+    assert smtp.recipients == [cast.bob.user.email]
+    assert record(message, cast.alice) == ("not_sent", "author")
+
+
 # -- Mornings ------------------------------------------------------------------------------------------
 
 
