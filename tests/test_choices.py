@@ -218,6 +218,33 @@ def test_a_message_that_was_mailed_is_not_counted_and_one_that_failed_is(cast: C
         assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1]
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_before(
+    cast: Cast, smtp: SmtpServer, written: bool
+) -> None:
+    with time_machine.travel(SUNDAY_NOON) as clock:
+        choose(cast.bob, catch_up=DAILY)
+        post_silently(cast.payments, cast.alice)
+        clock.move_to("2026-11-23 06:59:30+00:00")
+        Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=True)
+        message = post(cast.payments, cast.alice)
+        smtp.refusals[cast.bob.user.email] = "450 Later"
+        if written:
+            notify_members(message.pk)
+            assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
+        post_silently(cast.payments, cast.alice)
+        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 0, 1, 1)]
+        smtp.refusals.clear()
+        clock.move_to(MONDAY_MORNING)
+        send_catch_ups()
+        assert CatchUpTopic.objects.get().up_to_sequence == 1
+        smtp.refusals[cast.bob.user.email] = "550 No"
+        clock.shift(timedelta(hours=1))
+        sweep()
+        assert record(message, cast.bob) == ("failed", "refused")
+        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 1, 3, 2)]
+
+
 def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON):
         choose(cast.bob, catch_up=DAILY)
