@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, OuterRef, Subquery
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Subquery
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
 from ippex_messenger.mails import RefusedError, send, send_batch
@@ -41,17 +42,18 @@ def send_due() -> None:
 
 
 def missed_by(member: Member) -> list[Missed]:
-    """The topics with messages that this member has neither read, nor muted, nor been told of by mail."""
+    """The topics with messages that this member has neither read, nor muted, nor been told of by mail.
+
+    Messages after one whose mail is on its way are left to the next morning.
+    """
     read = ReadPosition.objects.filter(member=member, topic=OuterRef("pk")).values("sequence")
     told = CatchUpTopic.objects.filter(
         topic=OuterRef("pk"), catch_up__member=member, catch_up__state=CatchUp.State.SENT
     )
     told_up_to = told.order_by().values("topic").annotate(last=Max("up_to_sequence")).values("last")
-    mailed = Delivery.objects.filter(message=OuterRef("pk"), member=member).filter(
-        state__in=[Delivery.State.SENT, Delivery.State.WAITING]
-    )
+    mailed = Delivery.objects.filter(message=OuterRef("pk"), member=member, state=Delivery.State.SENT)
     unread = (
-        Message.objects.filter(topic=OuterRef("pk"), sequence__gt=OuterRef("after"))
+        Message.objects.filter(topic=OuterRef("pk"), sequence__gt=OuterRef("after"), sequence__lte=OuterRef("up_to"))
         .exclude(author=member)
         .exclude(Exists(mailed))
         .order_by()
@@ -62,16 +64,38 @@ def missed_by(member: Member) -> list[Missed]:
         Topic.objects.visible_to(member)
         .exclude(Exists(TopicMute.objects.filter(topic=OuterRef("pk"), member=member)))
         .annotate(after=Greatest(Coalesce(Subquery(read), 0), Coalesce(Subquery(told_up_to), 0)))
-        .filter(last_sequence__gt=F("after"))
+        .annotate(up_to=Least("last_sequence", *_before_what_is_on_its_way(member)))
+        .filter(up_to__gt=F("after"))
         .annotate(unread=Subquery(unread.values("count")))
         .filter(unread__gt=0)
         .select_related("group")
         .latest_first()
     )
     return [
-        Missed(topic, topic.after, topic.last_sequence, topic.unread)  # type: ignore[attr-defined]
+        Missed(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
         for topic in topics
     ]
+
+
+def _before_what_is_on_its_way(member: Member) -> list[Combinable]:
+    """Of a topic, the last messages before a mail that this member may still get; null where there is none.
+
+    Counted with what was not mailed, such a message could be told of twice; passed over, never, should its mail fail.
+    """
+    waiting = Delivery.objects.filter(
+        member=member,
+        state=Delivery.State.WAITING,
+        message__topic=OuterRef("pk"),
+        message__sequence__gt=OuterRef("after"),
+    )
+    unwritten = Message.objects.filter(
+        topic=OuterRef("pk"), outcome=Message.Outcome.EMAIL, fanned_out_at=None, sequence__gt=OuterRef("after")
+    )
+    of_topic = [
+        waiting.order_by().values("message__topic").annotate(first=Min("message__sequence")),
+        unwritten.order_by().values("topic").annotate(first=Min("sequence")),
+    ]
+    return [Subquery(rows.values("first")) - 1 for rows in of_topic]
 
 
 @transaction.atomic

@@ -37,24 +37,39 @@ def choice_of(member: Member) -> MailChoice:
 
 @transaction.atomic
 def save_choice(choice: MailChoice) -> None:
+    # The choice before the groups: who sends a catch-up mail holds it for as long as the mail server takes, and
+    # nobody could post into groups that are held by somebody who waits for it.
+    before = MailChoice.objects.select_for_update(no_key=True).filter(pk=choice.pk).first()
     write_deliveries_of(choice.member)
-    choice.next_catch_up_at = next_catch_up(choice)
-    choice.catch_up_attempts = 0
+    if before and before.catch_up == choice.catch_up:
+        # Today's may still be due, and other choices do not put it off.
+        choice.next_catch_up_at, choice.catch_up_attempts = before.next_catch_up_at, before.catch_up_attempts
+    else:
+        choice.next_catch_up_at, choice.catch_up_attempts = next_catch_up(choice), 0
     choice.save()
     if not choice.own_messages:
         cancel(Delivery.objects.filter(member=choice.member, message__author=choice.member), Delivery.Reason.AUTHOR)
 
 
 @transaction.atomic
-def set_subscribed(subscription: Subscription, subscribed: bool) -> None:
-    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter."""
+def set_subscribed(subscription: Subscription, subscribed: bool, rhythm: str = MailChoice.CatchUp.DAILY) -> None:
+    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter.
+
+    `rhythm` is how often catch-up mails come again: of MailChoice.CatchUp.
+    """
     if subscription.topic:
         set_muted(subscription.topic, subscription.member, not subscribed)
         return
     choice = choice_of(subscription.member)
     if subscribed == (choice.catch_up == MailChoice.CatchUp.NEVER):
-        choice.catch_up = MailChoice.CatchUp.DAILY if subscribed else MailChoice.CatchUp.NEVER
+        choice.catch_up = rhythm if subscribed else MailChoice.CatchUp.NEVER
         save_choice(choice)
+
+
+def rhythm_of(subscription: Subscription) -> str:
+    """How often the catch-up mails come that a mailed link is about; the usual, where there are none."""
+    catch_up = choice_of(subscription.member).catch_up
+    return MailChoice.CatchUp.DAILY if catch_up == MailChoice.CatchUp.NEVER else catch_up
 
 
 def next_catch_up(choice: MailChoice) -> datetime | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from ippex_messenger.mails import RefusedError, send, send_batch
 from messenger.live import touch
 from messenger.mails import message_mail
-from messenger.models import Delivery, GroupMembership, Message, Topic, TopicMute
+from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
 from messenger.querysets import exclusion, members_at
 from tenancy.models import Member
 
@@ -42,6 +42,9 @@ def fan_out(message_pk: int) -> None:
             .first()
         )
         if message is None:
+            # Who waited for the row holds it now, fanned out or not: kept on to the end of a caller's transaction,
+            # it would be locked before its topic, and deadlock with `touch`.
+            transaction.set_rollback(True)
             return
         now = timezone.now()
         members = members_at(message).annotate(exclusion=exclusion(message.topic_id, message.author_id))
@@ -122,7 +125,13 @@ def _objection(delivery: Delivery) -> Delivery.Reason | None:
         return why_without_access(topic, delivery.member)
     if TopicMute.objects.filter(topic=topic, member=delivery.member_id).exists():
         return Delivery.Reason.MUTED
+    if delivery.member_id == delivery.message.author_id and not _wants_own_messages(delivery.member):
+        return Delivery.Reason.AUTHOR
     return None
+
+
+def _wants_own_messages(member: Member) -> bool:
+    return MailChoice.objects.filter(member=member, own_messages=True).exists()
 
 
 def _postpone(pk: int) -> None:

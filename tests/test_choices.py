@@ -1,11 +1,17 @@
 """What members choose about their own mails: muted topics, own messages, the catch-up mail."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
+from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils import timezone
 
+from ippex_messenger import mails
 from messenger import catch_up, outbox
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
@@ -18,6 +24,7 @@ from tenancy.models import Member
 from tests.cast import Cast, make_topic, post, sign_in
 from tests.faults import mail_server_away
 from tests.smtp import SmtpServer
+from tests.threads import PATIENCE, somebody_waits_for_a_lock, start
 
 pytestmark = pytest.mark.django_db
 
@@ -122,6 +129,18 @@ def test_not_to_want_own_messages_any_more_cancels_those_that_wait(cast: Cast, s
     assert record(message, cast.alice) == ("not_sent", "author")
 
 
+def test_it_is_asked_for_again_when_the_mail_goes_out(cast: Cast, smtp: SmtpServer) -> None:
+    choose(cast.alice, own_messages=True)
+    message = post(cast.payments, cast.alice)
+    outbox.fan_out(message.pk)
+    assert record(message, cast.alice) == ("waiting", ""), "or the test proves nothing"
+    # As it is where the mail was just going out, and did not after all: what goes out is not waited for.
+    MailChoice.objects.filter(member=cast.alice).update(own_messages=False)
+    sweep()
+    assert smtp.recipients == [cast.bob.user.email]
+    assert record(message, cast.alice) == ("not_sent", "author")
+
+
 # -- Mornings ------------------------------------------------------------------------------------------
 
 
@@ -198,6 +217,33 @@ def test_a_message_that_was_mailed_is_not_counted_and_one_that_failed_is(cast: C
         smtp.refusals[cast.bob.user.email] = "550 No"
         notify_members(post(make_topic(cast.payroll, "Failing"), cast.alice).pk)
         assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1]
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_before(
+    cast: Cast, smtp: SmtpServer, written: bool
+) -> None:
+    with time_machine.travel(SUNDAY_NOON) as clock:
+        choose(cast.bob, catch_up=DAILY)
+        post_silently(cast.payments, cast.alice)
+        clock.move_to("2026-11-23 06:59:30+00:00")
+        Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=True)
+        message = post(cast.payments, cast.alice)
+        smtp.refusals[cast.bob.user.email] = "450 Later"
+        if written:
+            notify_members(message.pk)
+            assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
+        post_silently(cast.payments, cast.alice)
+        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 0, 1, 1)]
+        smtp.refusals.clear()
+        clock.move_to(MONDAY_MORNING)
+        send_catch_ups()
+        assert CatchUpTopic.objects.get().up_to_sequence == 1
+        smtp.refusals[cast.bob.user.email] = "550 No"
+        clock.shift(timedelta(hours=1))
+        sweep()
+        assert record(message, cast.bob) == ("failed", "refused")
+        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 1, 3, 2)]
 
 
 def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
@@ -330,6 +376,52 @@ def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> No
     assert (choice.catch_up, choice.next_catch_up_at) == (NEVER, None)
 
 
+def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: SmtpServer, settings: object) -> None:
+    bob = sign_in(cast.bob)
+    with time_machine.travel(SUNDAY_NOON) as clock:
+        choose(cast.bob, catch_up=DAILY)
+        post_silently(cast.payments, cast.alice)
+        clock.move_to(MONDAY_MORNING)
+        with mail_server_away(settings):
+            send_catch_ups()
+        bob.force_login(cast.bob.user)
+        bob.post("/northwind/messenger/preferences/", {"own_messages": "on", "catch_up": "daily"})
+        assert choice_of(cast.bob).own_messages, "or the test proves nothing"
+        send_catch_ups()
+    assert len(smtp.mails) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_from_posting(
+    cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending, go_on = Event(), Event()
+
+    def send_slowly(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
+        sending.set()
+        assert go_on.wait(PATIENCE)
+        mails.send(mail, connection)
+
+    choose(cast.bob, catch_up=DAILY)
+    post_silently(cast.payments, cast.alice)
+    MailChoice.objects.update(next_catch_up_at=timezone.now())
+    monkeypatch.setattr(catch_up, "is_too_early", lambda *_: False)
+    monkeypatch.setattr(catch_up, "send", send_slowly)
+    slow = start(send_catch_ups)
+    assert sending.wait(PATIENCE)
+    saving = start(lambda: choose(cast.bob, own_messages=True))
+    assert somebody_waits_for_a_lock(), "Bob for his choice, or the test proves nothing"
+    posting = start(lambda: post(cast.payments, cast.alice))
+    try:
+        posting.result(2)
+    finally:
+        go_on.set()
+    slow.result(PATIENCE)
+    saving.result(PATIENCE)
+    assert smtp.recipients == [cast.bob.user.email]
+    assert choice_of(cast.bob).own_messages
+
+
 # -- What counts as read -------------------------------------------------------------------------------
 
 
@@ -351,6 +443,15 @@ def test_ones_own_message_is_read_if_nothing_before_it_was_unread(cast: Cast) ->
     assert read_up_to(cast.payments, cast.bob) == 0, "Alice's two are unread"
     post(cast.payments, cast.alice)
     assert read_up_to(cast.payments, cast.alice) == 2, "Bob's is unread"
+
+
+def test_what_comes_along_with_ones_own_message_is_read(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    data = {"body": "Mine", "client_id": str(uuid4()), "after": "0"}
+    path = f"/northwind/messenger/topics/{cast.payments.pk}/messages/"
+    answer = sign_in(cast.bob).post(path, data, headers={"X-Requested-With": "fetch"})
+    assert "message-1" in answer.content.decode(), "Alice's is shown, or the test proves nothing"
+    assert read_up_to(cast.payments, cast.bob) == 2
 
 
 def test_who_joins_or_comes_back_starts_with_nothing_unread(cast: Cast) -> None:

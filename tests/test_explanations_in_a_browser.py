@@ -11,6 +11,28 @@ from tests.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
+# Fifty messages, as many as a page shows; the mail server puts off what is e-mailed about the first of them.
+PUT_OFF_FOR_A_DAY = """
+from datetime import timedelta
+from uuid import uuid4
+from django.db import transaction
+from django.utils import timezone
+from messenger import outbox
+from messenger.models import Delivery, MessengerGroup, Topic
+from messenger.posting import post_message
+from tenancy.models import Member
+alice = Member.objects.get(user__email="alice@northwind.example")
+group = MessengerGroup.objects.visible_to(alice).visible_to(Member.objects.get(user__email="bob@northwind.example"))[0]
+topic = Topic.objects.create(tenancy=alice.tenancy, group=group, name={name!r})
+with transaction.atomic():
+    for number in range(1, 51):
+        message = post_message(topic.pk, alice, f"This is number {{number}}.", uuid4()).message
+        if number == 1:
+            outbox.fan_out(message.pk)
+            tomorrow = timezone.now() + timedelta(days=1)
+            Delivery.objects.filter(message=message, state="waiting").update(attempts=1, next_attempt_at=tomorrow)
+"""
+
 
 def test_the_forecast_follows_the_posts_of_others_and_counts_down_to_the_next_mail(
     browser: Browser, stack: Stack
@@ -69,3 +91,18 @@ def test_without_javascript_the_record_is_a_page_and_muting_works(browser: Brows
     assert kate.sees("You get no e-mails about “Payments processing” any more.")
     kate.click("Unmute e-mails", "button")
     assert kate.sees("You get the e-mails about “Payments processing” again.")
+
+
+def test_new_messages_come_though_a_mail_of_a_page_ago_is_still_on_its_way(browser: Browser, stack: Stack) -> None:
+    name = "A slow mail server"
+    stack.manage("shell", "--no-imports", "-c", PUT_OFF_FOR_A_DAY.format(name=name))
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
+    bob = Person(browser, stack.address, "bob@northwind.example", PASSWORD)
+    for person in (alice, bob):
+        person.go("/northwind/messenger/")
+        person.click(name)
+    expect(bob.page.locator("#message-1 [data-on-its-way]")).to_have_count(1)
+    expect(bob.page.locator("[data-sequence]")).to_have_count(50)
+    alice.page.get_by_label("Message", exact=True).fill("Number fifty-one.")
+    alice.click("Send", "button")
+    expect(bob.page.locator("#message-51")).to_contain_text("Number fifty-one.")

@@ -221,3 +221,16 @@ def test_the_link_in_a_catch_up_mail_ends_those(cast: Cast) -> None:
     assert one_click(path).status_code == 200
     assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.NEVER
     assert choice_of(cast.bob).next_catch_up_at is None
+
+
+def test_to_undo_it_brings_the_catch_up_mails_back_on_the_days_on_which_they_came(cast: Cast) -> None:
+    choice = choice_of(cast.bob)
+    choice.catch_up = MailChoice.CatchUp.WEEKDAYS
+    save_choice(choice)
+    path = urlsplit(unsubscribe_link(cast.bob, None)).path
+    page = one_click(path).content.decode()
+    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.NEVER, "or the test proves nothing"
+    undo = re.search(r'name="again" value="(\w+)"', page)
+    assert undo
+    assert "They go on as before." in Client().post(path, {"again": undo[1]}).content.decode()
+    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.WEEKDAYS

@@ -17,7 +17,8 @@ from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from ippex_messenger import mails
-from messenger import outbox
+from messenger import choices, live, outbox
+from messenger.choices import set_muted
 from messenger.groups import save_group
 from messenger.mails import message_mail
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
@@ -28,7 +29,7 @@ from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, make_member, post
 from tests.faults import TiredServer, mail_server_away, mailing_to, redis_away
 from tests.smtp import SmtpServer
-from tests.threads import PATIENCE, start, together
+from tests.threads import PATIENCE, somebody_waits_for_a_lock, start, together
 
 in_one_transaction = pytest.mark.django_db
 on_the_real_database = pytest.mark.django_db(transaction=True)
@@ -697,3 +698,37 @@ def test_an_address_at_which_the_server_hangs_up_holds_up_nobody_for_ever(
         sweep()
     others = [member for member in crowd if member != cast.bob]
     assert sorted(smtp.recipients) == sorted(addresses(*others))
+
+
+@on_the_real_database
+def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_of_the_mails(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = post(cast.payments, cast.alice)
+    written, go_on, at_the_topic, go_on_muting = Event(), Event(), Event(), Event()
+
+    def fan_out_slowly() -> None:
+        with transaction.atomic():
+            outbox.fan_out(message.pk)
+            written.set()
+            assert go_on.wait(PATIENCE)
+
+    def touch_late(topics: Any) -> None:
+        at_the_topic.set()
+        assert go_on_muting.wait(PATIENCE)
+        live.touch_forecasts(topics)
+
+    monkeypatch.setattr(choices, "touch_forecasts", touch_late)
+    worker = start(fan_out_slowly)
+    assert written.wait(PATIENCE)
+    muting = start(lambda: set_muted(cast.payments, cast.bob, True))
+    assert somebody_waits_for_a_lock(), "the one who mutes, or the test proves nothing"
+    go_on.set()
+    worker.result(PATIENCE)
+    assert at_the_topic.wait(PATIENCE)
+    touching = start(lambda: live.touch(message.pk))  # as `deliver` does when mails are out
+    time.sleep(0.1)  # it has the topic, and would wait here for the message
+    go_on_muting.set()
+    touching.result(PATIENCE)
+    muting.result(PATIENCE)
+    assert record(message, cast.bob) == ("not_sent", "muted")

@@ -76,7 +76,10 @@ def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpRespo
         # Whatever came in since the page's last message comes along, and the thread has no gap.
         last_shown = _cursor(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
-        return HttpResponse(threads.after(message.topic, start, request.member).html, status=201)
+        page = threads.after(message.topic, start, request.member)
+        if page.first < message.sequence:  # others' came along: they are on the screen now
+            mark_read(message.topic, request.member, page.last)
+        return HttpResponse(page.html, status=201)
     response = redirect("messenger:thread", request.member.tenancy.slug, message.topic_id)
     response.status_code = 303
     response["Location"] += f"#message-{message.sequence}"

@@ -6,7 +6,8 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from messenger.choices import set_subscribed
+from messenger.choices import rhythm_of, set_subscribed
+from messenger.models import MailChoice
 from messenger.unsubscribe import find_subscription
 
 
@@ -20,8 +21,15 @@ def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
     except (signing.BadSignature, ObjectDoesNotExist):
         raise Http404 from None
     is_subscribed = None  # not said before the button is pressed
+    rhythm = rhythm_of(subscription)
     if request.method == "POST":
         is_subscribed = "again" in request.POST
-        set_subscribed(subscription, is_subscribed)
-    context = {"is_about_topic": subscription.topic is not None, "is_subscribed": is_subscribed}
+        if request.POST.get("again") == MailChoice.CatchUp.WEEKDAYS:
+            rhythm = MailChoice.CatchUp.WEEKDAYS  # as it was before the button was pressed
+        set_subscribed(subscription, is_subscribed, rhythm)
+    context = {
+        "is_about_topic": subscription.topic is not None,
+        "is_subscribed": is_subscribed,
+        "rhythm": "" if subscription.topic else rhythm,
+    }
     return render(request, "messenger/unsubscribe.html", context)

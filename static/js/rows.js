@@ -17,10 +17,13 @@ export class Rows {
     return rows.length ? sequenceOf(rows[rows.length - 1]) : 0;
   }
 
-  /** The first message whose mails are on their way; null: there is none. */
-  get firstOnItsWay() {
-    const line = this.list.querySelector("[data-on-its-way]");
-    return line ? sequenceOf(line.closest("[data-sequence]")) : null;
+  /** The first message after a sequence number whose mails are on their way; null: there is none. */
+  onItsWayAfter(sequence) {
+    for (const line of this.list.querySelectorAll("[data-on-its-way]")) {
+      const found = sequenceOf(line.closest("[data-sequence]"));
+      if (found > sequence) return found;
+    }
+    return null;
   }
 
   /** Add rendered messages, older or newer than those there; returns how many were new. */

@@ -81,17 +81,25 @@ let stream = null;
 let comeBack = null;
 let catchingUp = Promise.resolve();
 
+function take(html) {
+  const added = show(html);
+  if (added) announcement.textContent = announcement.dataset.one;
+  return added;
+}
+
 function catchUp() {
   // One at a time, and once more if there was news meanwhile.
   catchingUp = catchingUp.then(async () => {
     if (isOver) return;
     try {
-      let added;
-      do {
-        // From the first message on whose mails are on their way: what is said about them may have changed.
-        added = show(await fetchRows(`after=${Math.min(rows.last, (rows.firstOnItsWay ?? Infinity) - 1)}`));
-        if (added) announcement.textContent = announcement.dataset.one;
-      } while (added === PAGE_LENGTH);
+      // From each message on whose mails are on their way: what is said about them may have changed. A mail server
+      // can put one off for a day, with any number of messages between it and the end.
+      let seen = 0;
+      for (let next; (next = rows.onItsWayAfter(seen)) !== null; ) {
+        take(await fetchRows(`after=${next - 1}`));
+        seen = next - 1 + PAGE_LENGTH;
+      }
+      if (seen <= rows.last) while (take(await fetchRows(`after=${rows.last}`)) === PAGE_LENGTH);
       await forecast.refresh();
       connectionBack();
     } catch (error) {
