@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from ippex_messenger import mails
+from ippex_messenger.celery import app
 from messenger import choices, live, outbox
 from messenger.choices import set_muted
 from messenger.groups import save_group
@@ -567,6 +568,19 @@ def test_without_redis_a_post_succeeds_at_once_and_the_sweep_mails_it(
     assert smtp.recipients == []
     sweep()
     assert smtp.recipients == addresses(cast.bob)
+
+
+def test_a_queue_that_is_away_for_long_is_looked_for_as_often_as_at_first(settings: Any) -> None:
+    waits: list[float] = []
+
+    def note(_error: Exception, wait: float) -> None:
+        waits.append(wait)
+        if len(waits) == 2:
+            raise TROUBLE
+
+    with redis_away(settings), app.connection_for_read() as connection, pytest.raises(RuntimeError):
+        connection.ensure_connection(note)
+    assert waits[0] == waits[1] <= 2
 
 
 # -- What the mail says --------------------------------------------------------------------------------
