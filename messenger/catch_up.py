@@ -54,6 +54,7 @@ def missed_by(member: Member) -> list[Missed]:
     mailed = Delivery.objects.filter(message=OuterRef("pk"), member=member, state=Delivery.State.SENT)
     unread = (
         Message.objects.filter(topic=OuterRef("pk"), sequence__gt=OuterRef("after"), sequence__lte=OuterRef("up_to"))
+        .filter(removed_at=None)
         .exclude(author=member)
         .exclude(Exists(mailed))
         .order_by()

@@ -4,6 +4,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from messenger.models import MessengerGroup
+from messenger.reading import count_unread_topics
 
 
 def main_menu(request: HttpRequest) -> dict[str, Any]:
@@ -16,5 +17,6 @@ def main_menu(request: HttpRequest) -> dict[str, Any]:
         "sees_messenger": known
         if known is not None
         else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),
+        "unread_topics": SimpleLazyObject(lambda: count_unread_topics(member)),
         "sees_messenger_users": member.is_administrator or member.tenancy.messenger_enabled,
     }

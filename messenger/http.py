@@ -1,3 +1,5 @@
+from django.http import HttpRequest
+
 from tenancy.http import MemberHttpRequest
 
 
@@ -6,3 +8,17 @@ class MessengerHttpRequest(MemberHttpRequest):
 
     # Set where the view has looked it up already, which saves the main menu its query.
     sees_messenger: bool
+
+
+MAX_CURSOR_DIGITS = 18
+
+
+def cursor(value: str) -> int | None:
+    """A sequence number out of a query or a form; None for what is none."""
+    is_number = value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS
+    return int(value) if is_number else None
+
+
+def is_by_script(request: HttpRequest) -> bool:
+    """Whether a module of ours asks, which wants a piece and no page."""
+    return request.headers.get("X-Requested-With") == "fetch"

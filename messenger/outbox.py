@@ -121,6 +121,8 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
 def _objection(delivery: Delivery) -> Delivery.Reason | None:
     """Why the mail must not go out any more; asked just before it would."""
     topic = delivery.message.topic
+    if delivery.message.removed_at:
+        return Delivery.Reason.REMOVED
     if not topic.readers().contains(delivery.member):
         return why_without_access(topic, delivery.member)
     if TopicMute.objects.filter(topic=topic, member=delivery.member_id).exists():

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
-from django.db.models import Case, Count, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
 from tenancy.models import Member, MemberQuerySet
@@ -112,6 +112,10 @@ class TopicQuerySet(models.QuerySet["Topic"]):
             is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
             read_up_to=Coalesce(Subquery(position.values("sequence")), 0),
         )
+
+    def unread_by(self, member: Member) -> "TopicQuerySet":
+        """Those with messages that this member has not read."""
+        return self.with_reader(member).filter(last_sequence__gt=F("read_up_to"))
 
     def by_name(self) -> "TopicQuerySet":
         return self.order_by(Lower("name"), "pk")

@@ -7,6 +7,9 @@ from django.db import connection
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member
 
+# The main menu says "99+" where there are more.
+MOST_COUNTED = 99
+
 _MOVE_FORWARD = (
     "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (member_id, topic_id) DO UPDATE SET sequence = EXCLUDED.sequence "
@@ -26,6 +29,32 @@ def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
         mark_read(topic, author, sequence)
     else:
         ReadPosition.objects.filter(topic=topic, member=author, sequence=sequence - 1).update(sequence=sequence)
+
+
+def mark_unread_from(topic: Topic, member: Member, sequence: int) -> None:
+    """The message with this sequence number, and what came after it, is unread again: the only way back."""
+    ReadPosition.objects.filter(topic=topic, member=member, sequence__gte=sequence).update(sequence=sequence - 1)
+
+
+def mark_all_read(member: Member) -> None:
+    """Whatever this member can read."""
+    unread = Topic.objects.visible_to(member).unread_by(member)
+    ReadPosition.objects.bulk_create(
+        [
+            ReadPosition(tenancy_id=topic.tenancy_id, topic=topic, member=member, sequence=topic.last_sequence)
+            for topic in unread
+        ],
+        update_conflicts=True,
+        unique_fields=["member", "topic"],
+        update_fields=["sequence"],
+        batch_size=1000,
+    )
+
+
+def count_unread_topics(member: Member) -> int:
+    """How many topics have something unread, for the main menu; no more are counted than it can say."""
+    unread = Topic.objects.visible_to(member).unread_by(member).order_by()
+    return unread.values("pk")[: MOST_COUNTED + 1].count()
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:

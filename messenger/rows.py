@@ -5,20 +5,24 @@ millisecond this way and several the other (docs/decisions/0005-rows-without-tem
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
 from messenger.models import Message
 from messenger.querysets import MessageQuerySet
-from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words
+from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
+from tenancy.models import Member
 
 # Messages of one author within this time stand close together, under one name.
 SAME_BREATH = timedelta(minutes=10)
@@ -36,6 +40,12 @@ class Row(NamedTuple):
     interval_minutes: int
     elapsed: timedelta | None
     addressees: int | None
+    revision: int
+    edited_at: datetime | None
+    removed_at: datetime | None
+    removed_by: int | None
+    remover: str | None
+    removal_reason: str
     missing: dict[str, int] | None  # as wording.Missing
 
     @property
@@ -46,7 +56,8 @@ class Row(NamedTuple):
         return self.addressees is None or bool(self.missing and self.missing["waiting"])
 
 
-COLUMNS = ("sequence", "author", "author__name", *Row._fields[3:])
+_NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}
+COLUMNS = [_NAMES.get(field, field) for field in Row._fields]
 
 
 def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]:
@@ -54,21 +65,36 @@ def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]
     return [Row._make(values) for values in messages.with_missing().values_list(*COLUMNS)[:limit]]
 
 
-def render_rows(rows: Iterable[Row], previous: Row | None, reader_id: int, messages_url: str) -> SafeString:
+@dataclass(frozen=True)
+class Reader:
+    """For whom rows are rendered, and where what can be done with a message is."""
+
+    pk: int
+    thread_url: str
+
+    @classmethod
+    def of(cls, member: Member, topic_pk: int) -> "Reader":
+        return cls(member.pk, reverse("messenger:thread", args=[member.tenancy.slug, topic_pk]))
+
+
+def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first_unread: int = 0) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
     `previous` is the message that stands above the first one: it decides whether a day or an author
-    begins. None where nothing stands above it: the first one then says its day and author.
+    begins. None where nothing stands above it: the first one then says its day and author. Above the message
+    with the sequence number `first_unread` stands the line that says so.
     """
     zone = timezone.get_current_timezone()
     parts = []
     for row in rows:
-        parts.append(_render(row, previous, zone, reader_id, messages_url))
+        if row.sequence == first_unread:
+            parts.append(f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>')
+        parts.append(_render(row, previous, zone, reader))
         previous = row
     return mark_safe("".join(parts))  # noqa: S308  (escaped or sanitised piece by piece)
 
 
-def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int, messages_url: str) -> str:
+def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader) -> str:
     posted_at = row.posted_at.astimezone(zone)
     language = get_language() or ""
     day = _day(posted_at.date(), language)
@@ -81,22 +107,43 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int, messag
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
     name, disc = escape(row.author_name), escape(initials(row.author_name))
-    outcome = escape(outcome_of(row))
     on_its_way = " data-on-its-way" if row.is_on_its_way else ""
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
     classes = (
-        "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader_id else "")
+        "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader.pk else "")
     )
+    url = f"{reader.thread_url}messages/{row.sequence}/"
     return (
-        f'{divider}<li class="{classes}" id="message-{row.sequence}" data-sequence="{row.sequence}">'
+        f'{divider}<li class="{classes}" id="message-{row.sequence}" data-sequence="{row.sequence}" '
+        f'data-revision="{row.revision}">'
         f'<span class="disc disc-{row.author_id % DISC_COLOURS}" aria-hidden="true">{disc}</span>'
         f'<article class="message-main"><header class="message-head"><span class="message-author">{name}</span> '
-        f'<time class="message-time" datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
-        f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></header>'
-        f'<div class="message-body" dir="auto">{row.body_html}</div>'
+        f'<a class="message-time" href="{reader.thread_url}?at={row.sequence}#message-{row.sequence}">'
+        f'<time datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
+        f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></a>{_edited(row, url)} '
+        f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more(language)}">⋯</a></header>'
+        f"{_body(row)}"
         f'<p class="message-outcome outcome-{row.outcome}"{on_its_way}>'
-        f'<a href="{messages_url}{row.sequence}/record/" data-record>{outcome}</a></p></article></li>'
+        f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
+
+
+def _body(row: Row) -> str:
+    if row.removed_at is None:
+        return f'<div class="message-body" dir="auto">{row.body_html}</div>'
+    words = removal_in_words(row.author_id, row.removed_by or 0, row.remover or "", row.removal_reason)
+    return f'<p class="message-removed">{escape(words)}</p>'
+
+
+def _edited(row: Row, url: str) -> str:
+    if row.edited_at is None or row.removed_at is not None:
+        return ""
+    return f' <a class="message-edited" href="{url}history/" data-record>{escape(_("edited"))}</a>'
+
+
+@lru_cache(maxsize=16)
+def _more(language: str) -> str:
+    return str(escape(_("More about this message")))
 
 
 def outcome_of(row: Row) -> str:

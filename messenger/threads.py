@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-from django.urls import reverse
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from messenger.models import Topic
-from messenger.rows import Row, fetch_rows, render_rows
+from messenger.rows import Reader, Row, fetch_rows, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
+# What was read already, above the message that a page is opened at.
+CONTEXT = 10
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,23 @@ class Page:
         return 0 < self.last < self.last_of_topic
 
 
+def opening(topic: Topic, reader: Member, read_up_to: int) -> Page:
+    """The page that a thread opens with: where the reader stopped, or the newest messages."""
+    first_unread = read_up_to + 1 if read_up_to < topic.last_sequence else 0
+    if first_unread and topic.last_sequence - read_up_to > PAGE_LENGTH - CONTEXT:
+        return around(topic, first_unread, reader, first_unread)
+    rows = fetch_rows(topic.messages.newest_first(), PAGE_LENGTH)[::-1]
+    return _page(topic, rows, None, reader, first_unread)
+
+
 def latest(topic: Topic, reader: Member) -> Page:
-    """The page that a thread opens with."""
+    """The newest messages."""
     return before(topic, topic.last_sequence + 1, reader)
+
+
+def around(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
+    """The page on which a message is, with a little of what stands above it."""
+    return after(topic, max(sequence - CONTEXT - 1, 0), reader, first_unread)
 
 
 def before(topic: Topic, sequence: int, reader: Member) -> Page:
@@ -41,19 +56,33 @@ def before(topic: Topic, sequence: int, reader: Member) -> Page:
     return _page(topic, rows, None, reader)
 
 
-def after(topic: Topic, sequence: int, reader: Member) -> Page:
+def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
     """The messages after one, the nearest ones."""
     # The one that the reader has already comes along: it decides whether a day begins.
     rows = fetch_rows(topic.messages.after(sequence - 1).oldest_first(), PAGE_LENGTH + 1)
     if rows and rows[0].sequence <= sequence:
-        return _page(topic, rows[1:], rows[0], reader)
-    return _page(topic, rows[:PAGE_LENGTH], None, reader)
+        return _page(topic, rows[1:], rows[0], reader, first_unread)
+    return _page(topic, rows[:PAGE_LENGTH], None, reader, first_unread)
 
 
-def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member) -> Page:
-    messages_url = reverse("messenger:messages", args=[reader.tenancy.slug, topic.pk])
+def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
+    """What is new, edited, removed or said otherwise since a revision, from one sequence number on; the oldest changes.
+
+    Not consecutive: each is rendered as it stands below the message before it.
+    """
+    changes = topic.messages.filter(revision__gt=since, sequence__gte=first)
+    rows = fetch_rows(changes.order_by("revision"), PAGE_LENGTH)
+    above = topic.messages.filter(sequence__in=[row.sequence - 1 for row in rows])
+    previous = {row.sequence: row for row in fetch_rows(above)} if rows else {}
+    whose = Reader.of(reader, topic.pk)
+    return mark_safe(  # noqa: S308  (each is escaped or sanitised)
+        "".join(render_rows([row], previous.get(row.sequence - 1), whose) for row in rows)
+    )
+
+
+def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member, first_unread: int = 0) -> Page:
     return Page(
-        html=render_rows(rows, previous, reader.pk, messages_url),
+        html=render_rows(rows, previous, Reader.of(reader, topic.pk), first_unread),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,

@@ -10,6 +10,7 @@ from django.db.models import F, FilteredRelation, Q
 from django.db.models.functions import Left
 from django.utils.html import strip_tags
 from django.utils.text import Truncator
+from django.utils.translation import gettext as _
 
 from messenger.querysets import TopicQuerySet
 from messenger.wording import notifications_in_words
@@ -18,6 +19,10 @@ from tenancy.models import Member
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
 EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
+OF_TOPIC = ("pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at")
+OF_READER = ("is_muted", "read_up_to", "last_sequence")
+OF_LAST_MESSAGE = ("excerpt", "last__author__name", "last__removed_at")
+COLUMNS = (*OF_TOPIC, *OF_READER, *OF_LAST_MESSAGE)
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
 
 
@@ -30,6 +35,7 @@ class TopicRow:
     notifications: str
     last_activity_at: datetime
     is_muted: bool  # by the reader
+    unread: int  # how many messages they have not read
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
 
@@ -54,8 +60,7 @@ def page_of(topics: TopicQuerySet, reader: Member, number: int) -> tuple[list[To
             excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
         )
     )
-    names = ["pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at"]
-    found = list(columns.values(*names, "is_muted", "excerpt", "last__author__name")[start : start + PAGE_LENGTH + 1])
+    found = list(columns.values(*COLUMNS)[start : start + PAGE_LENGTH + 1])
     return [_as_row(topic) for topic in found[:PAGE_LENGTH]], len(found) > PAGE_LENGTH
 
 
@@ -68,8 +73,9 @@ def _as_row(topic: dict[str, Any]) -> TopicRow:
         notifications=notifications_in_words(topic["notifications_enabled"], topic["notification_interval"]),
         last_activity_at=topic["last_activity_at"],
         is_muted=topic["is_muted"],
+        unread=max(topic["last_sequence"] - topic["read_up_to"], 0),
         author=topic["last__author__name"],
-        excerpt=_as_text(topic["excerpt"] or ""),
+        excerpt=_("Message removed") if topic["last__removed_at"] else _as_text(topic["excerpt"] or ""),
     )
 
 

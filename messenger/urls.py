@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import preferences, records, threads, topics
+from messenger.views import messages, preferences, reading, records, threads, topics
 
 app_name = "messenger"
 
@@ -13,8 +13,15 @@ urlpatterns = [
     path("topics/<id:pk>/edit/", topics.edit, name="topic_edit"),
     path("topics/<id:pk>/edit/replay/", topics.replay, name="topic_replay"),
     path("topics/<id:pk>/messages/", threads.messages, name="messages"),
+    path("topics/<id:pk>/messages/<id:sequence>/", messages.message, name="message"),
+    path("topics/<id:pk>/messages/<id:sequence>/edit/", messages.edit, name="message_edit"),
+    path("topics/<id:pk>/messages/<id:sequence>/history/", messages.history, name="message_history"),
+    path("topics/<id:pk>/messages/<id:sequence>/remove/", messages.remove, name="message_remove"),
     path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
     path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
+    path("topics/<id:pk>/read/", reading.read, name="read"),
+    path("topics/<id:pk>/unread/", reading.unread, name="unread"),
+    path("read/", reading.read_all, name="read_all"),
     path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
 ]

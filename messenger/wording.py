@@ -134,6 +134,7 @@ def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | N
 _WHY_NONE = {
     Delivery.Reason.AUTHOR: gettext_lazy("No e-mail: wrote the message"),
     Delivery.Reason.MUTED: gettext_lazy("No e-mail: has muted the topic"),
+    Delivery.Reason.REMOVED: gettext_lazy("No e-mail: the message was removed before it went out"),
     Delivery.Reason.LEFT: gettext_lazy("No e-mail: left the group before it went out"),
     Delivery.Reason.MEMBER_INACTIVE: gettext_lazy("No e-mail: was not an active user"),
     Delivery.Reason.TOPIC_INACTIVE: gettext_lazy("No e-mail: the topic was made inactive before it went out"),
@@ -180,3 +181,12 @@ def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str
         "If you post now, %(count)d people will get an e-mail.",
         forecast.recipients,
     ) % {"count": forecast.recipients}
+
+
+def removal_in_words(author_pk: int, remover_pk: int, remover: str, reason: str) -> str:
+    """What stands in the place of a message that was removed."""
+    if remover_pk == author_pk:
+        return _("This message was removed by its author.")
+    if reason:
+        return _("This message was removed by %(name)s: %(reason)s") % {"name": remover, "reason": reason}
+    return _("This message was removed by %(name)s.") % {"name": remover}

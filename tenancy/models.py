@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -10,6 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenancy.validators import NameField, validate_slug, validate_slug_not_reserved
+
+MINUTES_A_DAY = 24 * 60
 
 
 class MailDetail(models.TextChoices):
@@ -45,9 +48,18 @@ class Tenancy(models.Model):
             "A change counts for every e-mail that is sent from then on."
         ),
     )
+    edit_minutes = models.PositiveSmallIntegerField(
+        _("Authors can edit their messages for"),
+        default=15,
+        validators=[MaxValueValidator(MINUTES_A_DAY)],
+        help_text=_("Minutes after posting, at most 24 hours; 0: never. What a message said before stays readable."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(edit_minutes__lte=MINUTES_A_DAY), name="tenancy_edit_up_to_a_day"),
+        ]
         verbose_name = _("tenancy")
         verbose_name_plural = _("tenancies")
 

@@ -19,6 +19,7 @@ from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import User
+from messenger.editing import edit_message
 from messenger.groups import save_group
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from messenger.unsubscribe import unsubscribe_link
@@ -163,6 +164,10 @@ class Stage:
             "messenger:messages": {"body": "Hello", "client_id": str(uuid4())},
             "messenger:preferences": {"own_messages": "on", "catch_up": "daily"},
             "messenger:mute": {"muted": "1"},
+            "messenger:message_edit": {"body": "Edited"},
+            "messenger:message_remove": {"reason": "By mistake"},
+            "messenger:read": {"up_to": "1"},
+            "messenger:unread": {"sequence": "1"},
             "tenancy:notifications": {"mail_detail": "full_text"},
             "messenger_users:group_new": {**group, "users": [str(cast.charlie.pk)]},
             "messenger_users:group_edit": {
@@ -203,6 +208,7 @@ def set_stage() -> Stage:
         (cast.secrets, cast.erin, "canary-aurora-message"),
     ):
         post(topic, author, body)
+    edit_message(cast.payments.pk, 1, cast.alice, "canary-payroll-message, as it was edited")
     save_group(cast.payroll, [cast.alice, cast.bob, frank, heidi])
     _rename(inactive, is_active=False)
     _rename(closed, is_active=False)

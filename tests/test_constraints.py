@@ -21,6 +21,7 @@ from messenger.models import (
     GroupMembership,
     MailChoice,
     Message,
+    MessageVersion,
     MessengerGroup,
     ReadPosition,
     Topic,
@@ -135,6 +136,21 @@ FOREIGN_REFERENCES: list[tuple[str, Offence]] = [
         lambda cast: new_catch_up_topic(cast, catch_up=new_catch_up(cast, tenancy=cast.aurora, member=cast.erin)),
     ),
     ("catch_up_topic_topic_same_tenancy", lambda cast: new_catch_up_topic(cast, topic=cast.secrets)),
+    (
+        "message_remover_same_tenancy",
+        lambda cast: new_message(cast, body="", body_html="", removed_at=timezone.now(), removed_by=cast.erin),
+    ),
+    (
+        "version_message_same_tenancy",
+        lambda cast: MessageVersion.objects.create(
+            tenancy=cast.northwind,
+            message=post(cast.secrets, cast.erin),
+            body="",
+            body_html="",
+            written_at=timezone.now(),
+            replaced_at=timezone.now(),
+        ),
+    ),
     ("invitation_inviter_same_tenancy", lambda cast: new_invitation(cast, invited_by=cast.erin)),
 ]
 
@@ -184,6 +200,16 @@ CHECKS: list[tuple[str, Offence]] = [
     ("message_body_length", lambda cast: new_message(cast, body="")),
     ("message_body_length", lambda cast: new_message(cast, body="x" * (BODY_MAX_LENGTH + 1))),
     ("message_outcome_has_its_reason", lambda cast: new_message(cast, outcome="no_email", reason="")),
+    ("message_body_length", lambda cast: new_message(cast, removed_at=timezone.now(), removed_by=cast.alice)),
+    (
+        "message_removed_by_somebody",
+        lambda cast: new_message(cast, body="", body_html="", removed_at=timezone.now()),
+    ),
+    ("message_removed_by_somebody", lambda cast: new_message(cast, removal_reason="By mistake")),
+    (
+        "tenancy_edit_up_to_a_day",
+        lambda cast: Tenancy.objects.filter(pk=cast.northwind.pk).update(edit_minutes=24 * 60 + 1),
+    ),
     ("message_outcome_has_its_reason", lambda cast: new_message(cast, outcome="email", reason="interval")),
     ("message_outcome_has_its_reason", lambda cast: new_message(cast, outcome="", reason="")),
     ("message_outcome_has_its_reason", lambda cast: new_message(cast, outcome="no_email", reason="whim")),

@@ -10,6 +10,7 @@ from messenger.models.topics import (
     DEFAULT_INTERVAL_MINUTES,
     MINUTES_A_WEEK,
     Message,
+    MessageVersion,
     Topic,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "GroupMembership",
     "MailChoice",
     "Message",
+    "MessageVersion",
     "MessengerGroup",
     "ReadPosition",
     "Topic",

@@ -21,6 +21,7 @@ class Delivery(models.Model):
 
         AUTHOR = "author", _("wrote it")
         MUTED = "muted", _("muted the topic")
+        REMOVED = "removed", _("message removed")
         LEFT = "left", _("left the group")
         MEMBER_INACTIVE = "member_inactive", _("inactive user")
         TOPIC_INACTIVE = "topic_inactive", _("topic made inactive")

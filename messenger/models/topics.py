@@ -110,6 +110,11 @@ class Message(models.Model):
     # As they were when it was posted: minutes, and the time since the previous message (none: the first).
     interval_minutes = models.PositiveIntegerField()
     elapsed = models.DurationField(null=True)
+    edited_at = models.DateTimeField(null=True)  # the last time; what it said before is in its versions
+    # Removed: its text is gone, its place in the thread stays.
+    removed_at = models.DateTimeField(null=True)
+    removed_by = models.ForeignKey(Member, models.PROTECT, null=True, related_name="+", db_constraint=False)
+    removal_reason = models.CharField(max_length=300, blank=True)
     # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
     fanned_out_at = models.DateTimeField(null=True)
     addressees = models.PositiveIntegerField(null=True)
@@ -126,7 +131,16 @@ class Message(models.Model):
             models.UniqueConstraint(fields=["topic", "author", "client_id"], name="message_client_id_once"),
             models.UniqueConstraint(fields=["id", "tenancy"], name="message_id_tenancy"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="message_sequence_from_one"),
-            models.CheckConstraint(condition=Range(Length("body"), (1, BODY_MAX_LENGTH)), name="message_body_length"),
+            models.CheckConstraint(
+                condition=Q(removed_at=None) & Range(Length("body"), (1, BODY_MAX_LENGTH))
+                | Q(removed_at__isnull=False, body="", body_html=""),
+                name="message_body_length",
+            ),
+            models.CheckConstraint(
+                condition=Q(removed_at=None, removed_by=None, removal_reason="")
+                | Q(removed_at__isnull=False, removed_by__isnull=False),
+                name="message_removed_by_somebody",
+            ),
             models.CheckConstraint(
                 condition=Q(outcome="email", reason="")
                 | Q(outcome="no_email", reason__in=["notifications_off", "interval"]),
@@ -141,9 +155,28 @@ class Message(models.Model):
             models.Index(
                 fields=["id"], condition=Q(outcome="email", fanned_out_at=None), name="message_to_be_fanned_out"
             ),
+            # open threads: what changed after a revision
+            models.Index(fields=["topic", "revision"], name="message_changed_in_topic"),
             # delivery health: the last weeks, of a table that grows by time
             BrinIndex(fields=["posted_at"], name="message_by_time"),
         ]
 
     def __str__(self) -> str:
         return f"{self.topic_id}/{self.sequence}"
+
+
+class MessageVersion(models.Model):
+    """What a message said before it was edited; the group can read it."""
+
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    message = models.ForeignKey(Message, models.CASCADE, related_name="versions", db_constraint=False)
+    body = models.TextField()
+    body_html = models.TextField()
+    written_at = models.DateTimeField()  # when it was posted, or edited into this
+    replaced_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            # the history of a message
+            models.Index(fields=["message", "replaced_at"], name="version_of_message"),
+        ]

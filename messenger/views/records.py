@@ -2,7 +2,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from messenger.http import MessengerHttpRequest
+from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.models import Message
 from messenger.querysets import MessageQuerySet
 from messenger.records import record_of
@@ -31,5 +31,4 @@ def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
         "next_page": page + 1 if told.has_more else None,
         "previous_page": page - 1 or None,
     }
-    is_piece = request.headers.get("X-Requested-With") == "fetch"
-    return render(request, "messenger/_record.html" if is_piece else "messenger/record.html", context)
+    return render(request, "messenger/_record.html" if is_by_script(request) else "messenger/record.html", context)

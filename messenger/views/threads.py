@@ -6,12 +6,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from messenger import threads
 from messenger.forecast_line import ForecastLine
 from messenger.forms.messages import MessageForm
-from messenger.http import MessengerHttpRequest
+from messenger.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.models import Message, Topic
 from messenger.posting import DifferentTextError, post_message
-from messenger.reading import mark_read
-
-MAX_CURSOR_DIGITS = 18
 
 
 @require_safe
@@ -20,8 +17,6 @@ def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     page = _requested_page(request, topic)
     if topic.last_sequence and not page.first:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
-    if page.last > topic.read_up_to:  # type: ignore[attr-defined]
-        mark_read(topic, request.member, page.last)
     return _render_thread(request, topic, page, MessageForm())
 
 
@@ -43,10 +38,10 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if request.headers.get("Sec-Fetch-Dest") == "document":
         # Where a sign-in leads back to when a message was sent without being signed in.
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    page = _requested_page(request, topic)
-    if page.last > topic.read_up_to:  # type: ignore[attr-defined]
-        mark_read(topic, request.member, page.last)
-    return HttpResponse(page.html)
+    since = cursor(request.GET.get("since", ""))
+    if since is not None:
+        return HttpResponse(threads.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member))
+    return HttpResponse(_requested_page(request, topic).html)
 
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
@@ -65,29 +60,22 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         form.add_error("body", _("This page was not complete. Send once more."))
         form.renew_client_id()
     topic = _visible_topic(request, pk)
-    if _by_script(request):
+    if is_by_script(request):
         context = {"form": form, "topic": topic, "forecast": ForecastLine.of(topic)}
         return render(request, "messenger/_composer.html", context, status=422)
     return _render_thread(request, topic, threads.latest(topic, request.member), form, status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
-    if _by_script(request):
+    if is_by_script(request):
         # Whatever came in since the page's last message comes along, and the thread has no gap.
-        last_shown = _cursor(request.POST.get("after", ""))
+        last_shown = cursor(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
-        page = threads.after(message.topic, start, request.member)
-        if page.first < message.sequence:  # others' came along: they are on the screen now
-            mark_read(message.topic, request.member, page.last)
-        return HttpResponse(page.html, status=201)
+        return HttpResponse(threads.after(message.topic, start, request.member).html, status=201)
     response = redirect("messenger:thread", request.member.tenancy.slug, message.topic_id)
     response.status_code = 303
     response["Location"] += f"#message-{message.sequence}"
     return response
-
-
-def _by_script(request: MessengerHttpRequest) -> bool:
-    return request.headers.get("X-Requested-With") == "fetch"
 
 
 def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
@@ -100,19 +88,15 @@ def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
 
 
 def _requested_page(request: MessengerHttpRequest, topic: Topic) -> threads.Page:
-    for name, page in (("before", threads.before), ("after", threads.after)):
+    for name, page in (("before", threads.before), ("after", threads.after), ("at", threads.around)):
         if name in request.GET:
-            sequence = _cursor(request.GET[name])
+            sequence = cursor(request.GET[name])
             if sequence is None:
                 raise Http404
             return page(topic, sequence, request.member)
-    return threads.latest(topic, request.member)
-
-
-def _cursor(value: str) -> int | None:
-    """A sequence number out of a query or a form; None for what is none."""
-    is_number = value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS
-    return int(value) if is_number else None
+    if "latest" in request.GET:
+        return threads.latest(topic, request.member)
+    return threads.opening(topic, request.member, topic.read_up_to)  # type: ignore[attr-defined]
 
 
 def _render_thread(

@@ -7,51 +7,57 @@ export class Rows {
     this.list = list;
   }
 
+  get all() {
+    return [...this.list.querySelectorAll("[data-sequence]")];
+  }
+
   get first() {
     const row = this.list.querySelector("[data-sequence]");
     return row ? sequenceOf(row) : 0;
   }
 
   get last() {
-    const rows = this.list.querySelectorAll("[data-sequence]");
-    return rows.length ? sequenceOf(rows[rows.length - 1]) : 0;
+    const all = this.all;
+    return all.length ? sequenceOf(all[all.length - 1]) : 0;
   }
 
-  /** The first message after a sequence number whose mails are on their way; null: there is none. */
-  onItsWayAfter(sequence) {
-    for (const line of this.list.querySelectorAll("[data-on-its-way]")) {
-      const found = sequenceOf(line.closest("[data-sequence]"));
-      if (found > sequence) return found;
-    }
-    return null;
-  }
-
-  /** Add rendered messages, older or newer than those there; returns how many were new. */
-  add(html) {
+  /**
+   * Put rendered messages where they belong: new ones in, those that are there replaced.
+   * `upTo`: none after this sequence number are wanted. Returns the sequence numbers and the highest revision that came.
+   */
+  place(html, { upTo = Infinity } = {}) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
-    const isOlder = this.#isOlder(holder.content);
-    const place = isOlder ? this.list.firstElementChild : null;
-    let added = 0;
+    const came = { added: [], count: 0, revision: 0 };
     let divider = null;
     for (const item of [...holder.content.children]) {
       if (!item.dataset.sequence) {
         divider = item; // a day begins; it comes along with the message behind it
         continue;
       }
-      const there = document.getElementById(item.id);
-      if (there) {
-        // What became of its mails goes on after it was posted.
-        there.querySelector(".message-outcome").replaceWith(item.querySelector(".message-outcome"));
-      } else {
-        if (divider) this.list.insertBefore(divider, place);
-        this.list.insertBefore(item, place);
-        added += 1;
-      }
+      came.count += 1;
+      came.revision = Math.max(came.revision, Number(item.dataset.revision));
+      if (sequenceOf(item) <= upTo) this.#put(item, divider, came.added);
       divider = null;
     }
-    if (isOlder) this.#dropRepeatedDays();
-    return added;
+    this.#dropRepeatedDays();
+    return came;
+  }
+
+  #put(item, divider, added) {
+    const there = document.getElementById(item.id);
+    if (there) {
+      there.replaceWith(item);
+      return;
+    }
+    let place = this.all.find((row) => sequenceOf(row) > sequenceOf(item)) ?? null;
+    // What stands above a message belongs to it: the day that it begins, the line of the first unread one.
+    while (place?.previousElementSibling && !place.previousElementSibling.dataset.sequence) {
+      place = place.previousElementSibling;
+    }
+    if (divider) this.list.insertBefore(divider, place);
+    this.list.insertBefore(item, place);
+    added.push(sequenceOf(item));
   }
 
   // A page begins with its day; with older messages above it that day has been said already.
@@ -61,10 +67,5 @@ export class Rows {
       if (divider.dataset.day === day) divider.remove();
       day = divider.dataset.day;
     }
-  }
-
-  #isOlder(fragment) {
-    const incoming = fragment.querySelector("[data-sequence]");
-    return incoming !== null && this.first > 0 && sequenceOf(incoming) < this.first;
   }
 }

@@ -1,8 +1,10 @@
 // An open thread: follows the live stream, loads older messages, sends without leaving the page.
 
 import { Composer } from "./composer.js";
+import { openDialogs } from "./dialogs.js";
 import { Forecast } from "./forecast.js";
-import { openRecords } from "./record.js";
+import { openMessageMenus } from "./message-menu.js";
+import { Reading } from "./reading.js";
 import { Rows } from "./rows.js";
 
 const NEAR_THE_END = 120; // pixels
@@ -14,14 +16,19 @@ const newBelow = document.querySelector("[data-new-below]");
 const lost = document.querySelector("[data-connection-lost]");
 const signedOut = document.querySelector("[data-signed-out]");
 const announcement = thread.querySelector("[data-announcement]");
-// A page of older messages is for reading; it neither jumps nor grows at its end.
-const follows = thread.dataset.follows === "yes";
-
 const forecast = new Forecast(() => document.querySelector("[data-forecast]"));
-openRecords(rows.list);
+const reading = new Reading(rows, {
+  upTo: Number(thread.dataset.readUpTo),
+  url: thread.dataset.readUrl,
+  token: () => document.querySelector("[data-composer] [name=csrfmiddlewaretoken]").value,
+});
+// Everything up to this revision is on the page; what changed since is asked for.
+let revision = Number(thread.dataset.revision);
+// While there are newer messages that the page has not loaded, new ones are not put below those that it has.
+let hasTheEnd = rows.last >= Number(thread.dataset.last);
 
 const isNearTheEnd = () =>
-  window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_THE_END;
+  hasTheEnd && window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - NEAR_THE_END;
 const toTheEnd = () => window.scrollTo({ top: document.documentElement.scrollHeight });
 class Gone extends Error {}
 class SignedOut extends Error {}
@@ -34,14 +41,23 @@ async function fetchRows(query) {
   return answer.text();
 }
 
-function show(html, { stay = false } = {}) {
+/** Put what came on the page; follows to the end where the reader is there. */
+function take(html) {
   const wasNear = isNearTheEnd();
-  const added = rows.add(html);
-  if (!added) return 0;
-  document.querySelector("[data-empty]")?.remove();
-  if (wasNear && !stay) toTheEnd();
-  else if (!stay) newBelow.hidden = false;
-  return added;
+  const came = rows.place(html, { upTo: hasTheEnd ? Infinity : rows.last });
+  if (came.added.length) {
+    document.querySelector("[data-empty]")?.remove();
+    announcement.textContent = announcement.dataset.one;
+    if (wasNear && !document.hidden) toTheEnd();
+  }
+  if (!wasNear && (came.added.length || (!hasTheEnd && came.count))) sayNewBelow();
+  reading.watch();
+  return came;
+}
+
+function sayNewBelow() {
+  newBelow.textContent = newBelow.dataset.newWords;
+  newBelow.hidden = false;
 }
 
 // -- trouble -------------------------------------------------------------------------------------
@@ -81,31 +97,23 @@ let stream = null;
 let comeBack = null;
 let catchingUp = Promise.resolve();
 
-function take(html) {
-  const added = show(html);
-  if (added) announcement.textContent = announcement.dataset.one;
-  return added;
-}
-
 function catchUp() {
   // One at a time, and once more if there was news meanwhile.
   catchingUp = catchingUp.then(async () => {
     if (isOver) return;
     try {
-      // From each message on whose mails are on their way: what is said about them may have changed. A mail server
-      // can put one off for a day, with any number of messages between it and the end.
-      let seen = 0;
-      for (let next; (next = rows.onItsWayAfter(seen)) !== null; ) {
-        take(await fetchRows(`after=${next - 1}`));
-        seen = next - 1 + PAGE_LENGTH;
-      }
-      if (seen <= rows.last) while (take(await fetchRows(`after=${rows.last}`)) === PAGE_LENGTH);
+      let came;
+      do {
+        came = take(await fetchRows(`since=${revision}&from=${rows.first}`));
+        revision = Math.max(revision, came.revision);
+      } while (came.count === PAGE_LENGTH);
       await forecast.refresh();
       connectionBack();
     } catch (error) {
       explain(error);
     }
   });
+  return catchingUp;
 }
 
 function listen() {
@@ -124,14 +132,13 @@ function listen() {
   });
 }
 
-if (follows) {
-  listen();
-  // A browser has six connections to a host: a tab in the background gives its own back.
-  document.addEventListener("visibilitychange", listen);
-  if (!location.hash) toTheEnd();
-}
+listen();
+// A browser has six connections to a host: a tab in the background gives its own back.
+document.addEventListener("visibilitychange", listen);
 
-newBelow.addEventListener("click", () => {
+newBelow.addEventListener("click", (event) => {
+  if (!hasTheEnd) return; // the link leads to the newest
+  event.preventDefault();
   toTheEnd();
   newBelow.hidden = true;
 });
@@ -139,37 +146,67 @@ document.addEventListener("scroll", () => {
   if (isNearTheEnd()) newBelow.hidden = true;
 });
 
-// -- older messages ------------------------------------------------------------------------------
+// -- where the page opens ------------------------------------------------------------------------
 
-const older = thread.querySelector("[data-older]");
-if (older) {
-  const load = async () => {
-    const heightBefore = document.documentElement.scrollHeight;
-    show(await fetchRows(`before=${rows.first}`), { stay: true });
-    window.scrollBy(0, document.documentElement.scrollHeight - heightBefore);
-    if (rows.first === 1) older.parentElement.remove();
-  };
+const target = location.hash && document.getElementById(location.hash.slice(1));
+const firstUnread = document.getElementById("new");
+if (target || firstUnread) (target || firstUnread).scrollIntoView({ block: target ? "center" : "start" });
+else if (hasTheEnd) toTheEnd();
+if (!hasTheEnd) {
+  newBelow.textContent = newBelow.dataset.words;
+  newBelow.hidden = false;
+}
+reading.watch();
+
+// -- older and newer messages ----------------------------------------------------------------------
+
+/** Load on reaching the link, and on pressing it; `load` says whether that was all. */
+function loadOnReaching(link, load) {
+  if (!link) return;
   let loading = null;
-  const loadOnce = () => (loading ??= load().catch(explain).finally(() => (loading = null)));
-  older.addEventListener("click", (event) => {
+  const loadOnce = () =>
+    (loading ??= load()
+      .then((isAll) => isAll && link.parentElement.remove())
+      .catch(explain)
+      .finally(() => (loading = null)));
+  link.addEventListener("click", (event) => {
     event.preventDefault();
     loadOnce();
   });
   new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting)) loadOnce();
-  }).observe(older);
+  }).observe(link);
 }
+
+loadOnReaching(thread.querySelector("[data-older]"), async () => {
+  const heightBefore = document.documentElement.scrollHeight;
+  rows.place(await fetchRows(`before=${rows.first}`));
+  window.scrollBy(0, document.documentElement.scrollHeight - heightBefore);
+  return rows.first === 1;
+});
+
+loadOnReaching(thread.querySelector("[data-newer]"), async () => {
+  const came = rows.place(await fetchRows(`after=${rows.last}`));
+  hasTheEnd = came.count < PAGE_LENGTH;
+  if (hasTheEnd) newBelow.hidden = true;
+  reading.watch();
+  return hasTheEnd;
+});
+
+openMessageMenus(rows.list);
+openDialogs(catchUp);
 
 // -- posting -------------------------------------------------------------------------------------
 
 new Composer(document.querySelector("[data-composer]"), {
   lastSequence: () => rows.last,
   onPosted: (html) => {
-    if (!follows) return location.assign(location.pathname);
-    show(html);
+    if (!hasTheEnd) return location.assign(`${location.pathname}?latest`);
+    take(html);
     forecast.refresh();
     connectionBack();
     toTheEnd();
+    newBelow.hidden = true;
   },
   onTrouble: (what) => {
     if (what === "gone") shutOut();

@@ -1,0 +1,50 @@
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from messenger.http import MessengerHttpRequest, cursor
+from messenger.models import MessengerGroup, Topic
+from messenger.reading import mark_all_read, mark_read, mark_unread_from
+
+# An image of nothing: what a browser without JavaScript fetches to say what it has shown.
+NOTHING = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def read(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """What has been on the screen, up to a sequence number: by script, or by the image of a page without it."""
+    topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
+    sequence = cursor((request.POST if request.method == "POST" else request.GET).get("up_to", ""))
+    if sequence is None:
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
+    if request.method != "HEAD" and sequence:
+        mark_read(topic, request.member, min(sequence, topic.last_sequence))
+    if request.method == "POST":
+        return HttpResponse(status=204)
+    return HttpResponse(NOTHING, content_type="image/svg+xml")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def unread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """From a message on; back to the list, for in the thread it would be read again at once."""
+    topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
+    if request.method != "POST":  # where a sign-in leads back to
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
+    sequence = cursor(request.POST.get("sequence", ""))
+    if not sequence or sequence > topic.last_sequence:
+        raise Http404
+    mark_unread_from(topic, request.member, sequence)
+    messages.success(request, _("“%(name)s” is unread from that message on.") % {"name": topic.name})
+    return redirect("messenger:topics", request.member.tenancy.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def read_all(request: MessengerHttpRequest) -> HttpResponse:
+    if not MessengerGroup.objects.visible_to(request.member).exists():
+        raise Http404
+    if request.method == "POST":
+        mark_all_read(request.member)
+        messages.success(request, _("All messages are marked as read."))
+    return redirect("messenger:topics", request.member.tenancy.slug)

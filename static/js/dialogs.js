@@ -1,0 +1,51 @@
+// Pages about one message open in a dialog over the thread; without this module, as pages of their own.
+
+const PIECE = { headers: { "X-Requested-With": "fetch" } };
+
+/** Links with `data-record` open in a dialog; `onDone()` is called after a form in it was taken. */
+export function openDialogs(onDone) {
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("[data-record]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const answer = await fetch(link.href, PIECE).catch(() => null);
+    if (!answer?.ok || answer.redirected) return location.assign(link.href);
+    show(await answer.text(), link, onDone);
+  });
+}
+
+function show(html, link, onDone) {
+  const dialog = document.createElement("dialog");
+  const cameFrom = link.closest("[data-sequence]")?.id;
+  dialog.className = "record-dialog";
+  dialog.setAttribute("aria-labelledby", "record-title");
+  dialog.innerHTML = html;
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
+  });
+  dialog.addEventListener("submit", async (event) => {
+    const form = event.target.closest("[data-in-dialog]");
+    if (!form) return;
+    event.preventDefault();
+    const button = form.querySelector("button[type=submit]");
+    button.disabled = true;
+    const answer = await fetch(form.action, { method: "POST", body: new FormData(form), ...PIECE }).catch(() => null);
+    button.disabled = false;
+    if (answer?.status === 204) {
+      dialog.close();
+      onDone();
+    } else if (answer?.status === 422) {
+      dialog.innerHTML = await answer.text();
+      dialog.querySelector("[autofocus]")?.focus();
+    } else {
+      form.submit(); // the page says what is the matter
+    }
+  });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    const row = document.getElementById(cameFrom); // it may have been replaced meanwhile
+    (link.isConnected ? link : row?.querySelector("[data-record], [data-message-menu]"))?.focus();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}

@@ -1,0 +1,52 @@
+// What can be done with a message: a menu at its "⋯"; without this module, a page.
+
+let open = null;
+
+function close({ focus = false } = {}) {
+  if (!open) return;
+  const { menu, link } = open;
+  open = null;
+  menu.remove();
+  link.setAttribute("aria-expanded", "false");
+  if (focus) link.focus();
+}
+
+async function show(link) {
+  close();
+  const answer = await fetch(link.href, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected) return location.assign(link.href);
+  const menu = document.createElement("div");
+  menu.className = "message-menu";
+  menu.innerHTML = await answer.text();
+  link.after(menu);
+  link.setAttribute("aria-expanded", "true");
+  open = { menu, link };
+  menu.querySelector("a, button").focus();
+}
+
+export function openMessageMenus(list) {
+  list.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-message-menu]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    if (open?.link === link) close();
+    else show(link);
+  });
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy-link]");
+    if (copy && navigator.clipboard) {
+      event.preventDefault();
+      await navigator.clipboard.writeText(copy.href).catch(() => location.assign(copy.href));
+    }
+    if (open && !event.target.closest("[data-message-menu]")) close();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!open) return;
+    if (event.key === "Escape") close({ focus: true });
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    event.preventDefault();
+    const items = [...open.menu.querySelectorAll("a, button")];
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+  });
+}
