@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -250,7 +249,7 @@ def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON):
         choose(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice, 3)
-        sign_in(cast.bob).get(f"/northwind/messenger/topics/{cast.payments.pk}/")
+        sign_in(cast.bob).post(f"/northwind/messenger/topics/{cast.payments.pk}/read/", {"up_to": "3"})
     with time_machine.travel(MONDAY_MORNING):
         send_catch_ups()
         assert choice_of(cast.bob).next_catch_up_at == datetime.fromisoformat(TUESDAY_MORNING)
@@ -443,15 +442,6 @@ def test_ones_own_message_is_read_if_nothing_before_it_was_unread(cast: Cast) ->
     assert read_up_to(cast.payments, cast.bob) == 0, "Alice's two are unread"
     post(cast.payments, cast.alice)
     assert read_up_to(cast.payments, cast.alice) == 2, "Bob's is unread"
-
-
-def test_what_comes_along_with_ones_own_message_is_read(cast: Cast) -> None:
-    post(cast.payments, cast.alice)
-    data = {"body": "Mine", "client_id": str(uuid4()), "after": "0"}
-    path = f"/northwind/messenger/topics/{cast.payments.pk}/messages/"
-    answer = sign_in(cast.bob).post(path, data, headers={"X-Requested-With": "fetch"})
-    assert "message-1" in answer.content.decode(), "Alice's is shown, or the test proves nothing"
-    assert read_up_to(cast.payments, cast.bob) == 2
 
 
 def test_who_joins_or_comes_back_starts_with_nothing_unread(cast: Cast) -> None:

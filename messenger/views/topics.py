@@ -22,7 +22,8 @@ from tenancy.models import Member
 @require_safe
 def topics(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
-    groups = list(MessengerGroup.objects.visible_to(member).by_name())
+    visible_groups = MessengerGroup.objects.visible_to(member).by_name()
+    groups = list(visible_groups.with_inactive_topics() if member.is_messenger_manager else visible_groups)
     if not groups:
         raise Http404  # in no active group: for them there is no Messenger (product, reading 7)
     request.sees_messenger = True
@@ -41,7 +42,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "group_id": group_id,
         "is_searching": bool(words or group_id),
         "shows_inactive": shows_inactive,
-        "inactive_count": inactive.count() if member.is_messenger_manager else 0,
+        "inactive_count": sum(getattr(group, "inactive_topics", 0) for group in groups),
     }
     return render(request, "messenger/topics.html", context)
 
