@@ -23,6 +23,8 @@ from tenancy.models import Member
 
 RETRY_AFTER = timedelta(minutes=10)
 MOST_ATTEMPTS = 12  # until noon; tomorrow is another morning
+# How many one run sends: it is the same morning for many, and mails about new messages go through the same workers.
+AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Missed:
 def send_due() -> None:
     """Send the catch-up mails whose morning has come, one addressee a mail over one connection."""
     due = MailChoice.objects.filter(next_catch_up_at__lte=timezone.now())
-    send_batch(list(due.order_by("next_catch_up_at").values_list("pk", flat=True)), _send_one, _postpone)
+    batch = due.order_by("next_catch_up_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
+    send_batch(list(batch), _send_one, _postpone)
 
 
 def missed_by(member: Member) -> list[Missed]:
