@@ -70,13 +70,14 @@ def missed_by(member: Member) -> list[Missed]:
         .annotate(up_to=Least("last_sequence", *_before_what_is_on_its_way(member)))
         .filter(up_to__gt=F("after"))
         .annotate(unread=Subquery(unread.values("count")))
-        .filter(unread__gt=0)
         .select_related("group")
         .latest_first()
     )
+    # Not as a filter: the database would count twice.
     return [
         Missed(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
         for topic in topics
+        if topic.unread  # type: ignore[attr-defined]
     ]
 
 
