@@ -362,6 +362,8 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         send_catch_ups()
         assert list(CatchUp.objects.order_by("day").values_list("state", flat=True)) == ["sent", "failed"]
         assert "550" in CatchUp.objects.get(state="failed").last_error
+        preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
+        assert "could not be delivered" in preferences, "and Bob finds out"
         assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1], "told of by no mail, so still to be told"
 
 
