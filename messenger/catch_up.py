@@ -23,6 +23,8 @@ from tenancy.models import Member
 
 RETRY_AFTER = timedelta(minutes=10)
 MOST_ATTEMPTS = 12  # until noon; tomorrow is another morning
+# How many one run sends: it is the same morning for many, and mails about new messages go through the same workers.
+AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Missed:
 def send_due() -> None:
     """Send the catch-up mails whose morning has come, one addressee a mail over one connection."""
     due = MailChoice.objects.filter(next_catch_up_at__lte=timezone.now())
-    send_batch(list(due.order_by("next_catch_up_at").values_list("pk", flat=True)), _send_one, _postpone)
+    batch = due.order_by("next_catch_up_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
+    send_batch(list(batch), _send_one, _postpone)
 
 
 def missed_by(member: Member) -> list[Missed]:
@@ -68,13 +71,14 @@ def missed_by(member: Member) -> list[Missed]:
         .annotate(up_to=Least("last_sequence", *_before_what_is_on_its_way(member)))
         .filter(up_to__gt=F("after"))
         .annotate(unread=Subquery(unread.values("count")))
-        .filter(unread__gt=0)
         .select_related("group")
         .latest_first()
     )
+    # Not as a filter: the database would count twice.
     return [
         Missed(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
         for topic in topics
+        if topic.unread  # type: ignore[attr-defined]
     ]
 
 

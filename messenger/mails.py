@@ -6,6 +6,7 @@ The level holds for subject, headers and body alike; identifiers are made of ids
 from collections.abc import Collection
 from datetime import date
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
@@ -111,4 +112,5 @@ def _in_messenger(topic: Topic) -> str:
 
 
 def _mail_domain() -> str:
-    return settings.BASE_URL.split("//", 1)[-1].split("/")[0].split(":")[0]
+    host = urlsplit(settings.BASE_URL).hostname or "localhost"
+    return host.replace(":", "-")  # of an IPv6 address no identifier of a mail can be made

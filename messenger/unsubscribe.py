@@ -1,6 +1,7 @@
 """The links in our mails that end mails, and work without sign-in: for mail programs' own button too (RFC 8058)."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.core import signing
@@ -10,6 +11,8 @@ from messenger.models import Topic
 from tenancy.models import Member
 
 _SALT = "messenger.unsubscribe"
+_UNDO_SALT = "messenger.unsubscribe.undo"
+UNDO_WITHIN = timedelta(hours=1)
 _CATCH_UPS = 0  # in place of a topic's id
 
 
@@ -33,3 +36,16 @@ def find_subscription(key: str) -> Subscription:
     member = Member.objects.select_related("user", "tenancy").get(pk=member_pk)
     topic = None if topic_pk == _CATCH_UPS else Topic.objects.get(pk=topic_pk, tenancy=member.tenancy_id)
     return Subscription(member, topic)
+
+
+def undo_of(key: str, rhythm: str) -> str:
+    """What the button *Undo* sends: good for an hour, where the mails behind this link were just ended."""
+    return signing.dumps([key, rhythm], salt=_UNDO_SALT)
+
+
+def read_undo(token: str, key: str) -> str:
+    """How often catch-up mails came before they were ended. Raises signing.BadSignature for what is no undo of it."""
+    for_key, rhythm = signing.loads(token, salt=_UNDO_SALT, max_age=UNDO_WITHIN)
+    if for_key != key:
+        raise signing.BadSignature
+    return str(rhythm)

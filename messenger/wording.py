@@ -113,8 +113,10 @@ def outcome_in_words(
     return ", ".join(parts)
 
 
-def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | None) -> str:
+def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | None, addressees: int | None) -> str:
     """Why a message was e-mailed or not, as a sentence for its record."""
+    if addressees == 0:
+        return _("It was to be e-mailed, but nobody in the group wanted or could get an e-mail about it.")
     if reason == Message.Reason.NOTIFICATIONS_OFF:
         return _("E-mail notifications of the topic were off when it was posted, so nobody was e-mailed.")
     if elapsed is None:

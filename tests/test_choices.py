@@ -8,6 +8,8 @@ import pytest
 import time_machine
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ippex_messenger import mails
@@ -359,6 +361,8 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         send_catch_ups()
         assert list(CatchUp.objects.order_by("day").values_list("state", flat=True)) == ["sent", "failed"]
         assert "550" in CatchUp.objects.get(state="failed").last_error
+        preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
+        assert "could not be delivered" in preferences, "and Bob finds out"
         assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1], "told of by no mail, so still to be told"
 
 
@@ -373,6 +377,29 @@ def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> No
         assert bob.post(path, {"catch_up": "never"}).status_code == 302
     choice = choice_of(cast.bob)
     assert (choice.catch_up, choice.next_catch_up_at) == (NEVER, None)
+
+
+def test_what_was_missed_is_counted_once(cast: Cast) -> None:
+    post_silently(cast.payments, cast.alice)
+    with CaptureQueriesContext(connection) as captured:
+        assert len(catch_up.missed_by(cast.bob)) == 1
+    assert sum(query["sql"].count("COUNT(") for query in captured.captured_queries) == 1
+
+
+def test_one_run_sends_some_catch_up_mails_and_leaves_the_workers_to_others_in_between(
+    cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "AT_ONCE", 2)
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
+    with time_machine.travel(SUNDAY_NOON) as clock:
+        for member in (cast.bob, cast.charlie, cast.mallory):
+            choose(member, catch_up=DAILY)
+        post_silently(cast.payments, cast.alice)
+        clock.move_to(MONDAY_MORNING)
+        send_catch_ups()
+        assert len(smtp.recipients) == 2
+        send_catch_ups()
+    assert sorted(smtp.recipients) == [member.user.email for member in (cast.bob, cast.charlie, cast.mallory)]
 
 
 def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: SmtpServer, settings: object) -> None:

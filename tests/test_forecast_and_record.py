@@ -114,6 +114,7 @@ def test_where_nobody_would_get_one_it_says_so(cast: Cast) -> None:
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
     assert outcome(cast.bob, message) == "Not e-mailed: there was nobody to e-mail"
+    assert "nobody in the group wanted or could get an e-mail about it" in record(cast.bob, message)
 
 
 @pytest.mark.parametrize("what", ["post", "interval", "join", "mute", "deactivate"])

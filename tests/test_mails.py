@@ -1,12 +1,15 @@
 """What the mails hold, as an SMTP server received them; and the links in them that end them."""
 
 import re
+from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from django.test import Client
+from django.utils import timezone
 
 from messenger.choices import choice_of, save_choice
 from messenger.mail_preview import preview
@@ -156,6 +159,12 @@ def one_click(path: str) -> Any:
     return client.post(path, "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
 
 
+def undo_in(page: Any) -> str:
+    match = re.search(r'name="again" value="([^"]+)"', page.content.decode())
+    assert match, "there is a button Undo"
+    return match[1]
+
+
 def test_a_mail_programs_own_button_mutes_the_topic_for_that_member(
     cast: Cast, smtp: SmtpServer, settings: Any
 ) -> None:
@@ -181,7 +190,8 @@ def test_looking_at_the_link_changes_nothing(cast: Cast, smtp: SmtpServer) -> No
 
 def test_the_page_behind_the_link_names_nobody_and_nothing(cast: Cast, canaries: None, smtp: SmtpServer) -> None:
     path = stop_path(mail_about(cast.payments, cast.alice, smtp))
-    for page in (Client().get(path), Client().post(path), Client().post(path, {"again": "1"})):
+    stopped = Client().post(path)
+    for page in (Client().get(path), stopped, Client().post(path, {"again": undo_in(stopped)})):
         text = page.content.decode()
         assert found_in(text) == set()
         assert cast.bob.user.email not in text
@@ -190,9 +200,20 @@ def test_the_page_behind_the_link_names_nobody_and_nothing(cast: Cast, canaries:
 
 def test_it_can_be_undone_where_it_was_done(cast: Cast, smtp: SmtpServer) -> None:
     path = stop_path(mail_about(cast.payments, cast.alice, smtp))
-    assert 'name="again"' in Client().post(path).content.decode()
-    Client().post(path, {"again": "1"})
+    undo = undo_in(Client().post(path))
+    Client().post(path, {"again": undo})
     assert not TopicMute.objects.exists()
+
+
+def test_an_old_link_ends_mails_and_never_begins_any(cast: Cast, smtp: SmtpServer) -> None:
+    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+    other = stop_path(mail_about(make_topic(cast.payroll, "Pensions"), cast.alice, smtp))
+    undo = undo_in(Client().post(path))
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):
+        Client().post(path, {"again": undo})
+    Client().post(path, {"again": "1"})
+    Client().post(path, {"again": undo_in(Client().post(other))})
+    assert TopicMute.objects.count() == 2
 
 
 def test_the_link_works_for_its_member_whoever_is_signed_in(cast: Cast, smtp: SmtpServer) -> None:
@@ -230,7 +251,7 @@ def test_to_undo_it_brings_the_catch_up_mails_back_on_the_days_on_which_they_cam
     path = urlsplit(unsubscribe_link(cast.bob, None)).path
     page = one_click(path).content.decode()
     assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.NEVER, "or the test proves nothing"
-    undo = re.search(r'name="again" value="(\w+)"', page)
+    undo = re.search(r'name="again" value="([^"]+)"', page)
     assert undo
     assert "They go on as before." in Client().post(path, {"again": undo[1]}).content.decode()
     assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.WEEKDAYS

@@ -24,4 +24,14 @@ class Migration(migrations.Migration):
             f"ALTER TABLE messenger_{table} DROP CONSTRAINT {name}",
         )
         for table, column, referenced, name in REFERENCES
+    ] + [
+        # Nobody knows what was read before; that none of it counts as unread is what newcomers to a group get too.
+        migrations.RunSQL(
+            "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) "
+            "SELECT topic.tenancy_id, topic.id, membership.member_id, topic.last_sequence "
+            "FROM messenger_topic topic JOIN messenger_groupmembership membership USING (group_id) "
+            "WHERE membership.left_at IS NULL AND topic.last_sequence > 0 "
+            "ON CONFLICT (member_id, topic_id) DO NOTHING",
+            migrations.RunSQL.noop,
+        ),
     ]

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.forms.preferences import MailChoiceForm
 from messenger.http import MessengerHttpRequest
-from messenger.models import MessengerGroup, Topic
+from messenger.models import CatchUp, MessengerGroup, Topic
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -22,7 +22,8 @@ def preferences(request: MessengerHttpRequest) -> HttpResponse:
         messages.success(request, _("Your preferences have been saved."))
         return redirect("messenger:preferences", member.tenancy.slug)
     muted = Topic.objects.visible_to(member).filter(mutes__member=member).select_related("group").by_name()
-    context = {"form": form, "muted_topics": muted}
+    last_catch_up = CatchUp.objects.filter(member=member).order_by("day").last()
+    context = {"form": form, "muted_topics": muted, "last_catch_up": last_catch_up}
     return render(request, "messenger/preferences.html", context, status=422 if form.errors else 200)
 
 

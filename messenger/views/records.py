@@ -27,7 +27,7 @@ def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
         "topic": message.topic,
         "record": told,
         "outcome": outcome_of(fetch_rows(messages)[0]),
-        "decision": decision_in_words(message.reason, message.interval_minutes, message.elapsed),
+        "decision": decision_in_words(message.reason, message.interval_minutes, message.elapsed, message.addressees),
         "next_page": page + 1 if told.has_more else None,
         "previous_page": page - 1 or None,
     }

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 from django.contrib.auth.decorators import login_not_required
 from django.core import signing
 from django.core.exceptions import ObjectDoesNotExist
@@ -7,8 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from messenger.choices import rhythm_of, set_subscribed
-from messenger.models import MailChoice
-from messenger.unsubscribe import find_subscription
+from messenger.unsubscribe import find_subscription, read_undo, undo_of
 
 
 @csrf_exempt  # a mail program's button has no token; the key in the path is the proof
@@ -22,14 +23,17 @@ def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
         raise Http404 from None
     is_subscribed = None  # not said before the button is pressed
     rhythm = rhythm_of(subscription)
-    if request.method == "POST":
-        is_subscribed = "again" in request.POST
-        if request.POST.get("again") == MailChoice.CatchUp.WEEKDAYS:
-            rhythm = MailChoice.CatchUp.WEEKDAYS  # as it was before the button was pressed
+    if "again" in request.POST:
+        # Of an old page it does nothing: the link itself ends mails, and never begins any.
+        with suppress(signing.BadSignature):
+            rhythm, is_subscribed = read_undo(request.POST["again"], key), True
+    elif request.method == "POST":
+        is_subscribed = False
+    if is_subscribed is not None:
         set_subscribed(subscription, is_subscribed, rhythm)
     context = {
         "is_about_topic": subscription.topic is not None,
         "is_subscribed": is_subscribed,
-        "rhythm": "" if subscription.topic else rhythm,
+        "undo": undo_of(key, rhythm),
     }
     return render(request, "messenger/unsubscribe.html", context)

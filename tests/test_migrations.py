@@ -1,0 +1,87 @@
+"""Migrations on a database that is in use."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from messenger import catch_up
+from messenger.audit import audit
+from messenger.models import Delivery, Message, Topic
+from tenancy.models import Member
+from tests.cast import post
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEFORE = [("messenger", "0002_references_within_a_tenancy"), ("tenancy", "0002_references_within_a_tenancy")]
+
+
+def migrate(targets: list[tuple[str, str]]) -> Any:
+    """To these, or to the newest; the models as they are then."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets or executor.loader.graph.leaf_nodes())
+    return MigrationExecutor(connection).loader.project_state(targets or None).apps
+
+
+@pytest.fixture
+def apps_before() -> Iterator[Any]:
+    yield migrate(BEFORE)
+    migrate([])
+
+
+def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wants_it_and_read(
+    apps_before: Any,
+) -> None:
+    def model(app: str, name: str) -> Any:
+        return apps_before.get_model(app, name).objects
+
+    now = timezone.now()
+    tenancy = model("tenancy", "Tenancy").create(slug="northwind", name="Northwind", messenger_enabled=True)
+    group = model("messenger", "MessengerGroup").create(tenancy=tenancy, name="Payroll", roster=1)
+    members = [
+        model("tenancy", "Member").create(
+            tenancy=tenancy, name=name, user=model("accounts", "User").create(email=f"{name}@northwind.example")
+        )
+        for name in ("alice", "bob", "charlie", "dana")
+    ]
+    for member in members:
+        model("messenger", "GroupMembership").create(
+            tenancy=tenancy, group=group, member=member, joined_at=now, joined_roster=1
+        )
+    topic = model("messenger", "Topic").create(
+        tenancy=tenancy, group=group, name="Payments", last_sequence=1, revision=1, last_activity_at=now
+    )
+    message = model("messenger", "Message").create(
+        tenancy=tenancy,
+        topic=topic,
+        sequence=1,
+        author=members[0],
+        client_id=uuid4(),
+        body="Hello",
+        body_html="Hello",
+        renderer_version=1,
+        posted_at=now,
+        roster=1,
+        revision=1,
+        outcome="email",
+        interval_minutes=30,
+        fanned_out_at=now,
+    )
+    outcomes = [("not_sent", "author"), ("sent", ""), ("failed", "refused"), ("not_sent", "lost_access")]
+    for member, (state, reason) in zip(members, outcomes, strict=True):
+        model("messenger", "Delivery").create(
+            tenancy=tenancy, message=message, member=member, state=state, reason=reason, settled_at=now,
+            next_attempt_at=now,
+        )  # fmt: skip
+    migrate([])
+    assert Delivery.objects.count() == 4, "or the test proves nothing"
+    assert audit() == []
+    assert Message.objects.get().addressees == 3
+    bob, charlie = (Member.objects.get(pk=member.pk) for member in members[1:3])
+    assert [catch_up.missed_by(member) for member in (bob, charlie)] == [[], []]
+    post(Topic.objects.get(), bob)
+    assert [one.messages for one in catch_up.missed_by(charlie)] == [1], "what is posted from now on counts"
