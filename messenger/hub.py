@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from django.db import connection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from messenger.querysets import readable_revisions
+from messenger.querysets import readable_revisions, with_messenger
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,10 @@ async def in_database_thread(work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, look_up)
 
 
+# In place of a topic's id: the stream of a topic list, which is told that some topic of it changed.
+EVERY_TOPIC = 0
+
+
 class Listener:
     """One open stream: whose it is, which topic's, and the newest revision that it was not told yet."""
 
@@ -55,6 +59,10 @@ class Listener:
         if revision > self._revision:
             self._revision = revision
             self._news.set()
+
+    def tell_once_more(self) -> None:
+        """Something changed that has no revision of its own: a topic of a list."""
+        self.tell(self._revision + 1)
 
     def end(self) -> None:
         """Close the stream; its page may come back and ask again."""
@@ -114,11 +122,46 @@ class Hub:
 
     async def _announce(self, topic_id: int) -> None:
         await self._look(list(self._listeners.get(topic_id, ())))
+        await self._tell_lists(topic_id)
+
+    async def _tell_lists(self, topic_id: int) -> None:
+        """One query for all open lists: whose of them hold this topic."""
+        lists = list(self._listeners.get(EVERY_TOPIC, ()))
+        if not lists:
+            return
+        members = {listener.member_id for listener in lists}
+        readers = await self._ask(lists, lambda: readable_revisions(members, {topic_id}))
+        for listener in lists:
+            if readers and (listener.member_id, topic_id) in readers:
+                listener.tell_once_more()
 
     async def _check_access(self) -> None:
         while self._listeners:
             await asyncio.sleep(CHECK_ACCESS_SECONDS)
-            await self._look([listener for of_topic in self._listeners.values() for listener in of_topic])
+            topics = {topic: listeners for topic, listeners in self._listeners.items() if topic != EVERY_TOPIC}
+            await self._look([listener for of_topic in topics.values() for listener in of_topic])
+            await self._look_at_lists()
+
+    async def _look_at_lists(self) -> None:
+        """Shut out those who are in no active group any more."""
+        lists = list(self._listeners.get(EVERY_TOPIC, ()))
+        if not lists:
+            return
+        members = {listener.member_id for listener in lists}
+        admitted = await self._ask(lists, lambda: with_messenger(members))
+        for listener in lists:
+            if admitted is not None and listener.member_id not in admitted:
+                listener.shut_out()
+
+    async def _ask(self, listeners: Collection[Listener], question: Callable[[], T]) -> T | None:
+        """The answer of the database about these listeners; where there is none, their streams end."""
+        try:
+            return await in_database_thread(question)
+        except Exception:
+            log.exception("access of live streams could not be checked; ending them")
+            for listener in listeners:
+                listener.end()
+            return None
 
     async def _look(self, listeners: list[Listener]) -> None:
         """Tell those who may read their topic its revision, and shut the others out.
@@ -130,12 +173,8 @@ class Hub:
             return
         members = {listener.member_id for listener in listeners}
         topics = {listener.topic_id for listener in listeners}
-        try:
-            revisions = await in_database_thread(lambda: readable_revisions(members, topics))
-        except Exception:
-            log.exception("access of live streams could not be checked; ending them")
-            for listener in listeners:
-                listener.end()
+        revisions = await self._ask(listeners, lambda: readable_revisions(members, topics))
+        if revisions is None:
             return
         for listener in listeners:
             revision = revisions.get((listener.member_id, listener.topic_id))

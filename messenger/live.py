@@ -28,8 +28,9 @@ from redis.retry import Retry
 
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
-from messenger.hub import Hub, Listener, in_database_thread
+from messenger.hub import EVERY_TOPIC, Hub, Listener, in_database_thread
 from messenger.models import Message, Topic
+from messenger.querysets import with_messenger
 from tenancy.middleware import find_member
 from tenancy.models import Member
 from tenancy.validators import SLUG_PATTERN
@@ -129,7 +130,8 @@ async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
         return
 
     last_seen = _last_event_id(scope)
-    known = admission.revision if last_seen is None else last_seen
+    is_list = admission.topic_id == EVERY_TOPIC  # its numbers are those of one connection: the page looks by itself
+    known = admission.revision if last_seen is None or is_list else last_seen
     listener = Listener(admission.member_id, admission.topic_id, known)
     _hub.join(listener)
     try:
@@ -162,9 +164,10 @@ async def _refuse(send: Send, status: int) -> None:
 
 
 def _admit(scope: Scope) -> Admission | None:
-    """Who asks, and whether they may read the topic: the same look-ups as for a page."""
+    """Who asks, and whether they may read the topic, or see the list of topics: the same look-ups as for a page."""
+    is_list = not scope["query_string"]
     topic_id = parse_qs(scope["query_string"].decode("latin-1")).get("topic", [""])[0]
-    if not _TOPIC_ID.fullmatch(topic_id):
+    if not is_list and not _TOPIC_ID.fullmatch(topic_id):
         return None
     request = ASGIRequest(scope, BytesIO())
     if holds_nul(request):
@@ -176,6 +179,8 @@ def _admit(scope: Scope) -> Admission | None:
         return None
     try:
         member = find_member(user, stream_slug(scope["path"]) or "")
+        if is_list:
+            return Admission(member.pk, EVERY_TOPIC, 0) if with_messenger({member.pk}) else None
         topic = Topic.objects.visible_to(member).get(pk=int(topic_id))
     except (Member.DoesNotExist, Topic.DoesNotExist):
         return None

@@ -185,6 +185,11 @@ def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) 
     }
 
 
+def with_messenger(member_ids: Collection[int]) -> set[int]:
+    """Of these members, who sees Messenger: those with an active group."""
+    return set(_memberships().in_force().filter(member__in=member_ids).values_list("member", flat=True))
+
+
 def members_at(message: "Message") -> MemberQuerySet:
     """Those who were in the message's group when it was posted, in force today or not."""
     memberships = _memberships().filter(held_at(message.roster), group__topics=message.topic_id)

@@ -275,8 +275,51 @@ def test_for_everybody_else_there_is_no_such_stream(cast: Cast) -> None:
     play(scene())
 
 
+def list_of(cookie: str) -> Stream:
+    """The stream of a topic list."""
+    return Stream("/northwind/messenger/stream/", "", cookie)
+
+
+def test_an_open_topic_list_is_told_of_its_own_topics_and_of_no_others(cast: Cast, settings: Any) -> None:
+    bob, mallory = cookie_of(cast.bob), cookie_of(cast.mallory)
+
+    async def scene() -> None:
+        async with list_of(bob) as bobs, list_of(mallory) as mallorys:
+            assert (bobs.status, mallorys.status) == (200, 200)
+            await subscribed(settings)
+            await elsewhere(lambda: post(cast.payments, cast.alice))
+            await bobs.revision(1)
+            await elsewhere(lambda: post(cast.pensions, cast.mallory))
+            await mallorys.revision(1)
+            assert bobs.revisions == [1], "not of Mallory's"
+            assert mallorys.revisions == [1], "not of Bob's"
+
+    play(scene())
+
+
+def test_an_open_topic_list_ends_when_there_is_no_messenger_for_its_reader_any_more(cast: Cast) -> None:
+    bob = cookie_of(cast.bob)
+
+    async def scene() -> None:
+        async with list_of(bob) as bobs:
+            await elsewhere(lambda: save_group(cast.payroll, [cast.alice]))
+            await bobs.until(lambda: bobs.is_over)
+            assert bobs.events == [("gone", "{}")]
+
+    play(scene())
+
+
+def test_who_sees_no_messenger_has_no_stream_of_its_list(cast: Cast) -> None:
+    cookies = [cookie_of(member) for member in (cast.charlie, cast.dana, cast.erin)]
+
+    async def scene() -> None:
+        for cookie in (*cookies, ""):
+            assert (await refusal(list_of(cookie)))[0] == 404
+
+    play(scene())
+
+
 MALFORMED = [
-    "",
     "topic=",
     "topic=x",
     "topic=-1",

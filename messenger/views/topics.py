@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.constraints import violates
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
-from messenger.http import MessengerHttpRequest
+from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
 from messenger.simulation import simulate
@@ -44,7 +44,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "shows_inactive": shows_inactive,
         "inactive_count": sum(getattr(group, "inactive_topics", 0) for group in groups),
     }
-    return render(request, "messenger/topics.html", context)
+    return render(request, "messenger/_topics.html" if is_by_script(request) else "messenger/topics.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
