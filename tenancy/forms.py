@@ -27,6 +27,12 @@ class NotificationsForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-ar
         widgets = {"mail_detail": forms.RadioSelect}
 
 
+class MessagesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Tenancy
+        fields = ("edit_minutes",)
+
+
 class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     # What the page showed; a change of somebody else's since then must not be undone unseen.
     seen = forms.CharField(required=False, widget=forms.HiddenInput)

@@ -8,6 +8,7 @@ tenancy_patterns = [
     path("administration/system/settings/", settings.settings, name="settings"),
     path("administration/system/settings/features/", settings.features, name="features"),
     path("administration/system/settings/notifications/", settings.notifications, name="notifications"),
+    path("administration/system/settings/messages/", settings.messages_tab, name="messages"),
     path("administration/users/", users.users, name="users"),
     path("administration/users/new/", users.invite, name="invite"),
     path("administration/users/<id:pk>/", users.user, name="user"),

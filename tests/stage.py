@@ -168,6 +168,7 @@ class Stage:
             "messenger:message_remove": {"reason": "By mistake"},
             "messenger:read": {"up_to": "1"},
             "messenger:unread": {"sequence": "1"},
+            "tenancy:messages": {"edit_minutes": "60"},
             "tenancy:notifications": {"mail_detail": "full_text"},
             "messenger_users:group_new": {**group, "users": [str(cast.charlie.pk)]},
             "messenger_users:group_edit": {

@@ -4,7 +4,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from tenancy.forms import FeaturesForm, NotificationsForm
+from tenancy.forms import FeaturesForm, MessagesForm, NotificationsForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.members import set_messenger_enabled
 
@@ -40,3 +40,16 @@ def notifications(request: MemberHttpRequest) -> HttpResponse:
         return redirect("tenancy:notifications", tenancy.slug)
     status = 422 if form.errors else 200
     return render(request, "tenancy/notifications.html", {"form": form, "tab": "notifications"}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrators_only
+def messages_tab(request: MemberHttpRequest) -> HttpResponse:
+    tenancy = request.member.tenancy
+    form = MessagesForm(request.POST if request.method == "POST" else None, instance=tenancy)
+    if request.method == "POST" and form.is_valid():
+        tenancy.save(update_fields=["edit_minutes"])
+        messages.success(request, _("The settings have been saved."))
+        return redirect("tenancy:messages", tenancy.slug)
+    status = 422 if form.errors else 200
+    return render(request, "tenancy/messages.html", {"form": form, "tab": "messages"}, status=status)

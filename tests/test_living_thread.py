@@ -1,0 +1,104 @@
+"""A thread that lives, in real browsers: unread marks, edits, removals, links to messages, open lists."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from messenger.demo.people import PASSWORD
+from tests.browser import Person
+from tests.stack import Stack
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
+
+
+def at(browser: Browser, stack: Stack, name: str, topic: str) -> Person:
+    person = Person(browser, stack.address, f"{name}@northwind.example", PASSWORD)
+    person.go("/northwind/messenger/")
+    if topic:
+        person.click(topic)
+    return person
+
+
+def write(person: Person, text: str) -> None:
+    person.page.get_by_label("Message", exact=True).fill(text)
+    person.click("Send", "button")
+    expect(person.page.locator("[data-sequence]", has_text=text)).to_be_visible()
+
+
+def choose(person: Person, text: str, action: str) -> None:
+    """From the menu of the message with this text."""
+    person.page.locator("[data-sequence]", has_text=text).locator("[data-message-menu]").click()
+    person.page.locator(".message-menu").get_by_text(action, exact=True).click()
+
+
+def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browser: Browser, stack: Stack) -> None:
+    alice, kate = at(browser, stack, "alice", "Daily cut-off"), at(browser, stack, "kate", "")
+    kate.page.get_by_role("button", name="Mark all as read").click()
+    expect(kate.page.locator("[data-unread-topics]")).to_be_hidden()
+    write(alice, "The first that Kate has not read.")
+    write(alice, "The second.")
+    row = kate.page.locator(".topic", has_text="Daily cut-off")
+    expect(row.locator(".unread-badge")).to_have_text(re.compile("^2"))
+    expect(kate.page.locator("[data-unread-topics] [data-count]")).to_have_text("1")
+    expect(kate.page.locator(".topic").first).to_contain_text("Daily cut-off")
+    kate.click("Daily cut-off")
+    line = kate.page.locator(".new-line")
+    expect(line).to_be_in_viewport()
+    assert "The first that Kate" in str(line.evaluate("line => line.nextElementSibling.textContent"))
+    with kate.page.expect_response(re.compile(r"/read/$")):
+        pass  # what was on the screen is read, and the server is told
+    kate.go("/northwind/messenger/")
+    expect(kate.page.locator(".topic", has_text="Daily cut-off").locator(".unread-badge")).to_have_count(0)
+
+
+def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, stack: Stack) -> None:
+    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
+    write(bob, "A tpyo of mine.")
+    expect(alice.page.get_by_text("A tpyo of mine.")).to_be_visible()
+    choose(bob, "A tpyo of mine.", "Edit")
+    bob.page.get_by_role("dialog").get_by_label("Message").fill("A typo of mine.")
+    bob.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    for person in (alice, bob):
+        row = person.page.locator("[data-sequence]", has_text="A typo of mine.")
+        expect(row).to_have_count(1)
+        expect(row.get_by_text("edited", exact=True)).to_be_visible()
+        expect(person.page.get_by_text("A tpyo of mine.")).to_have_count(0)
+    alice.page.locator("[data-sequence]", has_text="A typo of mine.").get_by_text("edited", exact=True).click()
+    expect(alice.page.get_by_role("dialog").get_by_text("A tpyo of mine.")).to_be_visible()
+    alice.page.keyboard.press("Escape")
+    choose(bob, "A typo of mine.", "Remove")
+    bob.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(alice.page.get_by_text("This message was removed by its author.")).to_be_visible()
+    expect(alice.page.get_by_text("A typo of mine.")).to_have_count(0)
+
+
+def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack) -> None:
+    bob = at(browser, stack, "bob", "Company cars and meal vouchers")
+    choose(bob, "three company cars", "Mark unread from here")
+    expect(bob.page.locator(".topic", has_text="Company cars").locator(".unread-badge")).to_have_text(re.compile("^2"))
+    bob.click("Company cars and meal vouchers")
+    line = bob.page.locator(".new-line")
+    expect(line).to_be_visible()
+    assert "three company cars" in str(line.evaluate("line => line.nextElementSibling.textContent"))
+
+
+def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(browser: Browser, stack: Stack) -> None:
+    alice, bob = at(browser, stack, "alice", "Payments processing"), at(browser, stack, "bob", "Payments processing")
+    write(alice, "Before the tunnel.")
+    expect(bob.page.get_by_text("Before the tunnel.")).to_be_visible()
+    bob.page.context.set_offline(True)
+    for text in ("In the tunnel, one.", "In the tunnel, two."):
+        write(alice, text)
+    choose(alice, "Before the tunnel.", "Edit")
+    alice.page.get_by_role("dialog").get_by_label("Message").fill("Before the long tunnel.")
+    alice.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(alice.page.get_by_text("Before the long tunnel.")).to_be_visible()
+    expect(bob.page.get_by_text("The connection is lost.")).to_be_visible(timeout=20_000)
+    bob.page.context.set_offline(False)
+    expect(bob.page.get_by_text("In the tunnel, two.")).to_be_visible(timeout=20_000)
+    expect(bob.page.get_by_text("Before the long tunnel.")).to_be_visible()
+    expect(bob.page.get_by_text("The connection is lost.")).to_be_hidden()
+    sequences = bob.page.locator("[data-sequence]").evaluate_all("rows => rows.map((row) => +row.dataset.sequence)")
+    assert sequences == sorted(set(sequences))
+    assert bob.page.get_by_text("In the tunnel, one.").count() == 1
