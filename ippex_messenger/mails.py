@@ -36,7 +36,13 @@ def build_mail(
 ) -> EmailMultiAlternatives:
     """Render `TEMPLATE.txt` and `TEMPLATE.html` in the addressee's language and time zone."""
     with translation.override(language), timezone.override(ZoneInfo(time_zone)):
-        context = {**context, "base_url": settings.BASE_URL, "subject": subject, "language": language}
+        context = {
+            **context,
+            "base_url": settings.BASE_URL,
+            "subject": subject,
+            "language": language,
+            "time_zone": time_zone.replace("_", " "),
+        }
         mail = EmailMultiAlternatives(
             # A line break in a subject would end the header; Django refuses it, and the mail would be lost.
             subject=" ".join(str(subject).split()),

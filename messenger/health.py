@@ -95,7 +95,11 @@ class Health:
     def sentences(self) -> list[str]:
         """The state as a whole, in plain words."""
         said = [self._messages(), self._held_up(), self._on_their_way(), self._failing()]
-        calm = _("Everything is delivered.") if self.has_history else _("Nothing was to be e-mailed lately.")
+        calm = (
+            _("No problems: every e-mail was handed to the mail server.")
+            if self.has_history
+            else _("Nothing was to be e-mailed lately.")
+        )
         return [sentence for sentence in said if sentence] or [calm]
 
     def _messages(self) -> str:
@@ -103,8 +107,10 @@ class Health:
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)d message waits to be e-mailed, for %(age)s: what sends the e-mails may stand still.",
-            "%(count)d messages wait to be e-mailed, the oldest for %(age)s: what sends the e-mails may stand still.",
+            "%(count)d message waits to be e-mailed, for %(age)s: the part of Messenger that sends "
+            "e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
+            "%(count)d messages wait to be e-mailed, the oldest for %(age)s: the part of Messenger "
+            "that sends e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
             count,
         ) % {"count": count, "age": elapsed_in_words(age)}
 
@@ -113,8 +119,8 @@ class Health:
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)d e-mail waits, for %(age)s: the mail server may be away.",
-            "%(count)d e-mails wait, the oldest for %(age)s: the mail server may be away.",
+            "%(count)d e-mail waits, for %(age)s: the mail server may not be reachable.",
+            "%(count)d e-mails wait, the oldest for %(age)s: the mail server may not be reachable.",
             count,
         ) % {"count": count, "age": elapsed_in_words(age)}
 

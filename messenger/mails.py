@@ -33,7 +33,7 @@ def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
         "messenger/mails/new_message",
         member,
         # The same for all messages of a topic: mail programs that go by it keep them together.
-        subject=lambda: _("New message in Messenger") if _is_minimal(member) else _in_messenger(topic),
+        subject=lambda: _("New message in IPPEX Cloud Messenger") if _is_minimal(member) else _in_messenger(topic),
         context={
             "message": message,
             "body_html": mark_safe(message.body_html),  # noqa: S308  (sanitised when it was written)
@@ -59,7 +59,7 @@ def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> Em
     return _build(
         "messenger/mails/catch_up",
         member,
-        subject=lambda: _("Unread messages in Messenger"),
+        subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),
         context={
             "count": sum(one.messages for one in missed),
             "topics": [(one, f"{messenger}topics/{one.topic.pk}/") for one in missed],

@@ -87,14 +87,12 @@ def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first
     zone = timezone.get_current_timezone()
     parts = []
     for row in rows:
-        if row.sequence == first_unread:
-            parts.append(f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>')
-        parts.append(_render(row, previous, zone, reader))
+        parts.append(_render(row, previous, zone, reader, is_first_unread=row.sequence == first_unread))
         previous = row
     return mark_safe("".join(parts))  # noqa: S308  (escaped or sanitised piece by piece)
 
 
-def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader) -> str:
+def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
     posted_at = row.posted_at.astimezone(zone)
     language = get_language() or ""
     day = _day(posted_at.date(), language)
@@ -109,6 +107,8 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader) -> str
     name, disc = escape(row.author_name), escape(initials(row.author_name))
     on_its_way = " data-on-its-way" if row.is_on_its_way else ""
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
+    if is_first_unread:
+        divider += f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>'
     classes = (
         "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader.pk else "")
     )

@@ -42,7 +42,9 @@ def send_trial(member: Member) -> Answer:
         if error.strerror:
             return Answer(False, _("The mail server can't be reached: %(why)s.") % {"why": error.strerror})
         return Answer(False, _("The mail server can't be reached."))
-    sentence = _("The mail server took the e-mail to %(address)s; look into your mailbox.")
+    sentence = _(
+        "The test e-mail to %(address)s was handed to the mail server. Look in your inbox, and in the spam folder too."
+    )
     return Answer(True, sentence % {"address": member.user.email})
 
 
@@ -53,7 +55,7 @@ def _refused(code: int, text: bytes | str) -> Answer:
 
 def trial_mail(member: Member) -> EmailMultiAlternatives:
     with translation.override(member.user.language):
-        subject = _("Test e-mail from Messenger")
+        subject = _("Test e-mail from IPPEX Cloud Messenger")
     return build_mail(
         "messenger/mails/test",
         member.user.email,

@@ -65,10 +65,10 @@ def _parts(minutes: int) -> list[str]:
 def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
     """A topic's notification settings, as the topic list says them."""
     if not enabled:
-        return _("No e-mails")
+        return _("E-mails are off")
     if interval_minutes == 0:
         return _("E-mail for every message")
-    return _("E-mail after %(interval)s of silence") % {"interval": interval_in_words(interval_minutes)}
+    return _("E-mail for a message after a pause of %(interval)s") % {"interval": interval_in_words(interval_minutes)}
 
 
 def outcome_in_words(
@@ -83,16 +83,16 @@ def outcome_in_words(
     `addressees` is None while its mails are still to be written.
     """
     if reason == Message.Reason.NOTIFICATIONS_OFF:
-        return _("Not e-mailed: notifications were off")
+        return _("Not e-mailed: e-mails were switched off for this topic")
     if reason == Message.Reason.INTERVAL and elapsed is not None:
-        return _("Not e-mailed: %(elapsed)s after the previous message (interval %(interval)s)") % {
+        return _("Not e-mailed: %(elapsed)s after the previous message (at least %(interval)s needed)") % {
             "elapsed": elapsed_in_words(elapsed),
             "interval": interval_in_words(interval_minutes),
         }
     if addressees is None:
         return _("E-mails to the group are about to go out")
     if addressees == 0:
-        return _("Not e-mailed: there was nobody to e-mail")
+        return _("Not e-mailed: nobody else gets e-mails about this topic")
     sent = addressees - missing.waiting - missing.failed - missing.cancelled
     if missing.waiting == addressees:
         return ngettext(
@@ -109,7 +109,7 @@ def outcome_in_words(
     if missing.failed:
         parts.append(_("%(count)d failed") % {"count": missing.failed})
     if missing.cancelled:
-        parts.append(_("%(count)d not sent any more") % {"count": missing.cancelled})
+        parts.append(_("%(count)d cancelled") % {"count": missing.cancelled})
     return ", ".join(parts)
 
 
@@ -120,7 +120,7 @@ def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | N
     if reason == Message.Reason.NOTIFICATIONS_OFF:
         return _("E-mail notifications of the topic were off when it was posted, so nobody was e-mailed.")
     if elapsed is None:
-        return _("It was the first message of the topic; a first message is always e-mailed.")
+        return _("It was the first message of the topic, so it was e-mailed.")
     if interval_minutes == 0:
         return _("The notification interval was 0 minutes, so every message was e-mailed.")
     sentence = (
@@ -134,7 +134,7 @@ def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | N
 
 
 _WHY_NONE = {
-    Delivery.Reason.AUTHOR: gettext_lazy("No e-mail: wrote the message"),
+    Delivery.Reason.AUTHOR: gettext_lazy("No e-mail: is the author"),
     Delivery.Reason.MUTED: gettext_lazy("No e-mail: has muted the topic"),
     Delivery.Reason.REMOVED: gettext_lazy("No e-mail: the message was removed before it went out"),
     Delivery.Reason.LEFT: gettext_lazy("No e-mail: left the group before it went out"),
@@ -143,9 +143,9 @@ _WHY_NONE = {
     Delivery.Reason.GROUP_INACTIVE: gettext_lazy("No e-mail: the group was made inactive before it went out"),
     Delivery.Reason.MESSENGER_OFF: gettext_lazy("No e-mail: Messenger was switched off before it went out"),
     Delivery.Reason.LOST_ACCESS: gettext_lazy("No e-mail: could not read the topic any more when it was to go out"),
-    Delivery.Reason.UNUSABLE_ADDRESS: gettext_lazy("Failed: no e-mail can be sent to the user's address"),
+    Delivery.Reason.UNUSABLE_ADDRESS: gettext_lazy("Failed: the e-mail address is not valid"),
     Delivery.Reason.REFUSED: gettext_lazy("Failed: the mail server refused it"),
-    Delivery.Reason.GAVE_UP: gettext_lazy("Failed: the mail server put it off for a whole day"),
+    Delivery.Reason.GAVE_UP: gettext_lazy("Failed: the mail server did not accept it for 24 hours"),
 }
 
 
@@ -157,8 +157,8 @@ def delivery_in_words(delivery: Delivery) -> str:
         return str(_WHY_NONE[Delivery.Reason(delivery.reason)])
     if delivery.attempts:
         return ngettext(
-            "On the way: the mail server put it off %(count)d time, it is tried again",
-            "On the way: the mail server put it off %(count)d times, it is tried again",
+            "Waiting: the mail server did not accept it yet (tried %(count)d time). Messenger tries again by itself",
+            "Waiting: the mail server did not accept it yet (tried %(count)d times). Messenger tries again by itself",
             delivery.attempts,
         ) % {"count": delivery.attempts}
     return _("On the way")
@@ -167,20 +167,25 @@ def delivery_in_words(delivery: Delivery) -> str:
 def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str) -> str:
     """What posting now would do; `email_from` is the moment from which there would be an e-mail, as they read it."""
     if forecast.reason == Message.Reason.NOTIFICATIONS_OFF:
-        return _("No e-mail if you post now: notifications are off for this topic.")
+        return _("No e-mail: e-mails are switched off for this topic. The group can still read your message here.")
+    if forecast.recipients == 0 and forecast.reason == Message.Reason.INTERVAL:
+        return _(
+            "No e-mail if you send now: the last message is less than %(interval)s old, and nobody else gets e-mails "
+            "about this topic."
+        ) % {"interval": interval_in_words(interval_minutes)}
     if forecast.recipients == 0:
-        return _("No e-mail if you post now: nobody else here gets e-mails about this topic.")
+        return _("No e-mail: nobody else gets e-mails about this topic. The group can still read your message here.")
     if forecast.reason == Message.Reason.INTERVAL:
         return ngettext(
-            "No e-mail if you post now: the last message is less than %(interval)s old. "
-            "From %(time)s on, %(count)d person will get one.",
-            "No e-mail if you post now: the last message is less than %(interval)s old. "
-            "From %(time)s on, %(count)d people will get one.",
+            "No e-mail if you send now: the last message is less than %(interval)s old. "
+            "If nobody writes before %(time)s, %(count)d person gets an e-mail about the next message.",
+            "No e-mail if you send now: the last message is less than %(interval)s old. "
+            "If nobody writes before %(time)s, %(count)d people get an e-mail about the next message.",
             forecast.recipients,
         ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": forecast.recipients}
     return ngettext(
-        "If you post now, %(count)d person will get an e-mail.",
-        "If you post now, %(count)d people will get an e-mail.",
+        "If you send now, %(count)d person gets an e-mail.",
+        "If you send now, %(count)d people get an e-mail.",
         forecast.recipients,
     ) % {"count": forecast.recipients}
 

@@ -39,7 +39,7 @@ class Tenancy(models.Model):
         ),
     )
     mail_detail = models.CharField(
-        _("What e-mails about new messages hold"),
+        _("What e-mails about new messages say"),
         max_length=20,
         choices=MailDetail.choices,
         default=MailDetail.MINIMAL,

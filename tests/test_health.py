@@ -144,7 +144,7 @@ def test_all_is_delivered_when_all_is_delivered(cast: Cast, smtp: SmtpServer) ->
     sweep()
     assert len(smtp.envelopes) == 1, "or the test proves nothing"
     found = health_of(cast.northwind, timezone.now())
-    assert found.sentences == ["Everything is delivered."]
+    assert found.sentences == ["No problems: every e-mail was handed to the mail server."]
     assert found.is_well
 
 
@@ -157,7 +157,7 @@ def test_what_waits_while_the_mail_server_is_away_is_said_with_its_age(
         sweep()
     assert health_of(cast.northwind, NOW + timedelta(minutes=1)).sentences == ["E-mails are on their way."]
     late = health_of(cast.northwind, NOW + timedelta(minutes=25))
-    assert late.sentences == ["2 e-mails wait, the oldest for 25 minutes: the mail server may be away."]
+    assert late.sentences == ["2 e-mails wait, the oldest for 25 minutes: the mail server may not be reachable."]
     assert not late.is_well
     assert late.oldest == "25 minutes"
 
@@ -167,7 +167,10 @@ def test_messages_that_nobody_turns_into_emails_are_not_called_delivered(cast: C
     post(cast.payments, cast.alice)
     assert not Delivery.objects.exists(), "or the test proves nothing"
     late = health_of(cast.northwind, NOW + timedelta(hours=2))
-    assert late.sentences == ["1 message waits to be e-mailed, for 2 hours: what sends the e-mails may stand still."]
+    assert late.sentences == [
+        "1 message waits to be e-mailed, for 2 hours: the part of Messenger that sends e-mails may "
+        "have stopped. Tell those who run IPPEX Cloud Messenger."
+    ]
     assert late.oldest == "2 hours"
     clock.move_to(NOW + timedelta(hours=2))
     assert "and those of 1 message" in page(cast)
@@ -224,7 +227,7 @@ def test_an_address_that_took_a_mail_since_works_again(cast: Cast, smtp: SmtpSer
     post(cast.payments, cast.alice)
     sweep()
     found = health_of(cast.northwind, NOW)
-    assert found.sentences == ["Everything is delivered."]
+    assert found.sentences == ["No problems: every e-mail was handed to the mail server."]
     assert [address.works_again for address in found.addresses] == [True]
     assert "works again" in page(cast)
 
@@ -309,7 +312,7 @@ def test_the_test_email_goes_to_the_administrator_alone_at_once(cast: Cast, smtp
     level, text = ask_for_test(cast)
     assert smtp.recipients == [cast.dana.user.email]
     (mail,) = smtp.mails
-    assert mail["Subject"] == "Test e-mail from Messenger"
+    assert mail["Subject"] == "Test e-mail from IPPEX Cloud Messenger"
     assert mail["Auto-Submitted"] == "auto-generated"
     body = mail.get_body(("plain",))
     assert body is not None

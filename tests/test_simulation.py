@@ -1,4 +1,4 @@
-"""What other intervals would have done: a table of cases, and the decisions that posting itself makes."""
+"""Compare intervals: a table of cases, and the decisions that posting itself makes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -187,9 +187,9 @@ def test_the_page_shows_the_saved_interval_and_the_mail(cast: Cast) -> None:
     response = sign_in(cast.alice).get(edit_path(cast.payments))
     assert marked(response) == {"chosen": [30], "saved": [30]}
     text = response.content.decode()
-    assert "What other intervals would have done" in text
+    assert "Compare intervals" in text
     assert "With an interval of 30 minutes the one message would have been e-mailed." in text
-    assert "The e-mail as it would look" in text
+    assert "What the e-mail says" in text
     mail = response.context["mail"]
     assert mail.subject in text
     assert mail.body.strip().splitlines()[0] in text
@@ -216,9 +216,9 @@ def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast)
         ("", "minutes", "Enter a whole number."),
         ("x", "minutes", "Enter a whole number."),
         ("1.5", "hours", "Enter a whole number."),
-        ("-1", "minutes", "The interval can be 0 minutes to 7 days."),
-        ("8", "days", "The interval can be 0 minutes to 7 days."),
-        ("9" * 26, "days", "The interval can be 0 minutes to 7 days."),
+        ("-1", "minutes", "Choose between 0 minutes and 7 days."),
+        ("8", "days", "Choose between 0 minutes and 7 days."),
+        ("9" * 26, "days", "Choose between 0 minutes and 7 days."),
         ("9" * 5000, "days", "Enter a whole number."),
         ("1", "weeks", "Select a valid choice."),
         ("1", "", "Enter a whole number."),

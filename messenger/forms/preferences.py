@@ -13,10 +13,10 @@ class MailChoiceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
         fields = ("own_messages", "catch_up")
         widgets = {"catch_up": forms.RadioSelect}
         help_texts = {
-            "own_messages": _("Usually the author of a message is the one who gets no e-mail about it."),
+            "own_messages": _("You then get an e-mail about a message that you wrote, whenever the others get one."),
             "catch_up": _(
-                "At 7 o'clock in your time zone, if there are messages that you have not read and were not e-mailed "
-                "about: how many, and where. Topics that you muted are left out."
+                "Sent at 07:00 in your time zone if there are messages that you have not read and got no e-mail "
+                "about. It says how many there are, with links. Muted topics are left out."
             ),
         }
 

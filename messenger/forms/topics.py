@@ -19,7 +19,10 @@ class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     notification_interval = IntervalField(
         label=_("Notification interval"),
         initial=DEFAULT_INTERVAL_MINUTES,
-        help_text=_("0 minutes: every message is e-mailed. At most 7 days."),
+        help_text=_(
+            "A message is e-mailed only if at least this much time has passed since the message before "
+            "it. 0 minutes: every message is e-mailed. At most 7 days."
+        ),
     )
 
     class Meta:

@@ -35,7 +35,9 @@ def edit(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
     found = _visible_message(request, pk, sequence)
     if found.author_id != request.member.pk:
         raise PermissionDenied
-    form = EditForm(request.POST if request.method == "POST" else None, initial={"body": found.body})
+    # Ids of its own: in a dialog the composer's stand on the page too.
+    data = request.POST if request.method == "POST" else None
+    form = EditForm(data, initial={"body": found.body}, auto_id="id_edited_%s")
     is_too_late = not may_edit(found, request.member, timezone.now())
     if request.method == "POST" and form.is_valid():
         try:

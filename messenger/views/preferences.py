@@ -36,7 +36,7 @@ def mute(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     muted = request.POST.get("muted") == "1"
     set_muted(topic, request.member, muted)
     said = (
-        _("You get no e-mails about “%(name)s” any more.")
+        _("You get no more e-mails about “%(name)s”. You can still read it here.")
         if muted
         else _("You get the e-mails about “%(name)s” again.")
     )

@@ -15,6 +15,9 @@ async function show(link) {
   close();
   const answer = await fetch(link.href, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
   if (!answer?.ok || answer.redirected) return location.assign(link.href);
+  // The message may have been replaced meanwhile, for its mails went out.
+  if (!link.isConnected) link = document.querySelector(`[data-message-menu][href="${link.getAttribute("href")}"]`);
+  if (!link) return;
   const menu = document.createElement("div");
   menu.className = "message-menu";
   menu.innerHTML = await answer.text();
@@ -38,7 +41,8 @@ export function openMessageMenus(list) {
       event.preventDefault();
       await navigator.clipboard.writeText(copy.href).catch(() => location.assign(copy.href));
     }
-    if (open && !event.target.closest("[data-message-menu]")) close();
+    // A button sends its form, which must still be there then.
+    if (open && !event.target.closest("[data-message-menu], .message-menu button")) close();
   });
   document.addEventListener("keydown", (event) => {
     if (!open) return;

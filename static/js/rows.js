@@ -46,6 +46,13 @@ export class Rows {
 
   #put(item, divider, added) {
     const there = document.getElementById(item.id);
+    if (there?.querySelector(".message-menu")) {
+      // Its menu is open and stays: only what is said in the message and about it is replaced.
+      for (const part of [".message-body, .message-removed", ".message-outcome"]) {
+        there.querySelector(part).replaceWith(item.querySelector(part));
+      }
+      return;
+    }
     if (there) {
       there.replaceWith(item);
       return;

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='tenancy',
             name='mail_detail',
-            field=models.CharField(choices=[('minimal', 'Minimal: that there is a new message, and a link'), ('topic_and_sender', "Topic and sender: also the topic's name and who wrote"), ('full_text', 'Full text: also the message itself')], default='minimal', help_text='E-mail is not as confidential as Messenger: it stays in mailboxes, on phones and on mail servers. A change counts for every e-mail that is sent from then on.', max_length=20, verbose_name='What e-mails about new messages hold'),
+            field=models.CharField(choices=[('minimal', 'Minimal: that there is a new message, and a link'), ('topic_and_sender', "Topic and sender: also the topic's name and who wrote"), ('full_text', 'Full text: also the message itself')], default='minimal', help_text='E-mail is not as confidential as Messenger: it stays in mailboxes, on phones and on mail servers. A change counts for every e-mail that is sent from then on.', max_length=20, verbose_name='What e-mails about new messages say'),
         ),
     ]
