@@ -42,12 +42,11 @@ def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browse
     expect(row.locator(".unread-badge")).to_have_text(re.compile("^2"))
     expect(kate.page.locator("[data-unread-topics] [data-count]")).to_have_text("1")
     expect(kate.page.locator(".topic").first).to_contain_text("Daily cut-off")
-    kate.click("Daily cut-off")
+    with kate.page.expect_response(re.compile(r"/read/$")):  # what was on the screen is read, and the server is told
+        kate.click("Daily cut-off")
     line = kate.page.locator(".new-line")
     expect(line).to_be_in_viewport()
     assert "The first that Kate" in str(line.evaluate("line => line.nextElementSibling.textContent"))
-    with kate.page.expect_response(re.compile(r"/read/$")):
-        pass  # what was on the screen is read, and the server is told
     kate.go("/northwind/messenger/")
     expect(kate.page.locator(".topic", has_text="Daily cut-off").locator(".unread-badge")).to_have_count(0)
 
@@ -74,7 +73,9 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
 
 
 def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack) -> None:
-    bob = at(browser, stack, "bob", "Company cars and meal vouchers")
+    bob = at(browser, stack, "bob", "")
+    with bob.page.expect_response(re.compile(r"/read/$")):
+        bob.click("Company cars and meal vouchers")
     choose(bob, "three company cars", "Mark unread from here")
     expect(bob.page.locator(".topic", has_text="Company cars").locator(".unread-badge")).to_have_text(re.compile("^2"))
     bob.click("Company cars and meal vouchers")

@@ -9,6 +9,7 @@ import { Rows } from "./rows.js";
 
 const NEAR_THE_END = 120; // pixels
 const PAGE_LENGTH = 50;
+const ASK_AGAIN_AFTER = 3000; // milliseconds
 
 const thread = document.querySelector("[data-thread]");
 const rows = new Rows(thread.querySelector("[data-rows]"));
@@ -96,6 +97,7 @@ function explain(error) {
 let stream = null;
 let comeBack = null;
 let catchingUp = Promise.resolve();
+let askAgain = null;
 
 function catchUp() {
   // One at a time, and once more if there was news meanwhile.
@@ -111,6 +113,9 @@ function catchUp() {
       connectionBack();
     } catch (error) {
       explain(error);
+      // The stream may be alive while the question failed: nobody else would ask again.
+      clearTimeout(askAgain);
+      if (!isOver) askAgain = setTimeout(catchUp, ASK_AGAIN_AFTER);
     }
   });
   return catchingUp;
@@ -135,6 +140,7 @@ function listen() {
 listen();
 // A browser has six connections to a host: a tab in the background gives its own back.
 document.addEventListener("visibilitychange", listen);
+window.addEventListener("online", catchUp);
 
 newBelow.addEventListener("click", (event) => {
   if (!hasTheEnd) return; // the link leads to the newest
