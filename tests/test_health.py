@@ -319,7 +319,8 @@ def test_the_test_email_goes_to_the_administrator_alone_at_once(cast: Cast, smtp
     assert PAGE in body.get_content()
     assert (level, text) == (
         "success",
-        f"The mail server took the e-mail to {cast.dana.user.email}; look into your mailbox.",
+        f"The test e-mail to {cast.dana.user.email} was handed to the mail server. Look in your inbox, and in the spam "
+        "folder too.",
     )
     assert not Delivery.objects.exists()
 

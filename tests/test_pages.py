@@ -659,7 +659,7 @@ def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
     outcomes = re.findall(said, text_of(bob.get(thread(cast.payments))))
     assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
     assert "about to go out" in outcomes[0][1]
-    assert "interval 30 minutes" in outcomes[1][1]
+    assert "at least 30 minutes needed" in outcomes[1][1]
 
 
 # -- S13 Inactive topic --------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast)
     assert marked(response) == {"chosen": [180], "saved": [30]}
     text = response.content.decode()
     assert "With an interval of 3 hours, 2 of 3 messages would have been e-mailed" in text
-    assert "longest stretch without one: 10 minutes" in text
+    assert "longest time that people wrote without an e-mail: 10 minutes" in text
     assert text.count("data-value") == len(INTERVALS) + 1
     assert Topic.objects.get(pk=cast.payments.pk).notification_interval == 30, "asking saves nothing"
 
