@@ -89,7 +89,7 @@ class Driver:
                 queue.flushall()
 
     @property
-    def queue(self) -> "redis.Redis[bytes]":
+    def queue(self) -> redis.Redis:  # type: ignore[type-arg]
         return redis.Redis.from_url(self.home.redis_url)
 
     def wait_for_mails(self, count: int) -> None:
