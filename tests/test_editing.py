@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from messenger import outbox
@@ -15,6 +16,7 @@ from messenger.tasks import notify_members, sweep
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, post, sign_in
 from tests.smtp import SmtpServer
+from tests.threads import PATIENCE, somebody_waits_for_a_lock, start
 
 pytestmark = pytest.mark.django_db
 
@@ -83,6 +85,17 @@ def test_nobody_edits_anothers_message_nor_what_they_may_not_read(cast: Cast) ->
     save_group(cast.payroll, [cast.alice])
     with pytest.raises(Message.DoesNotExist):
         edit(message, cast.bob, "I was here")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_edit_waits_for_a_removal_from_the_group_under_way_and_then_finds_nothing(cast: Cast) -> None:
+    message = post(cast.payments, cast.bob, "Fine")
+    with transaction.atomic():
+        save_group(cast.payroll, [cast.alice])
+        late = start(lambda: edit(message, cast.bob, "Too late"))
+        assert somebody_waits_for_a_lock()
+    assert isinstance(late.exception(PATIENCE), Message.DoesNotExist)
+    assert Message.objects.get(pk=message.pk).body == "Fine"
 
 
 def test_an_edit_that_won_t_do_changes_nothing(cast: Cast) -> None:
