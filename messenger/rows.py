@@ -19,7 +19,6 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
-from messenger.models import Message
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
@@ -47,13 +46,6 @@ class Row(NamedTuple):
     remover: str | None
     removal_reason: str
     missing: dict[str, int] | None  # as wording.Missing
-
-    @property
-    def is_on_its_way(self) -> bool:
-        """Whether what is said about its mails will change by itself."""
-        if self.outcome != Message.Outcome.EMAIL:
-            return False
-        return self.addressees is None or bool(self.missing and self.missing["waiting"])
 
 
 _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}
@@ -105,7 +97,6 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
     name, disc = escape(row.author_name), escape(initials(row.author_name))
-    on_its_way = " data-on-its-way" if row.is_on_its_way else ""
     divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
     if is_first_unread:
         divider += f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>'
@@ -123,7 +114,7 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_
         f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></a>{_edited(row, url)} '
         f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more(language)}">⋯</a></header>'
         f"{_body(row)}"
-        f'<p class="message-outcome outcome-{row.outcome}"{on_its_way}>'
+        f'<p class="message-outcome outcome-{row.outcome}">'
         f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
 

@@ -32,24 +32,21 @@ def features(request: MemberHttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def notifications(request: MemberHttpRequest) -> HttpResponse:
-    tenancy = request.member.tenancy
-    form = NotificationsForm(request.POST if request.method == "POST" else None, instance=tenancy)
-    if request.method == "POST" and form.is_valid():
-        tenancy.save(update_fields=["mail_detail"])
-        messages.success(request, _("The settings have been saved. They count for every e-mail from now on."))
-        return redirect("tenancy:notifications", tenancy.slug)
-    status = 422 if form.errors else 200
-    return render(request, "tenancy/notifications.html", {"form": form, "tab": "notifications"}, status=status)
+    return _tab(request, "notifications", NotificationsForm)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @administrators_only
 def messages_tab(request: MemberHttpRequest) -> HttpResponse:
+    return _tab(request, "messages", MessagesForm)
+
+
+def _tab(request: MemberHttpRequest, tab: str, form_class: type[NotificationsForm | MessagesForm]) -> HttpResponse:
+    """A tab whose fields are columns of the tenancy, and nothing else happens when they change."""
     tenancy = request.member.tenancy
-    form = MessagesForm(request.POST if request.method == "POST" else None, instance=tenancy)
+    form = form_class(request.POST if request.method == "POST" else None, instance=tenancy)
     if request.method == "POST" and form.is_valid():
-        tenancy.save(update_fields=["edit_minutes"])
-        messages.success(request, _("The settings have been saved."))
-        return redirect("tenancy:messages", tenancy.slug)
-    status = 422 if form.errors else 200
-    return render(request, "tenancy/messages.html", {"form": form, "tab": "messages"}, status=status)
+        tenancy.save(update_fields=form_class.Meta.fields)
+        messages.success(request, _("The settings have been saved. They count from now on."))
+        return redirect(f"tenancy:{tab}", tenancy.slug)
+    return render(request, f"tenancy/{tab}.html", {"form": form, "tab": tab}, status=422 if form.errors else 200)
