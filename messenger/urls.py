@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import preferences, records, threads, topics
+from messenger.views import preferences, records, search, threads, topics
 
 app_name = "messenger"
 
@@ -17,4 +17,5 @@ urlpatterns = [
     path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
     path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
+    path("search/", search.search, name="search"),
 ]
