@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from psycopg2 import errorcodes
 
 from messenger.models import Message
+from messenger.querysets import TopicQuerySet
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
@@ -28,8 +29,8 @@ TIMEOUT_SECONDS = 2
 # How many of the tenancy's messages are walked through before the index is asked: some milliseconds. A word that
 # does not fill a page from these is rare enough for the index, unless it was frequent in other times only.
 WALK_LENGTH = 5_000
-# In so many topics the index looks for a word at a time; among more, hits are sorted out afterwards.
-TOPICS_IN_INDEX = 200
+# The index looks for the words once for each of so many topics or authors; among more, hits are sorted out afterwards.
+MANY = 200
 # Shorter beginnings of words stand for too many words.
 PREFIX_MIN_LENGTH = 3
 EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
@@ -58,12 +59,19 @@ class Cursor(NamedTuple):
     pk: int
 
 
+class Condition(NamedTuple):
+    """Of a row of messages, in SQL, with the values of its parameters."""
+
+    sql: str
+    values: list[Any]
+
+
 @dataclass(frozen=True)
 class Scope:
-    """Among which messages; the ids are those of topics that the reader reads."""
+    """Among which messages."""
 
-    topics: Collection[int]
-    authors: Collection[int] | None = None  # None: whoever wrote it
+    topics: TopicQuerySet  # of those that the reader reads
+    authors: Collection[int] | None = None  # members' ids; None: whoever wrote it
     since: datetime | None = None
     until: datetime | None = None  # not included
     before: Cursor | None = None
@@ -94,11 +102,10 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     """
     with _patience():
         query = _as_query(text)
-        if not scope.topics or scope.authors == []:
-            return Hits([], None)
-        found = _walk(reader, query, scope)
+        which = _which(reader, scope)
+        found = _walk(reader, query, scope, which)
         if len(found) <= PAGE_LENGTH:
-            found = _look_up(reader, query, scope)
+            found = _look_up(query, scope, which)
         hits = _fetch(reader, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
@@ -155,35 +162,34 @@ def as_websearch(text: str) -> tuple[str, bool]:
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
-def _walk(reader: Member, query: str, scope: Scope) -> list[Cursor]:
+def _walk(reader: Member, query: str, scope: Scope, which: Condition) -> list[Cursor]:
     """The hits among the newest messages of the tenancy, one after the other."""
-    where, values = _time_of(reader, scope)
-    which, ids = _which(scope)
+    when = _when(scope)
     return _cursors(
         "SELECT posted_at, id FROM ("  # noqa: S608  (conditions of our own, all values are parameters)
-        "  SELECT posted_at, id, topic_id, author_id, body, search FROM messenger_message"
-        f" WHERE {where} ORDER BY posted_at DESC, id DESC LIMIT {WALK_LENGTH}"
-        f") newest WHERE {which} AND search @@ %s::tsquery"
+        "  SELECT posted_at, id, tenancy_id, topic_id, author_id, body, search FROM messenger_message"
+        f" WHERE tenancy_id = %s AND {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {WALK_LENGTH}"
+        f") newest WHERE {which.sql} AND body <> '' AND search @@ %s::tsquery"
         f" ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [*values, *ids, query],
+        [reader.tenancy_id, *when.values, *which.values, query],
     )
 
 
-def _look_up(reader: Member, query: str, scope: Scope) -> list[Cursor]:
+def _look_up(query: str, scope: Scope, which: Condition) -> list[Cursor]:
     """All hits, by the index, and the newest of them."""
-    where, values = _time_of(reader, scope)
-    which, ids = _which(scope)
+    when = _when(scope)
     return _cursors(
         # Materialized: for the sake of the order alone the planner would walk through millions of messages.
         "WITH hit AS MATERIALIZED ("  # noqa: S608  (as above)
-        f"  SELECT posted_at, id FROM messenger_message WHERE {where} AND {which} AND search @@ %s::tsquery"
+        "  SELECT posted_at, id FROM messenger_message"
+        f" WHERE {which.sql} AND {when.sql} AND body <> '' AND search @@ %s::tsquery"
         f") SELECT posted_at, id FROM hit ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [*values, *ids, query],
+        [*which.values, *when.values, query],
     )
 
 
-def _time_of(reader: Member, scope: Scope) -> tuple[str, list[Any]]:
-    conditions, values = ["tenancy_id = %s"], list[Any]([reader.tenancy_id])
+def _when(scope: Scope) -> Condition:
+    conditions, values = ["TRUE"], list[Any]()
     for condition, value in (("posted_at >= %s", scope.since), ("posted_at < %s", scope.until)):
         if value is not None:
             conditions.append(condition)
@@ -191,18 +197,23 @@ def _time_of(reader: Member, scope: Scope) -> tuple[str, list[Any]]:
     if scope.before:
         conditions.append("(posted_at, id) < (%s, %s)")
         values += scope.before
-    return " AND ".join(conditions), values
+    return Condition(" AND ".join(conditions), values)
 
 
-def _which(scope: Scope) -> tuple[str, list[Any]]:
-    # The index looks through its words once for each topic; "+ 0" leaves it the words alone.
-    topic = "topic_id" if len(scope.topics) <= TOPICS_IN_INDEX else "topic_id + 0"
-    conditions, values = [f"{topic} = ANY(%s::bigint[])", "body <> ''"], [list(scope.topics)]
+def _which(reader: Member, scope: Scope) -> Condition:
+    topics = list(scope.topics.values_list("pk", flat=True)[: MANY + 1])
+    if len(topics) <= MANY:
+        conditions, values = ["topic_id = ANY(%s::bigint[])"], list[Any]([topics])
+    else:
+        # IS TRUE: asked of each hit, not joined. As a list of ids, thousands of them would take long to plan with.
+        sql, parameters = scope.topics.values("pk").query.sql_with_params()
+        conditions = ["tenancy_id = %s::bigint", f"(topic_id IN ({sql})) IS TRUE"]
+        values = [reader.tenancy_id, *parameters]
     if scope.authors is not None:
-        author = "author_id" if len(scope.authors) <= TOPICS_IN_INDEX else "author_id + 0"
+        author = "author_id" if len(scope.authors) <= MANY else "author_id + 0"  # "+ 0": not by the index
         conditions.append(f"{author} = ANY(%s::bigint[])")
         values.append(list(scope.authors))
-    return " AND ".join(conditions), values
+    return Condition(" AND ".join(conditions), values)
 
 
 def _cursors(statement: str, values: list[Any]) -> list[Cursor]:

@@ -87,7 +87,7 @@ class SearchForm(PageFormMixin, forms.Form):
             topics = topics.filter(pk=data["topic"].pk)
         until = data["until"]
         return Scope(
-            topics=list(topics.values_list("pk", flat=True)),
+            topics=topics,
             authors=self._authors(data["author"]) if data["author"] else None,
             since=_midnight(data["since"]) if data["since"] else None,
             until=_midnight(until + timedelta(days=1)) if until and until < date.max else None,

@@ -20,10 +20,11 @@ ALTER TABLE messenger_message ADD COLUMN search tsvector NOT NULL GENERATED ALWA
 ) STORED;
 """
 # Without the pending list: it would make each search read what was posted lately one by one, and now and then
-# one post wait for all of it to be sorted in. With topic and author in the index a word that is frequent
-# everywhere costs no more than the few messages among which it is looked for.
+# one post wait for all of it to be sorted in. With tenancy, topic and author in the index a word that is
+# frequent everywhere costs no more than the few messages among which it is looked for.
 INDEX = """
-CREATE INDEX message_search ON messenger_message USING gin (topic_id, author_id, search) WITH (fastupdate = off);
+CREATE INDEX message_search ON messenger_message
+    USING gin (tenancy_id, topic_id, author_id, search) WITH (fastupdate = off);
 """
 
 
