@@ -17,6 +17,11 @@ TEXT_MAX_LENGTH = 200
 OFFERED_TOPICS = 100
 
 
+# The same words whether it is hidden or not there.
+NO_SUCH_GROUP = {"invalid_choice": _("There is no such group among yours.")}
+NO_SUCH_TOPIC = {"invalid_choice": _("There is no such topic among yours.")}
+
+
 class SearchForm(PageFormMixin, forms.Form):
     """What to look for, and where; nothing of it names what its reader does not read."""
 
@@ -31,9 +36,19 @@ class SearchForm(PageFormMixin, forms.Form):
         widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
     )
     group = forms.ModelChoiceField(
-        MessengerGroup.objects.none(), label=_("Messenger group"), required=False, empty_label=_("All groups")
+        MessengerGroup.objects.none(),
+        label=_("Messenger group"),
+        required=False,
+        empty_label=_("All groups"),
+        error_messages=NO_SUCH_GROUP,
     )
-    topic = forms.ModelChoiceField(Topic.objects.none(), label=_("Topic"), required=False, empty_label=_("All topics"))
+    topic = forms.ModelChoiceField(
+        Topic.objects.none(),
+        label=_("Topic"),
+        required=False,
+        empty_label=_("All topics"),
+        error_messages=NO_SUCH_TOPIC,
+    )
     author = forms.CharField(
         label=_("Written by"),
         required=False,
@@ -60,7 +75,7 @@ class SearchForm(PageFormMixin, forms.Form):
         if group and topic and topic.group_id != group.pk:
             self.add_error("topic", ValidationError(_("This topic belongs to another group.")))
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
-            self.add_error("until", ValidationError(_("This day is before the one from which on to search.")))
+            self.add_error("until", ValidationError(_("This is before the first day.")))
         return data
 
     def _offer_topics(self, group: MessengerGroup | None, chosen: Topic | None) -> None:
