@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import messages, preferences, reading, records, threads, topics
+from messenger.views import messages, preferences, reading, records, search, threads, topics
 
 app_name = "messenger"
 
@@ -24,4 +24,5 @@ urlpatterns = [
     path("read/", reading.read_all, name="read_all"),
     path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
+    path("search/", search.search, name="search"),
 ]

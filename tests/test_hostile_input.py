@@ -130,6 +130,7 @@ FIELDS = [
     "topic",
 ]
 QUERY_FIELDS = ["q", "page", "per_page", "sort", "status", "group", "inactive", "before", "after", "next", "topic", "x",
+                "author", "since", "until", "older",
                 "notification_interval_0", "notification_interval_1"]  # fmt: skip
 CHARSETS = [
     "utf-8",
@@ -210,7 +211,8 @@ def test_no_query_breaks_a_page(stage: Stage, route: str, pairs: list[tuple[str,
     no_error_of_ours(response, route, pairs)
 
 
-LISTS = ["tenancy:users", "messenger_users:groups", "messenger_users:users", "messenger:topics", "messenger:thread"]
+LISTS = ["tenancy:users", "messenger_users:groups", "messenger_users:users", "messenger:topics", "messenger:thread",
+         "messenger:search"]  # fmt: skip
 
 
 @FEW
@@ -472,6 +474,7 @@ PAGED = {
     "messenger:topics": ("alice", ["page"]),
     "messenger:thread": ("alice", ["before", "after"]),
     "messenger:messages": ("alice", ["before", "after"]),
+    "messenger:search": ("alice", ["older"]),
     "tenancy:users": ("dana", ["page"]),
     "messenger_users:groups": ("dana", ["page"]),
     "messenger_users:users": ("dana", ["page"]),

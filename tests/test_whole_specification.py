@@ -217,7 +217,9 @@ def test_no_page_scrolls_sideways_logs_an_error_or_fails_axe(
     pages = [
         (alice, ["/northwind/", "/northwind/messenger/", "/northwind/messenger/?inactive=1",
                  "/northwind/messenger/?q=nothing", thread, f"{thread}edit/", "/northwind/messenger/topics/new/",
-                 "/northwind/messenger/preferences/", f"{thread}messages/1/record/",
+                 "/northwind/messenger/preferences/", "/northwind/messenger/search/",
+                 "/northwind/messenger/search/?q=the&author=a&since=2020-01-01", "/northwind/messenger/search/?q=--",
+                 f"{thread}messages/1/record/",
                  f"{thread}messages/1/", f"{thread}messages/1/remove/",
                  "/accounts/profile/", "/accounts/password/change/"]),
         (dana, [f"{base}/", f"{base}/users/", user, f"{base}/users/new/", f"{base}/system/settings/features/",

@@ -159,6 +159,8 @@ class Message(models.Model):
             models.Index(fields=["topic", "revision"], name="message_changed_in_topic"),
             # delivery health: the last weeks, of a table that grows by time
             BrinIndex(fields=["posted_at"], name="message_by_time"),
+            # search: the newest messages of a tenancy, one after the other
+            models.Index(fields=["tenancy", "-posted_at", "-id"], name="message_newest_of_tenancy"),
         ]
 
     def __str__(self) -> str:

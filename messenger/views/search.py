@@ -1,0 +1,48 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from messenger.forms.search import SearchForm
+from messenger.http import MessengerHttpRequest
+from messenger.models import MessengerGroup
+from messenger.search import Cursor, NothingToFindError, SearchTimeoutError, find
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id
+
+
+@require_safe
+def search(request: MessengerHttpRequest) -> HttpResponse:
+    member = request.member
+    if not MessengerGroup.objects.visible_to(member).exists():
+        raise Http404  # for them there is no Messenger
+    request.sees_messenger = True
+    older = _cursor(request.GET["older"]) if "older" in request.GET else None
+    form = SearchForm(request.GET, reader=member)
+    context: dict[str, Any] = {"form": form, "older": older}
+    if not form.is_valid():
+        return render(request, "messenger/search.html", context, status=422)
+    if form.cleaned_data["q"]:
+        try:
+            page = find(member, form.cleaned_data["q"], form.scope(older))
+        except NothingToFindError:
+            context["has_no_word"] = True
+        except SearchTimeoutError:
+            context["took_too_long"] = True
+        else:
+            context |= {"hits": page.hits, "next": page.next and _as_text(page.next), "was_asked": True}
+    return render(request, "messenger/search.html", context)
+
+
+def _cursor(text: str) -> Cursor:
+    moment, _, pk = text.partition("-")
+    if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (moment, pk)):
+        raise Http404
+    return Cursor(EPOCH + timedelta(microseconds=int(moment)), int(pk))
+
+
+def _as_text(cursor: Cursor) -> str:
+    return f"{(cursor.posted_at - EPOCH) // timedelta(microseconds=1)}-{cursor.pk}"

@@ -1,0 +1,422 @@
+"""Who finds what, in which order, and what is said where nothing is found."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import User
+from messenger import search
+from messenger.editing import edit_message, remove_message
+from messenger.groups import save_group
+from messenger.models import Message, MessengerGroup, Topic
+from tenancy.models import Member
+from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
+from tests.stage import Response, undone
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/northwind/messenger/search/"
+EXAMPLES = settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def ask(client: Client, words: str, **fields: Any) -> Response:
+    return client.get(PATH, {"q": words, **fields})
+
+
+def found(response: Response) -> list[int]:
+    """The ids of the messages that a page shows, in its order."""
+    assert response.status_code == 200, response.status_code
+    return [hit.pk for hit in response.context.get("hits", [])]
+
+
+def finds(member: Member, words: str, **fields: Any) -> list[int]:
+    return found(ask(sign_in(member), words, **fields))
+
+
+# -- Who finds what --------------------------------------------------------------------------------------------
+
+
+def test_access_is_asked_at_each_search(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Bonuses are due")
+    assert len(finds(cast.bob, "bonuses")) == 1
+    save_group(cast.payroll, [cast.alice])
+    save_group(cast.benefits, [cast.mallory, cast.bob])
+    assert finds(cast.bob, "bonuses") == []
+    Topic.objects.filter(pk=cast.payments.pk).update(is_active=False)
+    assert finds(cast.alice, "bonuses") == []
+
+
+@pytest.mark.parametrize("many", [0, 200])
+def test_few_and_many_topics_are_searched_alike(cast: Cast, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(search, "MANY", many)
+    topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(3))]
+    mine = [post(topic, cast.alice, "Bonuses are due").pk for topic in topics]
+    post(cast.pensions, cast.mallory, "Bonuses are due")
+    post(cast.secrets, cast.erin, "Bonuses are due")
+    assert finds(cast.bob, "bonuses") == mine[::-1]
+    assert finds(cast.bob, "bonuses", author="alice") == mine[::-1]
+    assert finds(cast.bob, "bonuses", topic=topics[1].pk) == [mine[1]]
+
+
+# -- Words ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("The wages of May", "WAGES"),
+        ("Überstunden für Müller", "uberstunden muller"),
+        ("Uberstunden", "überstunden"),
+        ("Straße", "strasse"),
+        ("Wynagrodzenie: Łódź", "lodz"),
+        ("Café", "Cafe\u0301"),
+        ("Cafe\u0301", "café"),
+        ("Зарплата за май", "зарплата"),
+        ("Μισθοδοσία", "μισθοδοσια"),
+        ("كشوف المرتبات", "المرتبات"),
+        ("給与計算 です", "給与計算"),
+        ("給与計算です", "給与計算"),
+        ("वेतन पर्ची", "वेतन"),
+        ("Payroll run", "payr"),
+        ("INV-4711 is open", "4711"),
+        ("INV-4711 is open", "inv-4711"),
+        ("wages/salaries", "salaries"),
+        ("All done.Next please", "next"),
+        ("ask alice@example.com", "example"),
+        ("ask alice@example.com", "alice@example.com"),
+        ("<b>bold</b> & plain", "bold plain"),
+        ("Total 1.234,56", "1.234,56"),
+        ("net wages due", '"net wages"'),
+        ("net wages due", "„net wages“"),
+        ("net wages due", "gross or wages"),
+        ("net wages due", "wages -gross"),
+        ("net wages due", '"net wages'),
+    ],
+)
+def test_words_are_found(cast: Cast, body: str, words: str) -> None:
+    message = post(cast.payments, cast.alice, body)
+    post(cast.payments, cast.alice, "Something else entirely")
+    assert finds(cast.bob, words) == [message.pk]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("wages, net", '"net wages"'),
+        ("net wages and gross wages", "wages -gross"),
+        ("net wages", 'wages -"net wages"'),
+        ("net wages", "net bonus"),
+        ("payroll", "pa"),  # too short to be the beginning of a word
+        ("payroll run", "payr run"),  # only the last word may be a beginning
+        ("payroll", '"payr"'),
+        ("4711 INV", "INV-4711"),
+    ],
+)
+def test_what_does_not_match_is_not_found(cast: Cast, body: str, words: str) -> None:
+    message = post(cast.payments, cast.alice, body)
+    assert finds(cast.bob, body.split(",")[0].split()[0]) == [message.pk], "or the test proves nothing"
+    assert finds(cast.bob, words) == []
+
+
+@pytest.mark.parametrize(
+    "words", ["-", "--", "...", "-wages", '""', '"', "🎉", "&|!", ":*", "'", "\u200b", "-a -b", "﷽"]
+)
+def test_where_there_is_no_word_a_sentence_says_so(cast: Cast, words: str) -> None:
+    post(cast.payments, cast.alice, "wages")
+    response = ask(sign_in(cast.bob), words)
+    assert response.status_code == 200
+    assert "at least one word" in response.content.decode()
+
+
+def test_without_words_there_is_the_form_and_what_it_finds(cast: Cast) -> None:
+    for words in ("", "   ", "\t"):
+        response = ask(sign_in(cast.bob), words)
+        assert response.status_code == 200
+        assert "Type the words to look for." in response.content.decode()
+
+
+def test_too_long_a_text_is_an_error_at_its_field(cast: Cast) -> None:
+    for words in ("x" * 10_000, "é " * 5_000):
+        response = ask(sign_in(cast.bob), words)
+        assert response.status_code == 422
+        assert set(response.context["form"].errors) == {"q"}
+
+
+@pytest.mark.parametrize("words", ["﷽" * 200, "𝔘" * 200, "x" * 200, "a " * 100, '" ' * 100, "-(a|b)&!c:*<->d\\ '"])
+def test_the_longest_texts_and_the_signs_of_the_query_language_do_no_harm(cast: Cast, words: str) -> None:
+    assert ask(sign_in(cast.bob), words).status_code == 200
+
+
+def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
+    assert sign_in(cast.bob).get(f"{PATH}?q=a%00b").status_code == 400
+
+
+@EXAMPLES
+@given(body=st.text("ab <>&'\"\ue000\ue001é-\n/", min_size=1, max_size=400))
+def test_an_excerpt_is_escaped_text_of_the_message_whatever_it_is(cast: Cast, body: str) -> None:
+    with undone():
+        message = post(cast.payments, cast.alice, f"needle {body}")
+        (hit,) = search.find(cast.bob, "needle", search.Scope(Topic.objects.visible_to(cast.bob))).hits
+    assert hit.pk == message.pk
+    assert set(re.findall(r"<[^>]*>", hit.excerpt)) <= {"<mark>", "</mark>"}
+    text = unescape(hit.excerpt.replace("<mark>", "").replace("</mark>", ""))
+    assert message.body.startswith(text.removesuffix(" …"))
+
+
+# -- Hits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hit_shows_the_words_who_where_and_when_and_leads_there(cast: Cast) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(time_zone="Asia/Tokyo")
+    post(cast.payments, cast.alice, "First")
+    message = post(cast.payments, cast.alice, "<i>Die Löhne</i> & " + "so on " * 100 + "LOHNE again")
+    Message.objects.filter(pk=message.pk).update(posted_at=datetime(2026, 3, 1, 20, 30, tzinfo=UTC))
+    page = ask(sign_in(cast.bob), "lohne").content.decode()
+    assert f"/northwind/messenger/topics/{cast.payments.pk}/?at=2#message-2" in page
+    assert "&lt;i&gt;Die <mark>Löhne</mark>&lt;/i&gt; &amp; so on" in page
+    assert "LOHNE" not in page, "the excerpt ends before it"
+    text = " ".join(strip_tags(page).split())
+    assert "Payments processing Alice Almeida · 2 March 2026, 05:30 · Payroll" in text
+
+
+def test_the_excerpt_begins_shortly_before_the_first_word_found(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "so on " * 1000 + "bonus" + " and more" * 400)
+    (hit,) = ask(sign_in(cast.bob), "bonus").context["hits"]
+    assert re.fullmatch(r"… (so on ){8,10}<mark>bonus</mark>( and more)+[ andmore]* …", hit.excerpt), hit.excerpt
+
+
+def test_what_was_removed_is_not_found_and_of_what_was_edited_only_what_it_says_now(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "wages")
+    edited = post(cast.payments, cast.alice, "wages")
+    assert len(finds(cast.bob, "wages")) == 2
+    remove_message(cast.payments.pk, 1, cast.alice)
+    edit_message(cast.payments.pk, 2, cast.alice, "salaries")
+    assert finds(cast.bob, "wages") == []
+    assert finds(cast.bob, "salaries") == [edited.pk]
+
+
+def test_authors_who_left_are_found_by_their_name(cast: Cast) -> None:
+    message = post(cast.payments, cast.alice, "wages")
+    post(cast.payments, cast.bob, "wages")
+    save_group(cast.payroll, [cast.bob])
+    assert finds(cast.bob, "wages", author="almeida") == [message.pk]
+    assert finds(cast.bob, "wages", author="Nobody") == []
+
+
+def test_groups_and_topics_narrow_it_down(cast: Cast) -> None:
+    save_group(cast.benefits, [cast.mallory, cast.bob])
+    here, there = post(cast.payments, cast.alice, "wages"), post(cast.pensions, cast.mallory, "wages")
+    assert finds(cast.bob, "wages") == [there.pk, here.pk]
+    assert finds(cast.bob, "wages", group=cast.payroll.pk) == [here.pk]
+    assert finds(cast.bob, "wages", topic=cast.pensions.pk) == [there.pk]
+    response = ask(sign_in(cast.bob), "wages", group=cast.payroll.pk, topic=cast.pensions.pk)
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize(("zone", "offset"), [("Asia/Tokyo", 9), ("UTC", 0), ("America/New_York", -5)])
+def test_days_begin_and_end_where_the_reader_is(cast: Cast, zone: str, offset: int) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
+    midnight = datetime(2026, 1, 15, tzinfo=UTC) - timedelta(hours=offset)
+    moments = [midnight - timedelta(microseconds=1), midnight, midnight + timedelta(days=1, microseconds=-1),
+               midnight + timedelta(days=1)]  # fmt: skip
+    before, first, last, after = messages = [post(cast.payments, cast.alice, "wages").pk for _ in moments]
+    for pk, moment in zip(messages, moments, strict=True):
+        Message.objects.filter(pk=pk).update(posted_at=moment)
+    assert finds(cast.bob, "wages", since="2026-01-15", until="2026-01-15") == [last, first]
+    assert finds(cast.bob, "wages", since="2026-01-15") == [after, last, first]
+    assert finds(cast.bob, "wages", until="2026-01-15") == [last, first, before]
+
+
+def test_days_at_either_end_of_time_are_taken_and_those_the_wrong_way_round_are_an_error(cast: Cast) -> None:
+    for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
+        User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
+        message = post(cast.payments, cast.alice, "wages")
+        assert message.pk in finds(cast.bob, "wages", since="0001-01-01", until="9999-12-31")
+    for fields in ({"since": "2026-02-02", "until": "2026-02-01"}, {"since": "2026-02-30"}, {"until": "soon"}):
+        assert ask(sign_in(cast.bob), "wages", **fields).status_code == 422
+
+
+# -- Pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "PAGE_LENGTH", 3)
+    monkeypatch.setattr(search, "WALK_LENGTH", 5)
+
+
+def pages(member: Member, words: str) -> Iterator[list[int]]:
+    client, fields = sign_in(member), dict[str, str]()
+    while True:
+        response = ask(client, words, **fields)
+        yield found(response)
+        if not response.context.get("next"):
+            return
+        link = re.search(r'href="\?([^"]*older=[^"]*)"', response.content.decode())
+        assert link, "the page links to the next"
+        fields = {"older": link[1].partition("older=")[2]}
+
+
+@settings(EXAMPLES, max_examples=25)
+@given(data=st.data())
+def test_pages_are_complete_without_doubles_newest_first(cast: Cast, short_pages: None, data: st.DataObject) -> None:
+    with undone():
+        second = make_topic(cast.payroll, "Second")
+        said = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), max_size=25))
+        wanted = []
+        for in_second, holds, seconds in said:
+            message = post(second if in_second else cast.payments, cast.alice, "wages" if holds else "other")
+            post(cast.pensions, cast.mallory, "wages")
+            moment = datetime(2026, 1, 1, second=seconds, tzinfo=UTC)  # ties, and not in the order of the ids
+            Message.objects.filter(pk=message.pk).update(posted_at=moment)
+            if holds:
+                wanted.append((moment, message.pk))
+        shown = list(pages(cast.bob, "wages"))
+    assert [pk for page in shown for pk in page] == [pk for _, pk in sorted(wanted, reverse=True)]
+    assert all(len(page) == 3 for page in shown[:-1])
+
+
+def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
+    client = sign_in(cast.bob)
+    for older in ("", "x", "1", "1-", "-1", "1-x", "1-2-3", "²-1", "9" * 18 + "-1", "1.5-2"):
+        assert ask(client, "wages", older=older).status_code == 404, older
+    assert ask(client, "wages", older="9" * 17 + "-" + "9" * 17).status_code == 200
+
+
+# -- Time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    post(cast.payments, cast.alice, "wages")
+    monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.05)
+    statement = search._cursors
+
+    def slowly(sql: str, values: list[Any]) -> Any:
+        return statement(
+            sql.replace("SELECT posted_at, id FROM (", "SELECT posted_at, id FROM pg_sleep(5), (", 1), values
+        )
+
+    monkeypatch.setattr(search, "_cursors", slowly)
+    response = ask(sign_in(cast.bob), "wages")
+    assert response.status_code == 200
+    assert "took too long and was stopped" in response.content.decode()
+    assert "hits" not in response.context
+    monkeypatch.undo()
+    assert len(finds(cast.bob, "wages")) == 1, "the connection is as good as before"
+
+
+def test_a_search_takes_the_same_few_statements_whatever_there_is(cast: Cast) -> None:
+    client = sign_in(cast.bob)
+    counts = set()
+    for _ in range(3):
+        for _ in range(12):
+            post(make_topic(cast.payroll, f"Topic {Topic.objects.count()}"), cast.alice, "wages")
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert found(ask(client, "wages"))
+        counts.add(len([one for one in queries if "SAVEPOINT" not in one["sql"]]))
+    assert max(counts) <= 14, counts
+    assert max(counts) - min(counts) <= 1, "a full page needs the index no more"
+
+
+@pytest.fixture
+def many_messages(cast: Cast) -> MessengerGroup:
+    """20,000 of Alice's, a thousandth of them with a rare word."""
+    group = make_group(cast.northwind, "Large", cast.alice)
+    topic = make_topic(group, "Long")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
+            "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
+            "SELECT %s, %s, n, %s, gen_random_uuid(), CASE WHEN n %% 1000 = 0 THEN 'rarity ' ELSE '' END "
+            "|| 'frequent ' || n, '', 1, now() - (20000 - n) * interval '1 minute', 0, 1, 'email', '', 30, '' "
+            "FROM generate_series(1, 20000) n",
+            [cast.northwind.pk, topic.pk, cast.alice.pk],
+        )
+        cursor.execute("ANALYZE messenger_message")
+    return group
+
+
+def plan_of(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {sql}")
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def plans(reader: Member, words: str) -> list[str]:
+    """How the database goes about the statements of a search that look through messages."""
+    with CaptureQueriesContext(connection) as queries:
+        search.find(reader, words, search.Scope(Topic.objects.visible_to(reader)))
+    return [plan_of(one["sql"]) for one in queries if "search @@" in one["sql"]]
+
+
+def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
+    cast: Cast, many_messages: MessengerGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for many in (200, 0):
+        monkeypatch.setattr(search, "MANY", many)
+        (walk,) = plans(cast.alice, "frequent")
+        assert "message_newest_of_tenancy" in walk
+        assert "Sort" not in walk, "newest first is the order of the index"
+        assert "Seq Scan on messenger_message" not in walk
+        walk, look_up = plans(cast.alice, "rarity")
+        assert "message_newest_of_tenancy" in walk
+        assert "Bitmap Index Scan on message_search" in look_up
+        assert "Seq Scan on messenger_message" not in look_up
+        assert len(finds(cast.alice, "rarity")) == 20
+
+
+def test_the_models_do_not_load_the_words(cast: Cast) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        message = post(cast.payments, cast.alice, "wages")
+        Message.objects.get(pk=message.pk)
+    written = [one["sql"] for one in queries if "messenger_message" in one["sql"]]
+    assert written
+    assert not [sql for sql in written if '"search"' in sql]
+
+
+# -- The ways to it ----------------------------------------------------------------------------------------------------
+
+
+def test_the_topic_list_hands_its_words_on_and_a_thread_its_topic(cast: Cast) -> None:
+    client = sign_in(cast.bob)
+    listed = client.get("/northwind/messenger/?q=wages").content.decode()
+    assert f'formaction="{PATH}"' in listed
+    assert f'href="{PATH}?q=wages"' in listed, "where no topic matches"
+    thread = client.get(f"/northwind/messenger/topics/{cast.payments.pk}/").content.decode()
+    assert f'href="{PATH}?topic={cast.payments.pk}"' in thread
+    form = client.get(PATH, {"topic": cast.payments.pk}).content.decode()
+    assert f'<option value="{cast.payments.pk}" selected>' in form
+
+
+def test_a_list_of_very_many_topics_offers_the_latest_and_the_chosen_one(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messenger.forms.search.OFFERED_TOPICS", 2)
+    topics = [make_topic(cast.payroll, f"Topic {number}") for number in range(4)]
+    for topic in topics:
+        post(topic, cast.alice, "wages")
+    form = sign_in(cast.bob).get(PATH, {"topic": topics[0].pk}).context["form"]
+    assert [name for _, name in form.fields["topic"].choices] == ["All topics", "Topic 0", "Topic 2", "Topic 3"]
+
+
+def test_who_left_every_group_has_no_search(cast: Cast) -> None:
+    make_member(cast.northwind, "Olga Orlova")
+    save_group(cast.payroll, [cast.alice])
+    assert ask(sign_in(cast.bob), "wages").status_code == 404
