@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 from ippex_messenger.templatetags.interface import initials
+from messenger.mentions import shown_to
 from messenger.models import Message
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words
@@ -93,7 +94,7 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader_id: int, messag
         f'<article class="message-main"><header class="message-head"><span class="message-author">{name}</span> '
         f'<time class="message-time" datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></header>'
-        f'<div class="message-body" dir="auto">{row.body_html}</div>'
+        f'<div class="message-body" dir="auto">{shown_to(reader_id, row.body_html)}</div>'
         f'<p class="message-outcome outcome-{row.outcome}"{on_its_way}>'
         f'<a href="{messages_url}{row.sequence}/record/" data-record>{outcome}</a></p></article></li>'
     )

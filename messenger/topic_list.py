@@ -30,6 +30,7 @@ class TopicRow:
     notifications: str
     last_activity_at: datetime
     is_muted: bool  # by the reader
+    is_mentioned: bool  # the reader, in what they have not read yet
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
 
@@ -48,6 +49,7 @@ def page_of(topics: TopicQuerySet, reader: Member, number: int) -> tuple[list[To
     start = (number - 1) * PAGE_LENGTH
     columns = (
         topics.with_reader(reader)
+        .with_unread_mention(reader)
         .latest_first()
         .annotate(
             last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
@@ -55,7 +57,11 @@ def page_of(topics: TopicQuerySet, reader: Member, number: int) -> tuple[list[To
         )
     )
     names = ["pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at"]
-    found = list(columns.values(*names, "is_muted", "excerpt", "last__author__name")[start : start + PAGE_LENGTH + 1])
+    found = list(
+        columns.values(*names, "is_muted", "is_mentioned", "excerpt", "last__author__name")[
+            start : start + PAGE_LENGTH + 1
+        ]
+    )
     return [_as_row(topic) for topic in found[:PAGE_LENGTH]], len(found) > PAGE_LENGTH
 
 
@@ -68,6 +74,7 @@ def _as_row(topic: dict[str, Any]) -> TopicRow:
         notifications=notifications_in_words(topic["notifications_enabled"], topic["notification_interval"]),
         last_activity_at=topic["last_activity_at"],
         is_muted=topic["is_muted"],
+        is_mentioned=topic["is_mentioned"],
         author=topic["last__author__name"],
         excerpt=_as_text(topic["excerpt"] or ""),
     )

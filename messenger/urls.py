@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import preferences, records, threads, topics
+from messenger.views import composing, preferences, records, threads, topics
 
 app_name = "messenger"
 
@@ -14,6 +14,9 @@ urlpatterns = [
     path("topics/<id:pk>/edit/replay/", topics.replay, name="topic_replay"),
     path("topics/<id:pk>/messages/", threads.messages, name="messages"),
     path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
+    path("topics/<id:pk>/messages/<id:sequence>/quotation/", composing.quotation, name="quotation"),
+    path("topics/<id:pk>/preview/", threads.preview, name="preview"),
+    path("topics/<id:pk>/people/", composing.people, name="people"),
     path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
     path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
