@@ -1,6 +1,6 @@
 """What a message's text may be, and the HTML that is stored beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import nh3
 from django.core.exceptions import ValidationError
@@ -9,17 +9,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
+from messenger.mention_rule import People, enable_mentions, keep_mentions, with_people
 from messenger.models import BODY_MAX_LENGTH
 from tenancy.validators import is_visible
 
 # Stored with each message: a change of what render() makes out of the same text is a new version.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 
 # Line breaks are kept as typed: this is a chat, and Enter makes a line.
 # Deeper than this nobody quotes; markdown-it leaves out what lies deeper, and we show such a text plainly.
 MAX_NESTING = 40
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True, "maxNesting": MAX_NESTING})
 _markdown.enable(["linkify", "strikethrough", "table"]).disable(["image", "html_block", "html_inline"])
+enable_mentions(_markdown)
 
 # A table pads each row to its head: a head of a thousand cells would make megabytes out of kilobytes.
 MAX_COLUMNS = 40
@@ -33,16 +35,16 @@ _TAGS = set(
 
 @dataclass(frozen=True)
 class Body:
-    """A text ready to be stored, with the HTML that it makes."""
+    """A text ready to be stored, with the HTML that it makes and the ids of the members whom it mentions."""
 
     text: str
     html: str
+    mentioned: frozenset[int] = field(default_factory=frozenset)
 
 
-def prepare(text: str) -> Body:
-    """Clean and render; raises ValidationError as clean_body does."""
-    text = clean_body(text)
-    return Body(text, render(text))
+def prepare(text: str, people: People | None = None) -> Body:
+    """Clean and render, with those `people` who can be mentioned; raises ValidationError as clean_body does."""
+    return render(clean_body(text), people)
 
 
 def clean_body(text: str) -> str:
@@ -68,25 +70,32 @@ def clean_body(text: str) -> str:
     return text
 
 
-def render(body: str) -> str:
+def render(body: str, people: People | None = None) -> Body:
     """Markdown to sanitised HTML: no raw HTML, no images, links to http, https and mailto only.
 
-    A text that abuses Markdown (too deep, too wide) is shown as it was typed.
+    A text that abuses Markdown (too deep, too wide) is shown as it was typed, and mentions nobody.
     """
     if any(line.count("|") > MAX_COLUMNS for line in body.split("\n")):
         return _as_typed(body)
-    tokens = _markdown.parse(body)
+    env = with_people(people or {})
+    tokens = _markdown.parse(body, env)
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return _as_typed(body)
+    mentions = keep_mentions(tokens)
     html = nh3.clean(
-        _markdown.renderer.render(tokens, _markdown.options, {}),
-        tags=_TAGS,
+        _markdown.renderer.render(tokens, _markdown.options, env),
+        # Nothing but a mention is a span, and no span names anybody but whom this very text mentions.
+        tags=_TAGS | {"span"} if mentions else _TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
+        allowed_classes={"span": {"mention"}},
+        tag_attribute_values={"span": {"data-member": mentions}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener nofollow",
     )
-    return html if len(html) <= MAX_GROWTH * (len(body) + 10) else _as_typed(body)
+    if len(html) > MAX_GROWTH * (len(body) + 10):
+        return _as_typed(body)
+    return Body(body, html, frozenset(int(pk) for ids in mentions for pk in ids.split()))
 
 
-def _as_typed(body: str) -> str:
-    return f"<p>{linebreaksbr(body, autoescape=True)}</p>"
+def _as_typed(body: str) -> Body:
+    return Body(body, f"<p>{linebreaksbr(body, autoescape=True)}</p>")

@@ -6,7 +6,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from messenger import live, querysets
-from messenger.bodies import RENDERER_VERSION, prepare
+from messenger.bodies import RENDERER_VERSION, clean_body, render
+from messenger.mentions import people_in, replace_mentions
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
 from messenger.withdrawals import cancel, write_deliveries
 from tenancy.models import Member
@@ -42,15 +43,16 @@ def edit_message(topic_pk: int, sequence: int, member: Member, body: str) -> Mes
     Raises Message.DoesNotExist where the member may not read it, NotYoursError, TooLateError, and ValidationError for
     a text that won't do.
     """
-    prepared = prepare(body)
+    text = clean_body(body)
     message, topic = _hold(topic_pk, sequence, member)
     now = timezone.now()
     if message.author_id != member.pk:
         raise NotYoursError
     if not may_edit(message, member, now):
         raise TooLateError
-    if prepared.text == message.body:
+    if text == message.body:
         return message
+    prepared = render(text, people_in(topic_pk, text))
     MessageVersion.objects.create(
         tenancy_id=message.tenancy_id,
         message=message,
@@ -63,6 +65,7 @@ def edit_message(topic_pk: int, sequence: int, member: Member, body: str) -> Mes
     message.renderer_version = RENDERER_VERSION
     message.edited_at = now
     _save(message, topic, ["body", "body_html", "renderer_version", "edited_at"])
+    replace_mentions(message, prepared.mentioned)
     return message
 
 
@@ -84,6 +87,7 @@ def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "
     message.body = message.body_html = ""
     message.removed_at, message.removed_by, message.removal_reason = timezone.now(), member, reason
     _save(message, topic, ["body", "body_html", "removed_at", "removed_by", "removal_reason"])
+    replace_mentions(message, [])
     cancel(Delivery.objects.filter(message=message), Delivery.Reason.REMOVED)
     return message
 

@@ -16,6 +16,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
 from ippex_messenger.mails import build_mail
+from messenger.mentions import shown_to
 from messenger.models import Message, Topic
 from messenger.unsubscribe import unsubscribe_link
 from tenancy.models import MailDetail, Member
@@ -36,7 +37,7 @@ def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
         subject=lambda: _("New message in IPPEX Cloud Messenger") if _is_minimal(member) else _in_messenger(topic),
         context={
             "message": message,
-            "body_html": mark_safe(message.body_html),  # noqa: S308  (sanitised when it was written)
+            "body_html": mark_safe(shown_to(member.pk, message.body_html)),  # noqa: S308  (sanitised when it was written)
             "topic": topic,
             "link": settings.BASE_URL + reverse("messenger:thread", args=[member.tenancy.slug, topic.pk]),
         },

@@ -11,7 +11,8 @@ from django.utils import timezone
 from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
 from messenger import live, querysets
-from messenger.bodies import RENDERER_VERSION, Body, prepare
+from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
+from messenger.mentions import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
 from messenger.reading import mark_own_read
@@ -35,10 +36,10 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     Raises Topic.DoesNotExist where the author may not take part (any more), ValidationError for a text
     that won't do, DifferentTextError for a client id that belongs to another text.
     """
-    prepared = prepare(body)
+    text = clean_body(body)
     try:
         with transaction.atomic():
-            return Posted(_post(topic_pk, author, prepared, client_id), is_new=True)
+            return Posted(_post(topic_pk, author, text, client_id), is_new=True)
     except IntegrityError as error:
         if not violates(error, "message_client_id_once"):
             raise
@@ -46,15 +47,16 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     message = earlier.filter(topic=topic_pk, author=author, client_id=client_id).first()
     if message is None:  # they lost the topic in between
         raise Topic.DoesNotExist
-    if message.body != prepared.text:
+    if message.body != text:
         raise DifferentTextError
     return Posted(message, is_new=False)
 
 
-def _post(topic_pk: int, author: Member, body: Body, client_id: UUID) -> Message:
+def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
     roster = querysets.hold_roster(topic_pk)
     if roster is None:
         raise Topic.DoesNotExist
+    body = render(text, people_in(topic_pk, text))
     topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
     # The clock is read under the lock, and never goes back: hosts' clocks differ.
     posted_at = timezone.now()
@@ -85,7 +87,7 @@ def write_message(
     topic.revision += 1
     topic.last_activity_at = posted_at
     topic.save(update_fields=["last_sequence", "revision", "last_activity_at"])
-    return Message.objects.create(
+    message = Message.objects.create(
         tenancy_id=topic.tenancy_id,
         topic=topic,
         sequence=topic.last_sequence,
@@ -102,6 +104,8 @@ def write_message(
         interval_minutes=decision.interval_minutes,
         elapsed=decision.elapsed,
     )
+    save_mentions(message, body.mentioned)
+    return message
 
 
 def example_message(topic: Topic, author: Member, body: str) -> Message:

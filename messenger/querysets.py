@@ -121,6 +121,16 @@ class TopicQuerySet(models.QuerySet["Topic"]):
         """Those with messages that this member has not read."""
         return self.with_reader(member).filter(last_sequence__gt=F("read_up_to"))
 
+    def with_unread_mention(self, member: Member) -> "TopicQuerySet":
+        """Each with `is_mentioned`: whether a message that this member has not read yet mentions them."""
+        from messenger.models import Mention, ReadPosition
+
+        position = ReadPosition.objects.filter(member=member, topic=OuterRef("topic"))
+        mentions = Mention.objects.filter(
+            member=member, topic=OuterRef("pk"), sequence__gt=Coalesce(Subquery(position.values("sequence")), 0)
+        )
+        return self.annotate(is_mentioned=Exists(mentions))
+
     def by_name(self) -> "TopicQuerySet":
         return self.order_by(Lower("name"), "pk")
 
@@ -168,9 +178,9 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return self.order_by("-sequence")
 
 
-def readers(topic: "Topic") -> MemberQuerySet:
+def readers(topic_pk: int) -> MemberQuerySet:
     """The members who read this topic now: exactly those for whom `visible_to` finds it."""
-    return Member.objects.filter(pk__in=_memberships().letting_into(topic.pk).values("member"))
+    return Member.objects.filter(pk__in=_memberships().letting_into(topic_pk).values("member"))
 
 
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:

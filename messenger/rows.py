@@ -19,6 +19,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
+from messenger.mentions import shown_to
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
@@ -113,15 +114,15 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_
         f'<time datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></a>{_edited(row, url)} '
         f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more(language)}">⋯</a></header>'
-        f"{_body(row)}"
+        f"{_body(row, reader)}"
         f'<p class="message-outcome outcome-{row.outcome}">'
         f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
 
 
-def _body(row: Row) -> str:
+def _body(row: Row, reader: Reader) -> str:
     if row.removed_at is None:
-        return f'<div class="message-body" dir="auto">{row.body_html}</div>'
+        return f'<div class="message-body" dir="auto">{shown_to(reader.pk, row.body_html)}</div>'
     words = removal_in_words(row.author_id, row.removed_by or 0, row.remover or "", row.removal_reason)
     return f'<p class="message-removed">{escape(words)}</p>'
 

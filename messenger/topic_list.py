@@ -20,7 +20,7 @@ PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
 EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
 OF_TOPIC = ("pk", "name", "group__name", "notifications_enabled", "notification_interval", "last_activity_at")
-OF_READER = ("is_muted", "read_up_to", "last_sequence")
+OF_READER = ("is_mentioned", "is_muted", "read_up_to", "last_sequence")
 OF_LAST_MESSAGE = ("excerpt", "last__author__name", "last__removed_at")
 COLUMNS = (*OF_TOPIC, *OF_READER, *OF_LAST_MESSAGE)
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
@@ -36,6 +36,7 @@ class TopicRow:
     last_activity_at: datetime
     is_muted: bool  # by the reader
     unread: int  # how many messages they have not read
+    is_mentioned: bool  # the reader, in what they have not read yet
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
 
@@ -54,6 +55,7 @@ def page_of(topics: TopicQuerySet, reader: Member, number: int) -> tuple[list[To
     start = (number - 1) * PAGE_LENGTH
     columns = (
         topics.with_reader(reader)
+        .with_unread_mention(reader)
         .latest_first()
         .annotate(
             last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
@@ -74,6 +76,7 @@ def _as_row(topic: dict[str, Any]) -> TopicRow:
         last_activity_at=topic["last_activity_at"],
         is_muted=topic["is_muted"],
         unread=max(topic["last_sequence"] - topic["read_up_to"], 0),
+        is_mentioned=topic["is_mentioned"],
         author=topic["last__author__name"],
         excerpt=_("Message removed") if topic["last__removed_at"] else _as_text(topic["excerpt"] or ""),
     )

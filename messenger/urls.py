@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messenger.views import messages, preferences, reading, records, search, threads, topics
+from messenger.views import composing, messages, preferences, reading, records, search, threads, topics
 
 app_name = "messenger"
 
@@ -18,6 +18,9 @@ urlpatterns = [
     path("topics/<id:pk>/messages/<id:sequence>/history/", messages.history, name="message_history"),
     path("topics/<id:pk>/messages/<id:sequence>/remove/", messages.remove, name="message_remove"),
     path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
+    path("topics/<id:pk>/messages/<id:sequence>/quotation/", composing.quotation, name="quotation"),
+    path("topics/<id:pk>/preview/", threads.preview, name="preview"),
+    path("topics/<id:pk>/people/", composing.people, name="people"),
     path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
     path("topics/<id:pk>/read/", reading.read, name="read"),
     path("topics/<id:pk>/unread/", reading.unread, name="unread"),

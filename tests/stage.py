@@ -162,6 +162,7 @@ class Stage:
             "messenger:topic_new": {**topic, "group": str(cast.payroll.pk)},
             "messenger:topic_edit": topic,
             "messenger:messages": {"body": "Hello", "client_id": str(uuid4())},
+            "messenger:preview": {"body": "Hello @Alice Almeida", "client_id": str(uuid4())},
             "messenger:preferences": {"own_messages": "on", "catch_up": "daily"},
             "messenger:mute": {"muted": "1"},
             "messenger:message_edit": {"body": "Edited"},

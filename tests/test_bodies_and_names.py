@@ -12,7 +12,8 @@ from django.forms import modelform_factory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from messenger.bodies import clean_body, render
+from messenger import bodies
+from messenger.bodies import clean_body
 from messenger.models import BODY_MAX_LENGTH, MessengerGroup
 from tenancy.models import Tenancy
 from tenancy.validators import NAME_MAX_LENGTH, NameFormField, normalise_name, validate_name
@@ -62,6 +63,10 @@ def test_a_message_of_nothing_or_too_much_is_refused(typed: str, code: str) -> N
 def test_who_wrote_too_much_is_told_by_how_much() -> None:
     with pytest.raises(ValidationError, match="12 too many"):
         clean_body("x" * (BODY_MAX_LENGTH + 12))
+
+
+def render(text: str) -> str:
+    return bodies.render(text).html
 
 
 class Elements(HTMLParser):

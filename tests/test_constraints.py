@@ -20,6 +20,7 @@ from messenger.models import (
     Delivery,
     GroupMembership,
     MailChoice,
+    Mention,
     Message,
     MessageVersion,
     MessengerGroup,
@@ -95,6 +96,13 @@ def new_position(cast: Cast, **columns: Any) -> ReadPosition:
     return ReadPosition.objects.create(**{**right, **columns})
 
 
+def new_mention(cast: Cast, **columns: Any) -> Mention:
+    right = {"tenancy": cast.northwind, "topic": cast.payments, "sequence": 1, "member": cast.bob}
+    if not cast.payments.messages.exists():
+        new_message(cast)
+    return Mention.objects.create(**{**right, **columns})
+
+
 def new_catch_up(cast: Cast, **columns: Any) -> CatchUp:
     now = timezone.now()
     right = {"tenancy": cast.northwind, "member": cast.bob, "day": now.date(), "state": "sent", "settled_at": now}
@@ -130,6 +138,12 @@ FOREIGN_REFERENCES: list[tuple[str, Offence]] = [
     ("mute_member_same_tenancy", lambda cast: new_mute(cast, member=cast.erin)),
     ("read_position_topic_same_tenancy", lambda cast: new_position(cast, topic=cast.secrets)),
     ("read_position_member_same_tenancy", lambda cast: new_position(cast, member=cast.erin)),
+    (
+        "mention_topic_same_tenancy",
+        lambda cast: new_mention(cast, topic=cast.secrets, sequence=post(cast.secrets, cast.erin).sequence),
+    ),
+    ("mention_of_a_message", lambda cast: new_mention(cast, sequence=2)),
+    ("mention_member_same_tenancy", lambda cast: new_mention(cast, member=cast.erin)),
     ("catch_up_member_same_tenancy", lambda cast: new_catch_up(cast, member=cast.erin)),
     (
         "catch_up_topic_catch_up_same_tenancy",
@@ -169,6 +183,7 @@ UNIQUE: list[tuple[str, Offence]] = [
     ),
     ("mute_once", lambda cast: twice(new_mute, cast)),
     ("read_position_once", lambda cast: twice(new_position, cast)),
+    ("mention_once", lambda cast: twice(new_mention, cast)),
     ("catch_up_once_a_day", lambda cast: twice(new_catch_up, cast)),
     ("catch_up_topic_once", lambda cast: twice(new_catch_up_topic, cast, catch_up=new_catch_up(cast))),
     (

@@ -4,6 +4,7 @@ keep every reference within it; `db_constraint=False` marks the plain keys that 
 from messenger.models.choices import MailChoice, TopicMute
 from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
 from messenger.models.groups import GroupMembership, MessengerGroup
+from messenger.models.mentions import Mention
 from messenger.models.reading import ReadPosition
 from messenger.models.topics import (
     BODY_MAX_LENGTH,
@@ -23,6 +24,7 @@ __all__ = [
     "Delivery",
     "GroupMembership",
     "MailChoice",
+    "Mention",
     "Message",
     "MessageVersion",
     "MessengerGroup",

@@ -73,7 +73,7 @@ class Topic(models.Model):
 
     def readers(self) -> MemberQuerySet:
         """Who reads this topic now."""
-        return querysets.readers(self)
+        return querysets.readers(self.pk)
 
 
 class Message(models.Model):

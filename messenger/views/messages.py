@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from messenger.editing import NotYoursError, TooLateError, edit_message, may_edit, may_remove, remove_message
 from messenger.forms.editing import EditForm, RemovalForm
 from messenger.http import MessengerHttpRequest, is_by_script
+from messenger.mentions import shown_to
 from messenger.models import Message
 from messenger.rows import Reader, fetch_rows, render_rows
 
@@ -70,7 +71,8 @@ def history(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespon
     if not earlier:
         raise Http404
     texts = [(found.edited_at, found.body_html), *earlier]
-    versions = [(at, mark_safe(html)) for at, html in texts]  # noqa: S308  (sanitised when it was written)
+    reader = request.member.pk
+    versions = [(at, mark_safe(shown_to(reader, html))) for at, html in texts]  # noqa: S308  (sanitised when written)
     context = {"message": found, "topic": found.topic, "versions": versions}
     return render(request, _piece_or_page(request, "message_history"), context)
 

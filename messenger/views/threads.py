@@ -1,14 +1,18 @@
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from messenger import threads
+from messenger.bodies import render as render_body
 from messenger.forecast_line import ForecastLine
 from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest, cursor, is_by_script
+from messenger.mentions import people_in, shown_to
 from messenger.models import Message, Topic
 from messenger.posting import DifferentTextError, post_message
+from messenger.quoting import quotation_of
 
 
 @require_safe
@@ -17,7 +21,7 @@ def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     page = _requested_page(request, topic)
     if topic.last_sequence and not page.first:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
-    return _render_thread(request, topic, page, MessageForm())
+    return _render_thread(request, topic, page, MessageForm(initial={"body": _requested_quotation(request, topic)}))
 
 
 @require_safe
@@ -61,9 +65,33 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         form.renew_client_id()
     topic = _visible_topic(request, pk)
     if is_by_script(request):
-        context = {"form": form, "topic": topic, "forecast": ForecastLine.of(topic)}
-        return render(request, "messenger/_composer.html", context, status=422)
+        return _composer_with_errors(request, topic, form)
     return _render_thread(request, topic, threads.latest(topic, request.member), form, status=422)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """A text as it would be shown, and nothing written: a piece, or the thread with the text still in its composer."""
+    topic = _visible_topic(request, pk)
+    if request.method != "POST":  # where a sign-in leads back to
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
+    form = MessageForm(request.POST)
+    if not form.is_valid() and "client_id" in form.errors:
+        form.renew_client_id()
+    html = None
+    if "body" not in form.errors:
+        body = form.cleaned_data["body"]
+        shown = render_body(body, people_in(pk, body)).html
+        html = mark_safe(shown_to(request.member.pk, shown))  # noqa: S308  (sanitised)
+    if is_by_script(request):
+        return HttpResponse(html) if html is not None else _composer_with_errors(request, topic, form)
+    status = 422 if html is None else 200
+    return _render_thread(request, topic, threads.latest(topic, request.member), form, status, html)
+
+
+def _composer_with_errors(request: MessengerHttpRequest, topic: Topic, form: MessageForm) -> HttpResponse:
+    context = {"form": form, "topic": topic, "forecast": ForecastLine.of(topic)}
+    return render(request, "messenger/_composer.html", context, status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
@@ -99,13 +127,28 @@ def _requested_page(request: MessengerHttpRequest, topic: Topic) -> threads.Page
     return threads.opening(topic, request.member, topic.read_up_to)  # type: ignore[attr-defined]
 
 
+def _requested_quotation(request: MessengerHttpRequest, topic: Topic) -> str:
+    """The message that `?quote=` names as a quote to begin with; nothing without it."""
+    if "quote" not in request.GET:
+        return ""
+    sequence = cursor(request.GET["quote"]) or 0
+    quoted = get_object_or_404(topic.messages.select_related("author"), sequence=sequence)
+    return "" if quoted.removed_at else quotation_of(quoted)  # an answer to what is gone can be written all the same
+
+
 def _render_thread(
-    request: MessengerHttpRequest, topic: Topic, page: threads.Page, form: MessageForm, status: int = 200
+    request: MessengerHttpRequest,
+    topic: Topic,
+    page: threads.Page,
+    form: MessageForm,
+    status: int = 200,
+    preview: SafeString | None = None,
 ) -> HttpResponse:
     context = {
         "topic": topic,
         "page": page,
         "form": form,
+        "preview": preview,
         "forecast": ForecastLine.of(topic),
         "manages": request.member.is_messenger_manager,
     }

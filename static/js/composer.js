@@ -1,5 +1,9 @@
 // Writing a message: Ctrl/Cmd+Enter sends, the field grows, what goes wrong leaves the text where it is.
 
+import { DraftKeeper } from "./draft-keeper.js";
+import { MentionList } from "./mentions.js";
+import { Preview } from "./preview.js";
+
 const MAX_SHARE_OF_WINDOW = 0.4;
 
 /** A random UUID; crypto.randomUUID is not there without https. */
@@ -23,8 +27,18 @@ export class Composer {
   #adopt(form) {
     this.form = form;
     this.body = form.querySelector("textarea");
-    this.body.addEventListener("input", () => this.#grow());
-    this.body.addEventListener("keydown", (event) => {
+    this.preview = new Preview(form, {
+      ask: (address) => this.#ask(address),
+      onRefused: (answer) => (answer ? this.#take(answer) : this.onTrouble("away")),
+    });
+    new MentionList(form);
+    this.body.addEventListener("input", () => {
+      this.preview.close();
+      this.#grow();
+    });
+    this.draft?.release();
+    this.draft = new DraftKeeper(form, () => this.#grow());
+    form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
         form.requestSubmit();
@@ -32,23 +46,18 @@ export class Composer {
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#send();
+      if (event.submitter === this.preview.button) this.preview.toggle();
+      else this.#send();
     });
-    this.#grow();
   }
 
   async #send() {
-    const button = this.form.querySelector("button[type=submit]");
+    const button = this.form.querySelector("[data-send]");
     if (button.disabled) return;
     button.disabled = true;
     this.body.readOnly = true; // what is typed now would go with what was sent
     try {
-      let answer = await this.#post();
-      if (answer.status === 403) {
-        await this.#renewToken(); // signed in again in another tab meanwhile
-        answer = await this.#post();
-      }
-      await this.#take(answer);
+      await this.#take(await this.#post(this.form.action));
     } catch {
       this.onTrouble("away"); // the text and its id stay: sending again can't make a second message
     } finally {
@@ -58,10 +67,22 @@ export class Composer {
     }
   }
 
-  #post() {
+  /** The answer, null where there is none. */
+  #ask(address) {
+    return this.#post(address).catch(() => null);
+  }
+
+  async #post(address) {
+    const answer = await this.#postOnce(address);
+    if (answer.status !== 403) return answer;
+    await this.#renewToken(); // signed in again in another tab meanwhile
+    return this.#postOnce(address);
+  }
+
+  #postOnce(address) {
     const data = new FormData(this.form);
     data.set("after", this.lastSequence());
-    return fetch(this.form.action, { method: "POST", body: data, headers: { "X-Requested-With": "fetch" } });
+    return fetch(address, { method: "POST", body: data, headers: { "X-Requested-With": "fetch" } });
   }
 
   async #renewToken() {
@@ -73,6 +94,8 @@ export class Composer {
   async #take(answer) {
     if (answer.status === 201) {
       this.body.value = "";
+      this.draft.forget();
+      this.preview.close();
       this.form.querySelector("[name=client_id]").value = newId();
       this.form.querySelector(".composer-error")?.remove();
       this.#grow();

@@ -1,4 +1,6 @@
-// What every page has: banners that can be dismissed, menus that close as menus do.
+// What every page has: banners that can be dismissed, menus that close as menus do, and the way out.
+
+import { forgetDrafts } from "./drafts.js";
 
 for (const button of document.querySelectorAll("[data-dismiss]")) {
   button.hidden = false; // without JavaScript it could do nothing
@@ -18,3 +20,8 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   }
 });
+
+// Drafts hold confidential text: who signs out leaves none of theirs on the device.
+for (const form of document.querySelectorAll("[data-forget-drafts]")) {
+  form.addEventListener("submit", () => forgetDrafts(form.dataset.forgetDrafts));
+}

@@ -1,5 +1,7 @@
 // What can be done with a message: a menu at its "⋯"; without this module, a page.
 
+import { quote } from "./quote.js";
+
 let open = null;
 
 function close({ focus = false } = {}) {
@@ -40,6 +42,11 @@ export function openMessageMenus(list) {
     if (copy && navigator.clipboard) {
       event.preventDefault();
       await navigator.clipboard.writeText(copy.href).catch(() => location.assign(copy.href));
+    }
+    const quoted = event.target.closest(".message-menu [data-quote]");
+    if (quoted && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      quote(quoted.dataset.quote);
     }
     // A button sends its form, which must still be there then.
     if (open && !event.target.closest("[data-message-menu], .message-menu button")) close();

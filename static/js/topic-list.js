@@ -1,5 +1,7 @@
 // An open topic list: order and counts follow what is written, without reloading.
 
+import { markDrafts } from "./draft-marks.js";
+
 const PIECE = { headers: { "X-Requested-With": "fetch" } };
 const REST = 700; // milliseconds between two looks: a busy tenancy would keep the page busy
 const LOOK_ANYWAY = 60_000; // an announcement can be lost, and what one reads elsewhere is none
@@ -19,6 +21,7 @@ async function look() {
   if (answer?.status === 404) return leave();
   if (!answer?.ok || answer.redirected || isInUse()) return;
   list.innerHTML = await answer.text();
+  markDrafts();
   const unread = Number(list.querySelector("[data-unread]").dataset.unread);
   const badge = document.querySelector("[data-unread-topics]");
   badge.hidden = unread === 0;
@@ -51,6 +54,7 @@ function listen() {
   });
 }
 
+markDrafts();
 listen();
 document.addEventListener("visibilitychange", listen);
 setInterval(look, LOOK_ANYWAY);

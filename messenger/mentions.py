@@ -1,0 +1,55 @@
+"""Who is mentioned by a message. A mention changes nothing about e-mails (docs/decisions/0021-mentions.md)."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from django.db.models import Value
+from django.db.models.functions import Concat, Lower, StrIndex
+
+from messenger.mention_rule import People
+from messenger.models import GroupMembership, Mention, Message
+
+_STORED = re.compile(r'<span class="mention" data-member="([0-9 ]+)">')
+
+
+def people_in(topic_pk: int, text: str) -> People:
+    """The readers of a topic, now, whose names stand behind an `@` in a text."""
+    if "@" not in text:
+        return {}
+    # From the group's memberships on: a tenancy has many more members than a group.
+    named = (
+        GroupMembership.objects.letting_into(topic_pk)
+        .alias(place=StrIndex(Lower(Value(text)), Concat(Value("@"), Lower("member__name"))))
+        .filter(place__gt=0)
+    )
+    people = defaultdict(list)
+    for pk, name in named.order_by("member").values_list("member", "member__name"):
+        people[name].append(pk)
+    return people
+
+
+def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
+    """Keep whom a new message mentions, its author excepted."""
+    Mention.objects.bulk_create(
+        Mention(tenancy_id=message.tenancy_id, topic_id=message.topic_id, sequence=message.sequence, member_id=pk)
+        for pk in mentioned
+        if pk != message.author_id
+    )
+
+
+def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:
+    """Keep whom a message mentions that was edited; nobody, where it was removed."""
+    Mention.objects.filter(topic=message.topic_id, sequence=message.sequence).delete()
+    save_mentions(message, mentioned)
+
+
+def shown_to(reader_pk: int, html: str) -> str:
+    """A message's stored HTML with the reader's own mentions marked as theirs, and without the ids of the others."""
+    if 'class="mention"' not in html:
+        return html
+    own = str(reader_pk)
+    return _STORED.sub(lambda found: _OWN if own in found[1].split() else _OTHERS, html)
+
+
+_OWN, _OTHERS = '<span class="mention mention-own">', '<span class="mention">'

@@ -1,0 +1,27 @@
+"""What helps to write a message: whom one can mention, and what one answers to."""
+
+from django.db.models import Count
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from messenger.http import MessengerHttpRequest
+from messenger.models import Message, Topic
+from messenger.quoting import quotation_of
+
+
+@require_safe
+def people(request: MessengerHttpRequest, pk: int) -> HttpResponse:
+    """The names of the others who read a topic now, and how many have each."""
+    topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
+    others = topic.readers().exclude(pk=request.member.pk)
+    names = others.values("name").annotate(count=Count("pk")).order_by("name")
+    return JsonResponse({"people": list(names)})
+
+
+@require_safe
+def quotation(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
+    """A message as a quote, for the composer of a page that is open."""
+    messages = Message.objects.visible_to(request.member).filter(topic=pk, sequence=sequence, removed_at=None)
+    message = get_object_or_404(messages.select_related("author"))
+    return HttpResponse(quotation_of(message), content_type="text/plain; charset=utf-8")

@@ -1,0 +1,14 @@
+// Puts a message into the composer as a quote; without this module `?quote=` in the thread's address does.
+
+export async function quote(sequence) {
+  const { messagesUrl } = document.querySelector("[data-thread]").dataset;
+  const answer = await fetch(`${messagesUrl}${sequence}/quotation/`).catch(() => null);
+  if (!answer?.ok || answer.redirected) return location.assign(`?quote=${sequence}#id_body`);
+  const body = document.querySelector("[data-composer] textarea");
+  const before = body.value.trimEnd();
+  body.value = (before ? `${before}\n\n` : "") + (await answer.text());
+  body.dispatchEvent(new Event("input", { bubbles: true }));
+  body.focus();
+  body.setSelectionRange(body.value.length, body.value.length);
+  body.scrollTop = body.scrollHeight;
+}
