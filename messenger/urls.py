@@ -21,7 +21,6 @@ urlpatterns = [
     path("topics/<id:pk>/messages/<id:sequence>/quotation/", composing.quotation, name="quotation"),
     path("topics/<id:pk>/preview/", threads.preview, name="preview"),
     path("topics/<id:pk>/people/", composing.people, name="people"),
-    path("topics/<id:pk>/forecast/", threads.forecast, name="forecast"),
     path("topics/<id:pk>/read/", reading.read, name="read"),
     path("topics/<id:pk>/unread/", reading.unread, name="unread"),
     path("read/", reading.read_all, name="read_all"),

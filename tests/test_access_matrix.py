@@ -98,7 +98,6 @@ GET: dict[str, dict[str, Answer]] = {
     "messenger:quotation":              row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:preview":                row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:people":                 row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
-    "messenger:forecast":               row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),
     "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 200, 200, 200, 404, 404, 404, IN),
     "messenger:search":                 row(IN, 404, 404, 200, 200, 200, 404, 404, 404, IN),
@@ -159,7 +158,6 @@ POST: dict[str, dict[str, Answer]] = {
     "messenger:quotation":              ONLY_READ,
     "messenger:preview":                row(IN, 404, 404, 200, 200, 404, 404, 404, 404, IN),  # and writes nothing
     "messenger:people":                 ONLY_READ,
-    "messenger:forecast":               ONLY_READ,
     "messenger:mute":                   row(IN, 404, 404, 302, 302, 404, 404, 404, 404, IN),
     "messenger:preferences":            row(IN, 404, 404, 302, 302, 302, 404, 404, 404, IN),
     "messenger:search":                 ONLY_READ,

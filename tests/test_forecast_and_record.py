@@ -36,7 +36,8 @@ def words(html: str) -> str:
 
 
 def line(member: Member, topic: Topic) -> str:
-    return words(sign_in(member).get(f"{path_of(topic)}forecast/").content.decode())
+    changes = sign_in(member).get(f"{path_of(topic)}messages/", {"since": 10**9}).content.decode()
+    return words(changes.partition("<template data-now")[2].partition(">")[2])
 
 
 def change(topic: Topic, **columns: Any) -> None:

@@ -24,13 +24,6 @@ def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     return _render_thread(request, topic, page, MessageForm(initial={"body": _requested_quotation(request, topic)}))
 
 
-@require_safe
-def forecast(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """What posting now would do: a piece for a page that is open."""
-    topic = _visible_topic(request, pk)
-    return render(request, "messenger/_forecast.html", {"forecast": ForecastLine.of(topic)})
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def messages(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     return _post(request, pk) if request.method == "POST" else _rows(request, pk)
@@ -44,7 +37,9 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     since = cursor(request.GET.get("since", ""))
     if since is not None:
-        return HttpResponse(threads.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member))
+        rows = threads.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member)
+        context = {"topic": topic, "rows": rows, "forecast": ForecastLine.of(topic)}
+        return render(request, "messenger/_changes.html", context)
     return HttpResponse(_requested_page(request, topic).html)
 
 

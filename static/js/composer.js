@@ -16,9 +16,13 @@ function newId() {
 }
 
 export class Composer {
-  /** `onPosted(html)` gets the rendered messages; `lastSequence()` says which the page has already. */
-  constructor(form, { onPosted, lastSequence, onTrouble }) {
+  /**
+   * `onPosted(html)` gets the rendered messages; `onReplaced()` hears that the form is another one;
+   * `lastSequence()` says which messages the page has already.
+   */
+  constructor(form, { onPosted, onReplaced, lastSequence, onTrouble }) {
     this.onPosted = onPosted;
+    this.onReplaced = onReplaced;
     this.lastSequence = lastSequence;
     this.onTrouble = onTrouble;
     this.#adopt(form);
@@ -106,6 +110,7 @@ export class Composer {
       const form = holder.content.querySelector("form");
       this.form.replaceWith(form);
       this.#adopt(form);
+      this.onReplaced();
     } else if (answer.status === 404) {
       this.onTrouble("gone");
     } else if (answer.redirected || answer.status === 403) {

@@ -1,4 +1,4 @@
-// The line that says what posting now would do: counts down, and asks again when something changed.
+// The line that says what posting now would do: counts down, and follows what changed.
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -17,18 +17,17 @@ export class Forecast {
   /** `find()` gives the element that holds the line: the composer is replaced now and then. */
   constructor(find) {
     this.find = find;
-    this.#start();
+    this.start();
   }
 
-  /** Ask what is so now; without an answer the line stays as it is. */
-  async refresh() {
-    const answer = await fetch(this.find().dataset.url).catch(() => null);
-    if (!answer?.ok || answer.redirected) return;
-    this.find().innerHTML = await answer.text();
-    this.#start();
+  /** The line as the server says it now. */
+  show(html) {
+    this.find().innerHTML = html;
+    this.start();
   }
 
-  #start() {
+  /** Count down from what the line says. */
+  start() {
     clearInterval(this.#timer);
     const seconds = Number(this.find().querySelector("[data-seconds]")?.dataset.seconds ?? 0);
     if (!seconds) return;

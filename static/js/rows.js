@@ -23,12 +23,14 @@ export class Rows {
 
   /**
    * Put rendered messages where they belong: new ones in, those that are there replaced.
-   * `upTo`: none after this sequence number are wanted. Returns the sequence numbers and the highest revision that came.
+   * `upTo`: none after this sequence number are wanted. Returns the sequence numbers and the highest revision that came,
+   * and `now`, the template that says what is so at the topic's own revision, where it came along.
    */
   place(html, { upTo = Infinity } = {}) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
-    const came = { added: [], count: 0, revision: 0 };
+    const came = { added: [], count: 0, revision: 0, now: holder.content.querySelector("[data-now]") };
+    came.now?.remove();
     let divider = null;
     for (const item of [...holder.content.children]) {
       if (!item.dataset.sequence) {

@@ -99,23 +99,25 @@ let comeBack = null;
 let catchingUp = Promise.resolve();
 let askAgain = null;
 
-function catchUp() {
+/** Ask for what changed; for nothing where the page has come as far as `wanted` by the time of asking. */
+function catchUp(wanted = Infinity) {
   // One at a time, and once more if there was news meanwhile.
   catchingUp = catchingUp.then(async () => {
-    if (isOver) return;
+    if (isOver || wanted <= revision) return;
     try {
       let came;
       do {
         came = take(await fetchRows(`since=${revision}&from=${rows.first}`));
         revision = Math.max(revision, came.revision);
       } while (came.count === PAGE_LENGTH);
-      await forecast.refresh();
+      revision = Math.max(revision, Number(came.now.dataset.revision));
+      forecast.show(came.now.innerHTML);
       connectionBack();
     } catch (error) {
       explain(error);
       // The stream may be alive while the question failed: nobody else would ask again.
       clearTimeout(askAgain);
-      if (!isOver) askAgain = setTimeout(catchUp, ASK_AGAIN_AFTER);
+      if (!isOver) askAgain = setTimeout(() => catchUp(), ASK_AGAIN_AFTER);
     }
   });
   return catchingUp;
@@ -126,8 +128,8 @@ function listen() {
   clearTimeout(comeBack);
   if (isOver || document.hidden) return;
   stream = new EventSource(thread.dataset.streamUrl);
-  stream.addEventListener("open", catchUp);
-  stream.addEventListener("changed", catchUp);
+  stream.addEventListener("open", () => catchUp());
+  stream.addEventListener("changed", (event) => catchUp(Number(event.lastEventId)));
   stream.addEventListener("gone", shutOut);
   stream.addEventListener("error", () => {
     connectionLost();
@@ -140,7 +142,7 @@ function listen() {
 listen();
 // A browser has six connections to a host: a tab in the background gives its own back.
 document.addEventListener("visibilitychange", listen);
-window.addEventListener("online", catchUp);
+window.addEventListener("online", () => catchUp());
 
 newBelow.addEventListener("click", (event) => {
   if (!hasTheEnd) return; // the link leads to the newest
@@ -200,7 +202,7 @@ loadOnReaching(thread.querySelector("[data-newer]"), async () => {
 });
 
 openMessageMenus(rows.list);
-openDialogs(catchUp);
+openDialogs(() => catchUp());
 
 // -- posting -------------------------------------------------------------------------------------
 
@@ -209,11 +211,12 @@ new Composer(document.querySelector("[data-composer]"), {
   onPosted: (html) => {
     if (!hasTheEnd) return location.assign(`${location.pathname}?latest`);
     take(html);
-    forecast.refresh();
     connectionBack();
+    catchUp(); // what posting has changed; without waiting for the stream to say so
     toTheEnd();
     newBelow.hidden = true;
   },
+  onReplaced: () => forecast.start(),
   onTrouble: (what) => {
     if (what === "gone") shutOut();
     else if (what === "signed-out") signedOut.hidden = false;
