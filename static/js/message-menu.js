@@ -26,6 +26,9 @@ async function show(link) {
   link.after(menu);
   link.setAttribute("aria-expanded", "true");
   open = { menu, link };
+  // Behind the composer nobody would see it.
+  const floor = document.querySelector(".thread-bottom")?.getBoundingClientRect().top ?? window.innerHeight;
+  menu.classList.toggle("message-menu-above", menu.getBoundingClientRect().bottom > floor);
   menu.querySelector("a, button").focus();
 }
 
