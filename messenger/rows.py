@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
@@ -20,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
 from messenger.mentions import shown_to
+from messenger.models import Message
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
@@ -53,9 +55,14 @@ _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "remo
 COLUMNS = [_NAMES.get(field, field) for field in Row._fields]
 
 
+def columns_of(messages: MessageQuerySet) -> QuerySet[Message, tuple[Any, ...]]:
+    """What a Row is made of."""
+    return messages.with_missing().values_list(*COLUMNS)
+
+
 def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]:
-    """The columns that a row needs, in the order of the queryset."""
-    return [Row._make(values) for values in messages.with_missing().values_list(*COLUMNS)[:limit]]
+    """In the order of the queryset."""
+    return [Row._make(values) for values in columns_of(messages)[:limit]]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,32 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString, mark_safe
 
-from messenger.models import Topic
-from messenger.rows import Reader, Row, fetch_rows, render_rows
+from ippex_messenger.prepared import Prepared
+from messenger.models import Message, Topic
+from messenger.rows import Reader, Row, columns_of, fetch_rows, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
 # What was read already, above the message that a page is opened at.
 CONTEXT = 10
+
+BEFORE = Prepared(
+    "messages_before",
+    lambda topic, sequence: columns_of(Message.objects.filter(topic=topic).before(sequence).newest_first())[
+        :PAGE_LENGTH
+    ],
+    "bigint",
+    "bigint",
+)
+# One more than a page: `after` says what for.
+AFTER = Prepared(
+    "messages_after",
+    lambda topic, sequence: columns_of(Message.objects.filter(topic=topic).after(sequence).oldest_first())[
+        : PAGE_LENGTH + 1
+    ],
+    "bigint",
+    "bigint",
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +55,7 @@ def opening(topic: Topic, reader: Member, read_up_to: int) -> Page:
     first_unread = read_up_to + 1 if read_up_to < topic.last_sequence else 0
     if first_unread and topic.last_sequence - read_up_to > PAGE_LENGTH - CONTEXT:
         return around(topic, first_unread, reader, first_unread)
-    rows = fetch_rows(topic.messages.newest_first(), PAGE_LENGTH)[::-1]
-    return _page(topic, rows, None, reader, first_unread)
+    return before(topic, topic.last_sequence + 1, reader, first_unread)
 
 
 def latest(topic: Topic, reader: Member) -> Page:
@@ -50,16 +68,16 @@ def around(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -
     return after(topic, max(sequence - CONTEXT - 1, 0), reader, first_unread)
 
 
-def before(topic: Topic, sequence: int, reader: Member) -> Page:
+def before(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
     """The messages before one, the nearest ones."""
-    rows = fetch_rows(topic.messages.before(sequence).newest_first(), PAGE_LENGTH)[::-1]
-    return _page(topic, rows, None, reader)
+    rows = [Row._make(values) for values in reversed(BEFORE(topic.pk, sequence))]
+    return _page(topic, rows, None, reader, first_unread)
 
 
 def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
     """The messages after one, the nearest ones."""
     # The one that the reader has already comes along: it decides whether a day begins.
-    rows = fetch_rows(topic.messages.after(sequence - 1).oldest_first(), PAGE_LENGTH + 1)
+    rows = [Row._make(values) for values in AFTER(topic.pk, sequence - 1)]
     if rows and rows[0].sequence <= sequence:
         return _page(topic, rows[1:], rows[0], reader, first_unread)
     return _page(topic, rows[:PAGE_LENGTH], None, reader, first_unread)

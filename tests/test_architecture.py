@@ -23,6 +23,7 @@ SHARED = (
     "breaker.py",
     "cache.py",
     "middleware.py",
+    "prepared.py",
     "templatetags",
 )
 

@@ -1,0 +1,127 @@
+"""Querysets that are compiled once a process and planned once a connection.
+
+For the few statements that nearly every request makes. Building SQL out of a queryset costs a millisecond and more, and
+PostgreSQL as much again for planning it; executing it costs a tenth of that. Why, and what to look out for:
+docs/decisions/0022-prepared-statements.md.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from django.db import NotSupportedError, connection
+from django.db.backends.utils import CursorWrapper
+from django.db.models import QuerySet
+from django.utils.functional import cached_property
+from psycopg2.extensions import AsIs
+
+# What stands in for a parameter while its queryset is compiled: nothing that a queryset would hold by itself.
+_STAND_INS: dict[str, Callable[[int], Any]] = {
+    "bigint": lambda number: 7_000_000_000_000_000 + number,
+    "integer": lambda number: 2_100_000_000 + number,
+    "text": lambda number: f"<stand-in {number}>",
+    "timestamptz": lambda number: datetime(7000, 1, 1, microsecond=number, tzinfo=UTC),
+}
+_LARGEST_CONSTANT = 2_000_000_000
+
+# Of each connection, the statements that it knows; False: one that it is to make anew. PostgreSQL keeps them until the
+# connection ends, whatever becomes of the transaction in which they were made.
+_known: WeakKeyDictionary[Any, dict["Prepared", bool]] = WeakKeyDictionary()
+
+
+class Prepared:
+    """A queryset with parameters, called with their values; answers with the rows of its `values_list`.
+
+        READABLE = Prepared(
+            "readable", lambda member, topic: visible_to(Member(pk=member)).filter(pk=topic).values_list("pk"),
+            "bigint", "bigint",
+        )
+        rows = READABLE(member.pk, topic.pk)
+
+    `build` is called once, with values that stand for the parameters. Whatever else it asks (a role of the member, the
+    clock, the active language) has one answer for the life of the process: hand it over as a parameter. A parameter
+    must reach the SQL as it is; one that is lost or changed on the way is refused, where that can be seen.
+    """
+
+    def __init__(self, name: str, build: Callable[..., QuerySet[Any, Any]], *types: str) -> None:
+        self.name = name
+        self._build = build
+        self._types = types
+        places = ", ".join(["%s"] * len(types))
+        self._execute = f"EXECUTE {name}({places})" if types else f"EXECUTE {name}"
+
+    def __call__(self, *values: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            try:
+                self._run(cursor, values)
+            except NotSupportedError:
+                # A migration changed the type of a column: "cached plan must not change result type".
+                _known[connection.connection][self] = False
+                if connection.in_atomic_block:
+                    raise
+                self._run(cursor, values)
+            rows = cursor.fetchall()
+        return [self._convert(row) for row in rows] if self._compiled.converters else rows
+
+    def _run(self, cursor: CursorWrapper, values: tuple[Any, ...]) -> None:
+        known = _known.setdefault(connection.connection, {})
+        if not known.get(self):
+            self._prepare(known)
+        cursor.execute(self._execute, values)
+
+    def _prepare(self, known: dict["Prepared", bool]) -> None:
+        connection.validate_no_broken_transaction()
+        # Past Django's own cursor: how many statements a request makes does not depend on which connection it has.
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            if self in known:
+                cursor.execute(f"DEALLOCATE {self.name}")
+                del known[self]
+            cursor.execute(self._compiled.definition)
+        known[self] = True
+
+    @cached_property
+    def _compiled(self) -> "_Compiled":
+        stand_ins = {position: _STAND_INS[kind](position) for position, kind in enumerate(self._types, 1)}
+        compiler = self._build(*stand_ins.values()).query.get_compiler("default")
+        sql, parameters = compiler.as_sql()
+        bound = [self._bind(parameter, stand_ins) for parameter in parameters]
+        lost = stand_ins.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
+        if lost:
+            raise ValueError(f"{self.name}: parameter {min(lost)} does not turn up in the SQL")
+        types = f"({', '.join(self._types)})" if self._types else ""
+        with connection.cursor() as cursor:
+            definition = f"PREPARE {self.name}{types} AS {cursor.mogrify(sql, bound).decode()}"
+        return _Compiled(definition, compiler.get_converters([column for column, _, _ in compiler.select]))
+
+    def _bind(self, parameter: Any, stand_ins: dict[int, Any]) -> Any:
+        for position, value in stand_ins.items():
+            if type(parameter) is type(value) and parameter == value:
+                return _Place(position)
+        # What stands in the SQL for good must be no parameter: neither part of a value nor counted on from.
+        inside = any(str(value) in str(parameter) for value in stand_ins.values())
+        is_number = isinstance(parameter, int | float)
+        if inside or isinstance(parameter, datetime) or (is_number and abs(parameter) > _LARGEST_CONSTANT):
+            raise ValueError(f"{self.name}: {parameter!r} would be the same for good; is it made of a parameter?")
+        return parameter
+
+    def _convert(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for position, (converters, expression) in self._compiled.converters.items():
+            for convert in converters:
+                values[position] = convert(values[position], expression, connection)
+        return tuple(values)
+
+
+class _Place(AsIs):  # type: ignore[misc]
+    """Where a parameter stands in the SQL."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"${position}")
+        self.position = position
+
+
+class _Compiled(NamedTuple):
+    definition: str
+    # By column: what Django makes of that which PostgreSQL answers (JSON, for example).
+    converters: dict[int, tuple[list[Callable[..., Any]], Any]]

@@ -1,0 +1,234 @@
+"""Statements that are prepared once: the same answers, one statement each, on any connection."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import NotSupportedError, ProgrammingError, connection, transaction
+from django.db.models import QuerySet
+from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from ippex_messenger.prepared import Prepared
+from messenger import threads
+from messenger.models import Message, Topic
+from messenger.rows import Row, columns_of
+from tenancy.models import Member, Tenancy
+from tests.cast import Cast, make_group, make_topic, post
+from tests.threads import together
+
+TENANCIES = Prepared(
+    "test_tenancies",
+    lambda slug, name: Tenancy.objects.filter(slug=slug, name=name).values_list("pk", "name"),
+    "text",
+    "text",
+)
+
+
+def topics_of(member: int, topic: int) -> QuerySet[Topic, tuple[Any, ...]]:
+    return Topic.objects.visible_to(Member(pk=member)).filter(pk=topic).values_list("pk", "name")
+
+
+@pytest.fixture
+def long_topic(cast: Cast) -> Topic:
+    """20,000 messages, among as many of other topics."""
+    topic = make_topic(make_group(cast.northwind, "Large", cast.alice), "Long")
+    with connection.cursor() as cursor:
+        for number in range(20):
+            other = make_topic(topic.group, f"Other {number}")
+            _fill(cursor, other, cast.alice, 1_000)
+        _fill(cursor, topic, cast.alice, 20_000)
+        cursor.execute("ANALYZE messenger_message")
+    return topic
+
+
+def _fill(cursor: Any, topic: Topic, author: Member, count: int) -> None:
+    cursor.execute(
+        "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
+        "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
+        "SELECT %s, %s, n, %s, gen_random_uuid(), 'Hello', 'Hello', 1, now(), 0, 1, 'email', '', 30, '' "
+        "FROM generate_series(1, %s) n",
+        [topic.tenancy_id, topic.pk, author.pk, count],
+    )
+
+
+def plan_of(prepared: Prepared, *values: Any) -> str:
+    prepared(*values)  # so that the connection knows it
+    places = ", ".join(["%s"] * len(values))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN EXECUTE {prepared.name}({places})", values)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+# -- The same answers --------------------------------------------------------------------------------------------------
+
+
+def test_the_pages_of_a_thread_are_what_the_querysets_answer(cast: Cast) -> None:
+    for number in range(60):
+        post(cast.payments, (cast.alice, cast.bob)[number % 2], f"Number {number}")
+    post(cast.pensions, cast.mallory)
+    messages = Message.objects.filter(topic=cast.payments.pk)
+    for sequence in (0, 1, 2, 30, 61, 62, 10**17):
+        older = columns_of(messages.before(sequence).newest_first())[:50]
+        newer = columns_of(messages.after(sequence).oldest_first())[:51]
+        assert threads.BEFORE(cast.payments.pk, sequence) == list(older), sequence
+        assert threads.AFTER(cast.payments.pk, sequence) == list(newer), sequence
+    row = Row._make(threads.AFTER(cast.payments.pk, 0)[0])
+    assert row.author_name == "Alice Almeida"
+    assert isinstance(row.posted_at, type(timezone.now()))
+    assert row.posted_at.tzinfo is not None
+
+
+def test_what_django_converts_is_converted(cast: Cast) -> None:
+    message = post(cast.payments, cast.alice)
+    message.deliveries.create(
+        tenancy=cast.northwind, member=cast.bob, state="waiting", next_attempt_at=timezone.now() + timedelta(days=1)
+    )
+    (values,) = threads.AFTER(cast.payments.pk, 0)
+    assert Row._make(values).missing == {"waiting": 1, "failed": 0, "cancelled": 0}
+
+
+def test_the_access_rule_is_that_of_the_queryset(cast: Cast) -> None:
+    readable = Prepared("test_readable", topics_of, "bigint", "bigint")
+    for member in (cast.alice, cast.bob, cast.charlie, cast.dana, cast.erin):
+        for topic in (cast.payments, cast.pensions, cast.secrets):
+            assert readable(member.pk, topic.pk) == list(topics_of(member.pk, topic.pk))
+    assert readable(cast.bob.pk, cast.payments.pk) == [(cast.payments.pk, "Payments processing")]
+    assert readable(cast.erin.pk, cast.payments.pk) == []
+
+
+def test_parameters_of_the_same_value_are_not_mixed_up(cast: Cast) -> None:
+    same = Tenancy.objects.create(slug="same", name="same")
+    assert TENANCIES("same", "same") == [(same.pk, "same")]
+    assert TENANCIES("northwind", "Northwind") == [(cast.northwind.pk, "Northwind")]
+    assert TENANCIES("Northwind", "northwind") == []
+    assert TENANCIES("northwind", "same") == []
+
+
+@pytest.mark.parametrize("name", ["100%s", "it's", "a \\ b", "%(name)s", "$1", "''; DROP TABLE accounts_user; --"])
+def test_values_and_constants_stay_what_they_are(cast: Cast, name: str) -> None:
+    odd = Tenancy.objects.create(slug="odd", name=name)
+    assert TENANCIES("odd", name) == [(odd.pk, name)]
+    constant = Prepared(
+        f"test_constant_{name.encode().hex()}"[:60],
+        lambda slug: Tenancy.objects.filter(slug=slug, name=name).values_list("pk"),
+        "text",
+    )
+    assert constant("odd") == [(odd.pk,)]
+
+
+# -- What can't be prepared is refused ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "problem"),
+    [
+        (lambda topic, sequence: Message.objects.filter(topic=topic), "parameter 2 does not turn up"),
+        (lambda topic, sequence: Message.objects.filter(topic=topic, sequence__in=[sequence + 1]), "for good"),
+        (lambda topic, sequence: Message.objects.filter(topic=topic).before(sequence).after(sequence - 10), "for good"),
+        (lambda topic, sequence: Message.objects.filter(topic=topic, body__contains=sequence), "for good"),
+        (
+            lambda topic, sequence: Message.objects.filter(topic=topic, posted_at__gt=timezone.now()).after(sequence),
+            "for good",
+        ),
+    ],
+)
+def test_a_parameter_that_is_lost_or_changed_is_refused(cast: Cast, build: Any, problem: str) -> None:
+    refused = Prepared("test_refused", lambda *values: build(*values).values_list("pk"), "bigint", "bigint")
+    with pytest.raises(ValueError, match=problem):
+        refused(1, 2)
+
+
+def test_two_statements_of_one_name_are_refused(cast: Cast) -> None:
+    twins = [Prepared("test_twins", topics_of, "bigint", "bigint") for _ in range(2)]
+    twins[0](1, 2)
+    with pytest.raises(ProgrammingError, match="already exists"), transaction.atomic():
+        twins[1](1, 2)
+
+
+# -- Connections -------------------------------------------------------------------------------------------------------
+
+
+def test_each_use_is_one_statement_the_first_too(cast: Cast) -> None:
+    fresh = Prepared("test_fresh", topics_of, "bigint", "bigint")
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as captured:
+            assert len(fresh(cast.bob.pk, cast.payments.pk)) == 1
+        assert [one["sql"] for one in captured] == [f"EXECUTE test_fresh({cast.bob.pk}, {cast.payments.pk})"]
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> Iterator[Tenancy]:
+    yield Tenancy.objects.create(slug="committed", name="Committed")
+    Tenancy.objects.all().delete()
+
+
+def test_a_new_connection_learns_it_again(committed: Tenancy) -> None:
+    assert TENANCIES("committed", "Committed") == [(committed.pk, "Committed")]
+    connection.close()
+    assert TENANCIES("committed", "Committed") == [(committed.pk, "Committed")]
+
+
+def test_threads_have_connections_of_their_own(committed: Tenancy) -> None:
+    once = Prepared("test_at_once", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
+    assert together([lambda: once("committed")] * 6) == [[(committed.pk,)]] * 6
+
+
+def test_it_outlives_the_transaction_that_made_it(committed: Tenancy) -> None:
+    within = Prepared("test_within", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
+    with transaction.atomic():
+        assert within("committed") == [(committed.pk,)]
+        transaction.set_rollback(True)
+    assert within("committed") == [(committed.pk,)]
+
+
+def test_a_broken_transaction_is_named_as_such(committed: Tenancy) -> None:
+    broken = Prepared("test_broken", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
+    with pytest.raises(TransactionManagementError), transaction.atomic():  # noqa: PT012
+        transaction.set_rollback(True)
+        broken("committed")
+    assert broken("committed") == [(committed.pk,)]
+
+
+def test_a_column_of_another_type_is_taken_up(committed: Tenancy) -> None:
+    changed = Prepared("test_changed", lambda slug: Tenancy.objects.filter(slug=slug).values_list("name"), "text")
+    assert changed("committed") == [("Committed",)]
+
+    def alter(kind: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE tenancy_tenancy ALTER COLUMN name TYPE {kind}")
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = 'tenancy_tenancy'::regclass AND attname = 'name'"
+        )
+        before = cursor.fetchone()[0]
+    alter("text")
+    try:
+        assert changed("committed") == [("Committed",)]
+        alter(before)
+        with pytest.raises(NotSupportedError), transaction.atomic():
+            changed("committed")
+        assert changed("committed") == [("Committed",)], "only that transaction is lost"
+    finally:
+        alter(before)
+
+
+# -- Plans -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topic) -> None:
+    for prepared, sequence in (
+        (threads.BEFORE, 20_001),
+        (threads.BEFORE, 2),
+        (threads.AFTER, 0),
+        (threads.AFTER, 9_999),
+    ):
+        plan = plan_of(prepared, long_topic.pk, sequence)
+        assert "message_sequence_unique_in_topic" in plan
+        assert "(topic_id = $1)" in plan, "one plan for all values, as in production"
+        assert "Seq Scan on messenger_message" not in plan
+        assert "Sort" not in plan
