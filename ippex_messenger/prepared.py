@@ -5,16 +5,18 @@ PostgreSQL as much again for planning it; executing it costs a tenth of that. Wh
 docs/decisions/0022-prepared-statements.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.db import NotSupportedError, connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.utils.functional import cached_property
 from psycopg2.extensions import AsIs
+
+M = TypeVar("M", bound=Model)
 
 # What stands in for a parameter while its queryset is compiled: nothing that a queryset would hold by itself.
 _STAND_INS: dict[str, Callable[[int], Any]] = {
@@ -111,6 +113,15 @@ class Prepared:
             for convert in converters:
                 values[position] = convert(values[position], expression, connection)
         return tuple(values)
+
+
+def columns(model: type[Model], path: str = "") -> list[str]:
+    """Of `values_list`: what `instance` makes a row of this model of; `path` leads to it."""
+    return [path + field.attname for field in model._meta.concrete_fields]
+
+
+def instance(model: type[M], values: Collection[Any]) -> M:
+    return model.from_db("default", [field.attname for field in model._meta.concrete_fields], values)
 
 
 class _Place(AsIs):  # type: ignore[misc]
