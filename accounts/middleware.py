@@ -1,8 +1,20 @@
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth import middleware
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
+from django.utils.functional import SimpleLazyObject
+
+from accounts.sessions import signed_in_user
+
+
+class AuthenticationMiddleware(middleware.AuthenticationMiddleware):
+    """Django's, with the user whom the session brings along."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.user = SimpleLazyObject(lambda: signed_in_user(request))  # type: ignore[assignment]
 
 
 class PersonalSettingsMiddleware:

@@ -10,18 +10,18 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib import import_module
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from django.db.models import F, QuerySet
 from redis.exceptions import RedisError
 
+from accounts.models import User
+from accounts.sessions import SessionStore, signed_in_user
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from ippex_messenger.redis_client import redis
@@ -163,10 +163,9 @@ def _admit(scope: Scope) -> Admission | None:
     request = ASGIRequest(scope, BytesIO())
     if holds_nul(request):
         return None
-    sessions = import_module(settings.SESSION_ENGINE)
-    request.session = sessions.SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    user = get_user(request)
-    if not user.is_authenticated:
+    request.session = SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    user = signed_in_user(request)
+    if not isinstance(user, User):
         return None
     try:
         member = find_member(user, stream_slug(scope["path"]) or "")

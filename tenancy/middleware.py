@@ -4,12 +4,29 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import User
-from tenancy.models import Member
+from ippex_messenger.prepared import Prepared, columns, instance
+from tenancy.models import Member, Tenancy
+
+ACTIVE_MEMBER = Prepared(
+    "active_member",
+    lambda user, slug: (
+        Member.objects.active()
+        .filter(user=user, tenancy__slug=slug)
+        .values_list(*columns(Member), *columns(Tenancy, "tenancy__"))
+    ),
+    "bigint",
+    "text",
+)
 
 
 def find_member(user: User, slug: str) -> Member:
     """The active membership of this person in this tenancy; raises Member.DoesNotExist."""
-    member = Member.objects.active().select_related("tenancy").get(tenancy__slug=slug, user=user)
+    rows = ACTIVE_MEMBER(user.pk, slug)
+    if not rows:
+        raise Member.DoesNotExist
+    of_member = len(columns(Member))
+    member = instance(Member, rows[0][:of_member])
+    member.tenancy = instance(Tenancy, rows[0][of_member:])
     member.user = user
     return member
 

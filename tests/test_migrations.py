@@ -5,10 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session as OldSession
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
 from django.utils import timezone
 
+from accounts.models import User
 from messenger import catch_up
 from messenger.audit import audit
 from messenger.models import Delivery, Message, Topic
@@ -85,3 +91,23 @@ def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wan
     assert [catch_up.missed_by(member) for member in (bob, charlie)] == [[], []]
     post(Topic.objects.get(), bob)
     assert [one.messages for one in catch_up.missed_by(charlie)] == [1], "what is posted from now on counts"
+
+
+@pytest.fixture
+def before_sessions_knew_their_user(transactional_db: None) -> Iterator[None]:
+    migrate([("accounts", "0001_initial")])
+    yield
+    migrate([])
+
+
+def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessions_knew_their_user: None) -> None:
+    user = User.objects.create(email="bob@northwind.example", password="!")
+    signed_in = {SESSION_KEY: str(user.pk), BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0]}
+    old = DatabaseStore()
+    old.update(signed_in | {HASH_SESSION_KEY: user.get_session_auth_hash()})
+    old.save()
+    migrate([])
+    client = Client()
+    client.cookies[settings.SESSION_COOKIE_NAME] = old.session_key or ""
+    assert client.get("/accounts/profile/").status_code == 200
+    assert not OldSession.objects.exists()
