@@ -32,6 +32,15 @@ async function show(link) {
   menu.querySelector("a, button").focus();
 }
 
+/** Do what stands in the menu of a message, as `data-action`; resolves to whether it stands there. */
+export async function chooseFromMenu(link, action) {
+  await show(link);
+  const item = open?.menu.querySelector(`[data-action="${action}"]`);
+  if (item) item.click();
+  else close();
+  return Boolean(item);
+}
+
 export function openMessageMenus(list) {
   list.addEventListener("click", (event) => {
     const link = event.target.closest("[data-message-menu]");
