@@ -97,6 +97,7 @@ TEMPLATES = [
                 "django.templatetags.static",
                 "django.templatetags.tz",
                 "ippex_messenger.templatetags.interface",
+                "ippex_messenger.templatetags.kept",
             ],
             "context_processors": [
                 "django.template.context_processors.request",

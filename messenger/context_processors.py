@@ -13,7 +13,10 @@ def main_menu(request: HttpRequest) -> dict[str, Any]:
     if member is None:
         return {}
     known = getattr(request, "sees_messenger", None)
+    topics = f"/{member.tenancy.slug}/messenger/"
     return {
+        # Whose entry is the current one: of the many paths of the dialogue, the one of the list.
+        "menu_path": topics if request.path.startswith(topics) else request.path,
         "sees_messenger": known
         if known is not None
         else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),

@@ -62,10 +62,6 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
         """Each with `member_count`: the people who were put into it and did not leave, active or not."""
         return self.annotate(member_count=Count("memberships", filter=Q(memberships__left_at=None)))
 
-    def with_inactive_topics(self) -> "MessengerGroupQuerySet":
-        """Each with `inactive_topics`: how many."""
-        return self.annotate(inactive_topics=Count("topics", filter=Q(topics__is_active=False)))
-
     def by_name(self) -> "MessengerGroupQuerySet":
         return self.order_by(Lower("name"), "pk")
 

@@ -93,44 +93,51 @@ def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first
 
 
 def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
-    posted_at = row.posted_at.astimezone(zone)
     language = get_language() or ""
-    day = _day(posted_at.date(), language)
-    clock = _clock(posted_at.hour, posted_at.minute, language)
-    starts_day = previous is None or previous.posted_at.astimezone(zone).date() != posted_at.date()
+    day = row.posted_at.astimezone(zone).date()
+    starts_day = previous is None or previous.posted_at.astimezone(zone).date() != day
     continues = (
         previous is not None
         and not starts_day
         and previous.author_id == row.author_id
         and row.posted_at - previous.posted_at < SAME_BREATH
     )
-    name, disc = escape(row.author_name), escape(initials(row.author_name))
-    divider = f'<li class="day" data-day="{posted_at:%Y-%m-%d}"><span>{day}</span></li>' if starts_day else ""
+    divider = f'<li class="day" data-day="{day}"><span>{_day(day, language)}</span></li>' if starts_day else ""
     if is_first_unread:
         divider += f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>'
-    classes = (
-        "message" + (" message-continued" if continues else "") + (" message-own" if row.author_id == reader.pk else "")
-    )
-    url = f"{reader.thread_url}messages/{row.sequence}/"
+    # What says how many mails are missing changes with each of them, and is not worth keeping.
+    message = _message if row.missing is None else _message.__wrapped__
+    classes = "message" + (" message-continued" if continues else "") + " message-own" * (row.author_id == reader.pk)
+    return divider + shown_to(reader.pk, message(row, classes, reader.thread_url, zone, language))
+
+
+@lru_cache(maxsize=5_000)
+def _message(row: Row, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
+    """One message, for whoever reads it in this zone and language: most readers of a busy thread see the same."""
+    posted_at = row.posted_at.astimezone(zone)
+    clock = _clock(posted_at.hour, posted_at.minute, language)
+    name, disc = escape(row.author_name), escape(initials(row.author_name))
+    url = f"{thread_url}messages/{row.sequence}/"
     return (
-        f'{divider}<li class="{classes}" id="message-{row.sequence}" data-sequence="{row.sequence}" '
+        f'<li class="{classes}" id="message-{row.sequence}" data-sequence="{row.sequence}" '
         f'data-revision="{row.revision}">'
         f'<span class="disc disc-{row.author_id % DISC_COLOURS}" aria-hidden="true">{disc}</span>'
         f'<article class="message-main" tabindex="-1"><header class="message-head">'
         f'<span class="message-author">{name}</span> '
-        f'<a class="message-time" href="{reader.thread_url}?at={row.sequence}#message-{row.sequence}">'
+        f'<a class="message-time" href="{thread_url}?at={row.sequence}#message-{row.sequence}">'
         f'<time datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
-        f'title="{day}, {clock} ({escape(str(zone))})">{clock}</time></a>{_edited(row, url)} '
+        f'title="{_day(posted_at.date(), language)}, {clock} ({escape(str(zone))})">{clock}</time></a>'
+        f"{_edited(row, url)} "
         f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more(language)}">⋯</a></header>'
-        f"{_body(row, reader)}"
+        f"{_body(row)}"
         f'<p class="message-outcome outcome-{row.outcome}">'
         f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
 
 
-def _body(row: Row, reader: Reader) -> str:
+def _body(row: Row) -> str:
     if row.removed_at is None:
-        return f'<div class="message-body" dir="auto">{shown_to(reader.pk, row.body_html)}</div>'
+        return f'<div class="message-body" dir="auto">{row.body_html}</div>'
     words = removal_in_words(row.author_id, row.removed_by or 0, row.remover or "", row.removal_reason)
     return f'<p class="message-removed">{escape(words)}</p>'
 

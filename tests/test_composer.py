@@ -122,7 +122,7 @@ def test_what_was_removed_is_not_quoted(cast: Cast) -> None:
     assert bob.get(f"{path(cast)}messages/1/quotation/").status_code == 404
     thread = bob.get(path(cast), {"quote": "1"})
     assert thread.status_code == 200
-    assert "Quote" not in bob.get(f"{path(cast)}messages/1/").content.decode()
+    assert "data-quote" not in bob.get(f"{path(cast)}messages/1/").content.decode()
     assert not thread.context["form"]["body"].value()
 
 

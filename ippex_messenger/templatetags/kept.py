@@ -12,6 +12,7 @@ from typing import Any
 from django import template
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.template.context import Context
+from django.utils.functional import LazyObject
 from django.utils.translation import get_language
 
 register = template.Library()
@@ -27,9 +28,9 @@ class KeptNode(template.Node):
         self.values = values
 
     def render(self, context: Context) -> str:
-        values = {name: value.resolve(context) for name, value in self.values.items()}
-        # The node itself, not its id: another one could come to have it.
-        key = (self, get_language(), *values.values())
+        values = {name: _evaluated(value.resolve(context)) for name, value in self.values.items()}
+        # The node itself, not its id: another one could come to have it. The types: what is escaped equals what is not.
+        key = (self, get_language(), *values.values(), *map(type, values.values()))
         piece = _kept.get(key)
         if piece is None:
             piece = self.nodelist.render(context.new(values))
@@ -37,6 +38,14 @@ class KeptNode(template.Node):
                 _kept.clear()
             _kept[key] = piece
         return piece
+
+
+def _evaluated(value: Any) -> Any:
+    """What a lazy value is; kept itself it would hold on to the request that it came from."""
+    if isinstance(value, LazyObject):
+        bool(value)
+        return value._wrapped
+    return value
 
 
 @register.tag

@@ -33,7 +33,7 @@ class SearchForm(PageFormMixin, forms.Form):
             "All of these words; the last one may be the beginning of a word. “Words in quotation marks” stand side "
             "by side, -word leaves out messages with it, or finds either."
         ),
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off", "data-shortcut": "search"}),
     )
     group = forms.ModelChoiceField(
         MessengerGroup.objects.none(),

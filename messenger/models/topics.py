@@ -57,8 +57,15 @@ class Topic(models.Model):
             ),
         ]
         indexes = [
-            # the topic list, latest first
+            # the topic list, latest first: of one group, and of all that somebody reads
             models.Index(fields=["group", "-last_activity_at"], name="topic_latest_of_group"),
+            models.Index(
+                fields=["tenancy", "-last_activity_at", "-id"],
+                condition=Q(is_active=True),
+                name="topic_latest_of_tenancy",
+            ),
+            # how many inactive ones there are: few among many
+            models.Index(fields=["group"], condition=Q(is_active=False), name="topic_inactive_of_group"),
         ]
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
 from messenger.simulation import simulate
-from messenger.topic_list import page_of, search
+from messenger.topic_list import count_inactive, first_page, groups_of, page_of, search
 from messenger.topics import save_topic
 from tenancy.listing import page_number
 from tenancy.models import Member
@@ -22,17 +22,19 @@ from tenancy.models import Member
 @require_safe
 def topics(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
-    visible_groups = MessengerGroup.objects.visible_to(member).by_name()
-    groups = list(visible_groups.with_inactive_topics() if member.is_messenger_manager else visible_groups)
+    groups = groups_of(member)
     if not groups:
         raise Http404  # in no active group: for them there is no Messenger (product, reading 7)
     request.sees_messenger = True
-    inactive = Topic.objects.manageable_by(member).filter(is_active=False)
     shows_inactive = member.is_messenger_manager and "inactive" in request.GET
     words, group_id = request.GET.get("q", "").strip()[:120], request.GET.get("group", "")
-    found = search(inactive if shows_inactive else Topic.objects.visible_to(member), words, group_id)
     page = page_number(request)
-    rows, has_more = page_of(found, member, page)
+    if shows_inactive or words or group_id or page > 1:
+        inactive = Topic.objects.manageable_by(member).filter(is_active=False)
+        found = search(inactive if shows_inactive else Topic.objects.visible_to(member), words, group_id)
+        rows, has_more = page_of(found, member, page)
+    else:
+        rows, has_more = first_page(member)
     context = {
         "topics": rows,
         "next_page": page + 1 if has_more else None,
@@ -42,7 +44,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "group_id": group_id,
         "is_searching": bool(words or group_id),
         "shows_inactive": shows_inactive,
-        "inactive_count": sum(getattr(group, "inactive_topics", 0) for group in groups),
+        "inactive_count": count_inactive(member),
     }
     return render(request, "messenger/_topics.html" if is_by_script(request) else "messenger/topics.html", context)
 
