@@ -45,15 +45,23 @@ def _do(arguments: argparse.Namespace) -> int:
         )
         return int(arguments.strict and not all_met)
     if arguments.command == "growth":
-        from bench.growth import grow
-
-        grow(seconds=arguments.seconds, rounds=arguments.rounds)
+        _grow(arguments.seconds, arguments.rounds)
     elif arguments.command == "profile":
         _profile(arguments.what, plans=arguments.plans)
     else:
         with filled_stack(FULL):
             pass
     return 0
+
+
+def _grow(seconds: int, rounds: int) -> None:
+    with filled_stack(FULL) as running:
+        from bench.growth import grow
+        from bench.scene import Scene
+
+        scene = Scene(FULL)
+        scene.undo_posts()
+        grow(running, scene, seconds, rounds)
 
 
 def _profile(what: list[str], *, plans: bool) -> None:

@@ -77,8 +77,11 @@ class Scene:
         self.crowd_member = sign_in(Member.objects.filter(tenancy__slug=CROWD_SLUG).order_by("pk")[:1])[0]
 
     def thread(self, length: int, query: str = "", reader: Person | None = None) -> Request:
-        path = f"/{SLUG}/messenger/topics/{self.threads[length].pk}/{query}"
-        return Request(path=path, headers=(reader or self.everywhere).headers)
+        return self.page_of(self.threads[length], reader or self.everywhere, query)
+
+    def page_of(self, topic: Topic, reader: Person, query: str = "") -> Request:
+        path = f"/{reader.member.tenancy.slug}/messenger/topics/{topic.pk}/{query}"
+        return Request(path=path, headers=reader.headers)
 
     def topics(self, reader: Person) -> Request:
         return Request(path=f"/{SLUG}/messenger/", headers=reader.headers)
