@@ -53,7 +53,7 @@ def measure(running: Stack, scene: Scene, people: list[Person], publications: in
     topic = scene.crowds[max(scene.crowds)]
     for name in ("streams", "hub"):
         running.start(name)
-    memory_before = _memory(running)
+    memory_before, subscribed_before = _memory(running), _subscribed(running)
     base = f"/{CROWD_SLUG}/messenger/"
     post = one_of(scene.post([topic], scene.crowd_member))
     pages = running.url("pages")
@@ -87,7 +87,7 @@ def measure(running: Stack, scene: Scene, people: list[Person], publications: in
     client.stdin.flush()
     if client.stdout.readline() != "open\n":
         raise Unusable("The streams could not be opened.")
-    subscriptions = _subscriptions(running)
+    subscriptions = _subscribed(running) - subscribed_before
     memory = _memory(running)
     client.stdin.write("go\n")
     client.stdin.flush()
@@ -109,8 +109,8 @@ def _memory(running: Stack) -> int:
     return sum(pss_kib(pid) for pid in running.workers("streams"))
 
 
-def _subscriptions(running: Stack) -> int:
-    """Connections of the stream process that are subscribed to something; Celery's worker has one of its own."""
+def _subscribed(running: Stack) -> int:
+    """Connections that are subscribed to something; Celery's worker has one too."""
     with redis.Redis.from_url(running.home.redis_url) as queue:
         clients = queue.client_list()
-    return sum(1 for one in clients if int(one["sub"]) + int(one["psub"]) > 0 and one["cmd"] in ("subscribe", "ping"))
+    return sum(1 for one in clients if int(one["sub"]) + int(one["psub"]) > 0)
