@@ -22,7 +22,7 @@ def main() -> None:
     whole.add_argument("--peers", action="store_true")
     whole.add_argument("--strict", action="store_true", help="fail where a goal is not met")
     curves = commands.add_parser("growth")
-    curves.add_argument("--seconds", type=int, default=3, help="of a turn")
+    curves.add_argument("--seconds", type=int, default=1, help="of a turn")
     curves.add_argument("--rounds", type=int, default=ROUNDS)
     profiled = commands.add_parser("profile")
     profiled.add_argument("what", nargs="*", default=PROFILED)
@@ -75,7 +75,7 @@ def _profile(what: list[str], *, plans: bool) -> None:
             "thread": scene.thread(min(scene.threads)),
             "topics": scene.topics(scene.everywhere),
             "post": scene.post(scene.posted),
-            "search": scene.search(),
+            "search": scene.search("bank file"),
         }
         for name in what:
             request = requests[name]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 300, 200  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 46, 34  # its margins
+WIDTH, HEIGHT = 300, 215  # of a panel
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 60, 34  # its margins
 COLUMNS = 3
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #424a53; }
@@ -72,16 +72,15 @@ def _panel(panel: Panel) -> str:
         value = share * top
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,.4g}</text>')
-    for size in (sizes[0], sizes[len(sizes) // 2], sizes[-1]):
-        parts.append(f'<text x="{x(size):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{size:,}</text>')
+    for size in (sizes[0], sizes[(len(sizes) - 1) // 2], sizes[-1]):
+        anchor = "end" if size == sizes[-1] else "middle"
+        parts.append(f'<text x="{x(size):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}">{size:,}</text>')
     for number, curve in enumerate(panel.curves):
         places = [(x(size), y(value)) for size, value in curve.points]
         line = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
         parts.append(f'<polyline class="curve c{number}" points="{line}"/>')
         parts += [f'<circle class="c{number}" cx="{across:.1f}" cy="{down:.1f}" r="2.5"/>' for across, down in places]
-        if len(panel.curves) > 1:
-            at = HEIGHT - BOTTOM - 8 - 13 * (len(panel.curves) - 1 - number)
-            parts.append(f'<text class="c{number}" x="{LEFT + 6}" y="{at}">{escape(curve.name)}</text>')
+        parts.append(f'<text class="c{number}" x="{LEFT + 80 * number}" y="46">{escape(curve.name)}</text>')
     return "".join(parts)
 
 

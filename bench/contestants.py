@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 
 from bench import goals, peers
+from bench.bodies import RARE
 from bench.floors import insert_and_update
 from bench.rotation import Contestant
 from bench.scene import Scene, statements
@@ -49,9 +50,10 @@ def ours(running: Stack, scene: Scene) -> list[Contestant]:
         for length in (shortest, longest):
             request = scene.thread(length, query.format(middle=length // 2))
             found.append(one(goals.page(where, length), pages, request))
-    search = scene.search()
-    if search:
-        found.append(one(goals.SEARCH, pages, search))
+    for name, words in ((goals.SEARCH_FEW, f"{RARE}13"), (goals.SEARCH_MANY, "bank file")):
+        search = scene.search(words)
+        if search:
+            found.append(one(name, pages, search))
     crowds = [scene.crowds[size] for size in (min(scene.crowds), max(scene.crowds))]
     return [
         *found,

@@ -60,7 +60,13 @@ class Growth:
             [self._curve("topic list", lists), self._curve("thread", threads)],
         )
 
+    def break_silence(self) -> None:
+        """What is posted next is within the interval: no mails beside what is measured."""
+        self.scene.break_silence(self.url)
+        mails.forget(self.running)
+
     def members(self) -> Panel:
+        self.break_silence()
         reader = self.scene.crowd_member
         posts = {size: self.scene.post([topic], reader) for size, topic in sorted(self.scene.crowds.items())}
         threads = {size: self.scene.page_of(topic, reader) for size, topic in sorted(self.scene.crowds.items())}
@@ -75,12 +81,14 @@ class Growth:
         return Panel("Tenancies in use", f"pages {RELATIVE}", [self._curve("thread", pages)])
 
     def clients(self) -> Panel:
+        self.break_silence()
         post = self.scene.post(self.scene.posted)
         rates = self._rates([(post, count) for count in CLIENTS])
         points = [(count, statistics.median(of_rounds)) for count, of_rounds in zip(CLIENTS, rates, strict=True)]
         return Panel("Posting clients", "posts a second", [_told("posts", points)])
 
     def streams(self) -> Panel:
+        self.break_silence()
         people = streams.listeners(max(STREAMS))
         ours, floor = [], []
         for count in STREAMS:
@@ -118,8 +126,6 @@ def _told(what: str, points: list[tuple[int, float]]) -> Curve:
 
 
 def grow(running: Stack, scene: Scene, seconds: int, rounds: int) -> None:
-    scene.break_silence(running.url("pages"))
-    mails.forget(running)
     panels = Growth(running, scene, seconds, rounds).panels()
     _write(panels, running.home.folder / "growth.json")
 

@@ -15,7 +15,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import Resolver404, resolve
 
 from accounts.models import User
-from bench.bodies import RARE
 from bench.fill import CROWD_SLUG, READER, SLUG
 from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
@@ -86,7 +85,7 @@ class Scene:
     def topics(self, reader: Person) -> Request:
         return Request(path=f"/{SLUG}/messenger/", headers=reader.headers)
 
-    def search(self, words: str = RARE + "13") -> Request | None:
+    def search(self, words: str) -> Request | None:
         path = f"/{SLUG}/messenger/search/"
         try:
             resolve(path)
@@ -111,7 +110,7 @@ class Scene:
 
     def break_silence(self, url: str) -> None:
         """A message into each topic that is posted into later."""
-        for topic in (*self.posted, *self.threads.values(), *self.crowds.values()):
+        for topic in (*self.posted, self.threads[max(self.threads)], *self.crowds.values()):
             author = self.crowd_member if topic in self.crowds.values() else self.everywhere
             answer = ask(url, one_of(self.post([topic], author)))
             if answer.status != CREATED:
