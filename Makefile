@@ -22,7 +22,7 @@ test: .venv/development.stamp ## every test
 test-faults: .venv/development.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
 	.venv/bin/python -m pytest tests/fault_runs --fault-runs=$(or $(RUNS),20) --numprocesses=3 --dist=worksteal -o faulthandler_timeout=1800
 
-bench: .venv/development.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, the first time 9
+bench: .venv/development.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, 9 the first time
 	.venv/bin/python -m bench run
 
 bench-peers: .venv/development.stamp ## the same with Spirit, machina and Synapse in the rotation

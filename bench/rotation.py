@@ -54,8 +54,9 @@ def rotate(contestants: Sequence[Contestant], seconds: int, rounds: int = ROUNDS
     for one in contestants:
         answer = answer_of(one)
         figures[one.name] = Figures(one.name, one.floor, one.statements, answer.size)
-    for _ in range(rounds):
-        for one in contestants:
+    for number in range(rounds):
+        # There and back: who comes later has no advantage of it.
+        for one in contestants if number % 2 == 0 else reversed(contestants):
             figures[one.name].turns.append(take_turn(one, seconds))
     return figures
 

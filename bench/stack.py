@@ -17,7 +17,7 @@ from ippex_messenger.embedded.processes import Program
 from ippex_messenger.embedded.servers import start_servers, stop_servers, wait_for_servers
 from ippex_messenger.embedded.supervisor import Supervisor
 
-FOLDER = CHECKOUT / "var" / "bench"
+FOLDER = Path(os.environ.get("BENCH_HOME") or CHECKOUT / "var" / "bench")
 WEB_WORKERS = 2
 # granian's own number is 256 a worker: with as many requests at once, each thread with a connection of its own,
 # PostgreSQL is full.
