@@ -64,7 +64,7 @@ async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyn
         if not line.startswith(b"data: "):
             continue
         now = time.monotonic()
-        data = json.loads(line[6:])
+        data = _told(line[6:])
         if not side.published_at:
             continue  # of a message that was not measured
         begun = data.get("published_at") or side.published_at
@@ -73,6 +73,14 @@ async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyn
             side.note(number, (now - begun) * 1000)
         else:
             await _fetch(side, number, data["revision"], begun)
+
+
+def _told(text: bytes) -> dict[str, Any]:
+    """What an event holds: names and values, or the message itself as HTML."""
+    if text.startswith(b"{"):
+        found: dict[str, Any] = json.loads(text)
+        return found
+    return {"html": text}
 
 
 async def _fetch(side: Side, number: int, revision: int, begun: float) -> None:
