@@ -44,7 +44,7 @@ def ours(running: Stack, scene: Scene) -> float:
             break
     settled = deliveries.filter(state=Delivery.State.SENT).count()
     took = time.monotonic() - begun
-    taken = sink.ask(running.home.smtp_port).count
+    taken = sink.taken(running.home.smtp_port)
     if settled == 0 or taken < settled:
         raise Unusable(f"{settled} mails are said to be sent, {taken} arrived.")
     return settled / took
