@@ -60,11 +60,7 @@ def run(
         single: dict[str, float] = {}
         if _is_wanted("mails", only):
             say("Mails …")
-            running.start("worker")
-            single["mails a second"] = mails.ours(running, scene)
-            mails.forget(running)
-            running.stop("worker")
-            single["floor M mails a second"] = mails.floor(running, scene)
+            single |= mails.measure(running, scene)
         # The first message after a while is e-mailed. Those of the rotation are within the interval, as most are.
         scene.break_silence(running.url("pages"))
         mails.forget(running)
