@@ -1,0 +1,137 @@
+"""How it grows: one panel for each thing of which there can be more, all sizes of a curve in one rotation."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import mails, streams
+from bench.chart import Curve, Panel, draw
+from bench.load import CONCURRENCY
+from bench.rotation import Contestant, answer_of, take_turn
+from bench.run import say
+from bench.scene import Scene
+from bench.stack import Stack
+from bench.targets import Request
+from bench.visits import visits
+from ippex_messenger.embedded.home import CHECKOUT
+
+CHART = CHECKOUT / "docs" / "images" / "growth.svg"
+TENANCIES = (1, 10, 100, 1_000)
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+STREAMS = (10, 100, 500, 1_000, 2_000)
+PUBLICATIONS = 6
+RELATIVE = "a second; the first size is 1"
+
+
+class Growth:
+    def __init__(self, running: Stack, scene: Scene, seconds: int, rounds: int) -> None:
+        self.running = running
+        self.scene = scene
+        self.seconds = seconds
+        self.rounds = rounds
+        self.url = running.url("pages")
+
+    def panels(self) -> list[Panel]:
+        return [self.threads(), self.topics(), self.members(), self.tenancies(), self.clients(), self.streams()]
+
+    def threads(self) -> Panel:
+        lengths = sorted(self.scene.threads)
+        pages = (("last page", "?latest"), ("middle", "?at={middle}"), ("first page", "?at=1"))
+        return Panel(
+            "Messages in the thread",
+            f"pages {RELATIVE}",
+            [
+                self._curve(
+                    what, {length: self.scene.thread(length, query.format(middle=length // 2)) for length in lengths}
+                )
+                for what, query in pages
+            ],
+        )
+
+    def topics(self) -> Panel:
+        readers = dict(zip(self.scene.shape.topics, self.scene.readers, strict=True))
+        shortest = min(self.scene.threads)
+        lists = {count: self.scene.topics(reader) for count, reader in readers.items()}
+        threads = {count: self.scene.thread(shortest, reader=reader) for count, reader in readers.items()}
+        return Panel(
+            "Topics of the reader",
+            f"pages {RELATIVE}",
+            [self._curve("topic list", lists), self._curve("thread", threads)],
+        )
+
+    def break_silence(self) -> None:
+        """What is posted next is within the interval: no mails beside what is measured."""
+        self.scene.break_silence(self.url)
+        mails.forget(self.running)
+
+    def members(self) -> Panel:
+        self.break_silence()
+        reader = self.scene.crowd_member
+        posts = {size: self.scene.post([topic], reader) for size, topic in sorted(self.scene.crowds.items())}
+        threads = {size: self.scene.page_of(topic, reader) for size, topic in sorted(self.scene.crowds.items())}
+        return Panel(
+            "Members of the group",
+            f"requests {RELATIVE}",
+            [self._curve("post", posts), self._curve("thread", threads)],
+        )
+
+    def tenancies(self) -> Panel:
+        pages = {count: visits(count, self.running.home.folder) for count in TENANCIES}
+        return Panel("Tenancies in use", f"pages {RELATIVE}", [self._curve("thread", pages)])
+
+    def clients(self) -> Panel:
+        self.break_silence()
+        post = self.scene.post(self.scene.posted)
+        rates = self._rates([(post, count) for count in CLIENTS])
+        points = [(count, statistics.median(of_rounds)) for count, of_rounds in zip(CLIENTS, rates, strict=True)]
+        return Panel("Posting clients", "posts a second", [_told("posts", points)])
+
+    def streams(self) -> Panel:
+        self.break_silence()
+        people = streams.listeners(max(STREAMS))
+        ours, floor = [], []
+        for count in STREAMS:
+            measured = streams.measure(self.running, self.scene, people[:count], PUBLICATIONS)
+            ours.append((count, streams.p99(measured.shown)))
+            floor.append((count, streams.p99(measured.floor)))
+        return Panel(
+            "Open streams", "ms until 99 of 100 show it", [_told("Messenger", ours), _told("a bare hub", floor)]
+        )
+
+    def _curve(self, what: str, requests: Mapping[int, Request]) -> Curve:
+        """Of each size, the requests a second as a share of those of the first: the median of the rounds."""
+        rates = self._rates([(request, CONCURRENCY) for request in requests.values()])
+        points = [
+            (size, statistics.median(mine / base for mine, base in zip(of_rounds, rates[0], strict=True)))
+            for size, of_rounds in zip(requests, rates, strict=True)
+        ]
+        return _told(what, points)
+
+    def _rates(self, asked: Sequence[tuple[Request, int]]) -> list[list[float]]:
+        """Requests a second of each, with so many clients, in each round."""
+        contestants = [(Contestant(request.path, self.url, request), clients) for request, clients in asked]
+        for one, _ in contestants:
+            answer_of(one)
+        rates: list[list[float]] = [[] for _ in contestants]
+        for _ in range(self.rounds):
+            for (one, clients), of_rounds in zip(contestants, rates, strict=True):
+                of_rounds.append(take_turn(one, self.seconds, clients).per_second)
+        return rates
+
+
+def _told(what: str, points: list[tuple[int, float]]) -> Curve:
+    say(f"{what}: " + ", ".join(f"{size:,} {value:.3g}" for size, value in points))
+    return Curve(what, points)
+
+
+def grow(running: Stack, scene: Scene, seconds: int, rounds: int) -> None:
+    panels = Growth(running, scene, seconds, rounds).panels()
+    _write(panels, running.home.folder / "growth.json")
+
+
+def _write(panels: Sequence[Panel], path: Path) -> None:
+    found = {panel.title: {curve.name: curve.points for curve in panel.curves} for panel in panels}
+    path.write_text(json.dumps(found, indent=1))
+    CHART.write_text(draw(panels))
+    say(f"Written to {path} and {CHART}")

@@ -1,0 +1,7 @@
+-- Each request another page, as another person: `visits` holds pairs of path and cookie.
+local turn = 0
+
+function request()
+  turn = turn % #visits + 1
+  return wrk.format("GET", visits[turn][1], { ["Cookie"] = visits[turn][2], ["Host"] = wrk.headers["Host"] })
+end
