@@ -25,7 +25,8 @@ POSTS = """
         topic_id, poster_id, subject, content, _content_rendered, created, updated,
         approved, enable_signature, updates_count
     )
-    SELECT %(topic)s, (%(members)s)[1 + n %% %(count)s], %(subject)s, text, '<p>' || text || '</p>', at, at, true, true, 0
+    SELECT %(topic)s, (%(members)s)[1 + n %% %(count)s], %(subject)s, text, '<p>' || text || '</p>', at, at,
+           true, true, 0
     FROM generate_series(1, %(messages)s) AS n,
          LATERAL (SELECT 'Message ' || n || ': the payslips of March are ready; please look at the overtime of '
                          'the night shift before Friday noon, and say if a line is missing.' AS text,
