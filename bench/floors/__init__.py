@@ -1,0 +1,1 @@
+"""What the machine can do at best: the same servers, and next to nothing in them."""

@@ -1,0 +1,96 @@
+"""One turn of load with wrk."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.targets import Request
+
+LUA = Path(__file__).parent / "lua"
+CONCURRENCY = 8
+
+
+class Unusable(Exception):
+    """A sentence for the person at the terminal."""
+
+
+@dataclass(frozen=True)
+class Load:
+    requests: int
+    seconds: float
+    p50: float  # milliseconds, as the others
+    p95: float
+    p99: float
+    errors: int
+
+    @property
+    def per_second(self) -> float:
+        return self.requests / self.seconds
+
+
+def find_wrk() -> str:
+    found = shutil.which("wrk")
+    if not found:
+        raise Unusable(
+            "The bench sends its requests with wrk, which is not there: apt-get install wrk (Debian, Ubuntu)."
+        )
+    return found
+
+
+def press(url: str, request: Request, seconds: float, concurrency: int = CONCURRENCY) -> Load:
+    """As many requests as `concurrency` clients get answered."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_script(request))
+        script.flush()
+        command = [find_wrk(), "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "30s", "-s", script.name]
+        done = subprocess.run([*command, url + request.path], capture_output=True, text=True, check=False)  # noqa: S603
+    figures = next((line for line in done.stdout.splitlines() if line.startswith("{")), "")
+    if not figures:
+        raise Unusable(f"wrk failed at {url}{request.path}: {done.stderr or done.stdout}")
+    found = json.loads(figures)
+    return Load(
+        requests=found["requests"],
+        seconds=found["microseconds"] / 1e6,
+        p50=found["p50"] / 1000,
+        p95=found["p95"] / 1000,
+        p99=found["p99"] / 1000,
+        errors=found["errors"],
+    )
+
+
+def _script(request: Request) -> str:
+    lines = [f"wrk.method = {json.dumps(request.method)}"]
+    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
+    if request.body is not None:
+        lines.append(f"wrk.body = {json.dumps(request.body)}")
+    scripts = [LUA / "report.lua", *([request.lua] if request.lua else [])]
+    return "\n".join([*lines, *(f"dofile({json.dumps(str(script))})" for script in scripts)])
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    size: int
+    body: bytes
+
+
+def ask(url: str, request: Request) -> Answer:
+    """One request, to see what the load will be answered; a redirect is an answer."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_arguments: object) -> None:
+            return None
+
+    data = request.body.encode() if request.body is not None else None
+    question = urllib.request.Request(url + request.path, data, request.headers, method=request.method)  # noqa: S310
+    try:
+        with urllib.request.build_opener(Stay).open(question, timeout=60) as answer:
+            body = answer.read()
+            return Answer(answer.status, len(body), body)
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, 0, error.read())

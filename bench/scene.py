@@ -1,0 +1,154 @@
+"""Who asks for what: signed-in people and their requests, looked up in what was filled in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import Resolver404, resolve
+
+from accounts.models import User
+from bench.bodies import RARE
+from bench.fill import CROWD_SLUG, READER, SLUG
+from bench.load import LUA
+from bench.shape import Shape
+from bench.targets import Request
+from messenger.models import Delivery, Message, Topic
+from tenancy.models import Member
+
+HOST = "127.0.0.1"
+CSRF = "b" * 32  # a secret and its token may be the same text
+TRANSACTIONS = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+BODY = "Bank file for Germany: **412 payments**, EUR 1,308,442.17 in total.\n\nValue date is the 27th, please approve."
+
+
+@dataclass(frozen=True)
+class Person:
+    member: Member
+    session: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        cookies = {settings.SESSION_COOKIE_NAME: self.session, settings.CSRF_COOKIE_NAME: CSRF}
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
+def sign_in(members: QuerySet[Member]) -> list[Person]:
+    """Sessions as a sign-in writes them."""
+    people, rows = [], []
+    for member in members.select_related("user", "tenancy"):
+        store = SessionStore()
+        store.update(_session_of(member.user))
+        store._session_key = store._get_new_session_key()  # type: ignore[attr-defined]
+        rows.append(store.create_model_instance(store._session))  # type: ignore[attr-defined]
+        people.append(Person(member, store.session_key or ""))
+    SessionStore.get_model_class().objects.bulk_create(rows)
+    return people
+
+
+def _session_of(user: User) -> dict[str, Any]:
+    return {
+        SESSION_KEY: str(user.pk),
+        BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0],
+        HASH_SESSION_KEY: user.get_session_auth_hash(),
+    }
+
+
+class Scene:
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        readers = Member.objects.filter(tenancy__slug=SLUG, user__email__startswith=READER).order_by("pk")
+        self.readers = sign_in(readers)
+        self.everywhere, self.somewhere = self.readers[-1], self.readers[0]
+        first = list(Topic.objects.filter(tenancy__slug=SLUG).order_by("pk")[: len(shape.threads) + shape.posted])
+        self.threads = dict(zip(shape.threads, first, strict=False))
+        self.posted = first[len(shape.threads) :]
+        crowd = Topic.objects.filter(tenancy__slug=CROWD_SLUG).order_by("pk")
+        self.crowds = dict(zip(shape.crowds, crowd, strict=True))
+        self.crowd_member = sign_in(Member.objects.filter(tenancy__slug=CROWD_SLUG).order_by("pk")[:1])[0]
+
+    def thread(self, length: int, query: str = "", reader: Person | None = None) -> Request:
+        path = f"/{SLUG}/messenger/topics/{self.threads[length].pk}/{query}"
+        return Request(path=path, headers=(reader or self.everywhere).headers)
+
+    def topics(self, reader: Person) -> Request:
+        return Request(path=f"/{SLUG}/messenger/", headers=reader.headers)
+
+    def search(self, words: str = RARE + "13") -> Request | None:
+        path = f"/{SLUG}/messenger/search/"
+        try:
+            resolve(path)
+        except Resolver404:
+            return None
+        return Request(path=f"{path}?{urlencode({'q': words})}", headers=self.everywhere.headers)
+
+    def post(self, topics: Sequence[Topic], author: Person | None = None) -> Request:
+        author = author or self.everywhere
+        return Request(
+            method="POST",
+            path=f"/{author.member.tenancy.slug}/messenger/topics/@TOPIC@/messages/",
+            headers={
+                **author.headers,
+                "X-Requested-With": "fetch",
+                "Content-Type": "application/x-www-form-urlencoded",
+                "X-Topics": ",".join(str(topic.pk) for topic in topics),
+            },
+            body=urlencode({"body": BODY, "csrfmiddlewaretoken": CSRF}) + "&client_id=@UUID@",
+            lua=LUA / "posts.lua",
+        )
+
+    @transaction.atomic
+    def undo_posts(self) -> None:
+        """The threads are as long again as they were filled."""
+        lengths = {
+            **{topic.pk: length for length, topic in self.threads.items()},
+            **{topic.pk: self.shape.posted_length for topic in self.posted},
+            **{topic.pk: 1 for topic in self.crowds.values()},
+        }
+        for topic in Topic.objects.filter(pk__in=lengths).exclude(revision=None):
+            length = lengths[topic.pk]
+            if topic.last_sequence == length:
+                continue
+            later = Message.objects.filter(topic=topic, sequence__gt=length)
+            Delivery.objects.filter(message__in=later).delete()
+            later.delete()
+            last = Message.objects.get(topic=topic, sequence=length)
+            topic.last_sequence, topic.last_activity_at = length, last.posted_at
+            topic.save(update_fields=["last_sequence", "last_activity_at"])
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE messenger_readposition SET sequence = least(sequence, %s) WHERE topic_id = %s",
+                    [length, topic.pk],
+                )
+
+
+def one_of(request: Request) -> Request:
+    """A request of a script's, as it would be sent once."""
+    from uuid import uuid4
+
+    topic = request.headers.get("X-Topics", "").split(",")[0]
+    headers = {name: value for name, value in request.headers.items() if name != "X-Topics"}
+    body = (request.body or "").replace("@UUID@", str(uuid4())).replace("@TOPIC@", topic)
+    return Request(request.method, request.path.replace("@TOPIC@", topic), headers, body or None)
+
+
+def statements(request: Request) -> list[str]:
+    """The SQL of one request, answered by the product in this process; without BEGIN and COMMIT."""
+    request = one_of(request)
+    client = Client(headers={**request.headers, "Host": HOST})
+    arguments: dict[str, Any] = {}
+    if request.body is not None:
+        arguments = {"data": request.body, "content_type": request.headers["Content-Type"]}
+    client.generic(request.method, request.path)  # what is looked up once in a process is no cost of a request
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.generic(request.method, request.path, **arguments)
+    if answer.status_code >= 300:  # type: ignore[attr-defined]
+        raise AssertionError(f"{request.path} was answered {answer.status_code}")  # type: ignore[attr-defined]
+    return [row["sql"] for row in captured.captured_queries if not row["sql"].startswith(TRANSACTIONS)]
