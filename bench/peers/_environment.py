@@ -11,6 +11,7 @@ from pathlib import Path
 from ._servers import PEERS
 
 HERE = Path(__file__).parent
+SITES = HERE / "_sites"  # what runs in them, each file with the libraries of its peer
 
 
 @dataclass(frozen=True)

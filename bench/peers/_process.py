@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
+from bench.load import Unusable
+from bench.proc import family
 from ippex_messenger.embedded.processes import Program, signal_group, spawn
+from ippex_messenger.embedded.supervisor import display
 
 START_SECONDS = 60
 STOP_SECONDS = 10
@@ -19,7 +20,7 @@ STOP_SECONDS = 10
 class PeerProcess:
     def __init__(self, name: str, command: list[str], folder: Path, variables: Mapping[str, str], log: Path) -> None:
         program = Program(name=name, command=tuple(command), folder=folder, environment=variables)
-        self.log = log
+        self.name, self.log = name, log
         with open(log, "wb") as output:
             self.process = spawn(program, output, output)
 
@@ -28,12 +29,11 @@ class PeerProcess:
         while not _answers(port, path):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"{self.process.args!r} does not answer; see {self.log}")
+                raise Unusable(f"{self.name} does not answer; see {display(self.log)}.")
             time.sleep(0.1)
 
     def pids(self) -> list[int]:
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [self.process.pid, *(child.pid for child in children)]
+        return family(self.process.pid)
 
     def stop(self) -> None:
         if self.process.poll() is None:

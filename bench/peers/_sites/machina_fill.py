@@ -12,12 +12,12 @@ import django
 
 django.setup()
 
-from django.conf import settings  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.urls import reverse  # noqa: E402
 from machina.apps.forum.models import Forum  # noqa: E402
 from machina.apps.forum_conversation.models import Topic  # noqa: E402
 from machina.apps.forum_member.models import ForumProfile  # noqa: E402
+from machina.conf import settings as machina  # noqa: E402
 from site_visit import members, signed_in  # noqa: E402
 
 POSTS = """
@@ -54,12 +54,12 @@ def main(messages: int) -> dict[str, str]:
 
     visitor = signed_in(users[1])
     place = {"forum_slug": forum.slug, "forum_pk": forum.pk}
-    page = ceil(messages / settings.MACHINA_TOPIC_POSTS_NUMBER_PER_PAGE)
+    page = ceil(messages / machina.TOPIC_POSTS_NUMBER_PER_PAGE)
     thread = reverse("forum_conversation:topic", kwargs={**place, "slug": read.slug, "pk": read.pk})
     thread = f"{thread}?page={page}"
     answer = {**place, "topic_slug": answered.slug, "topic_pk": answered.pk}
     visitor.must_see(thread, f"Message {messages}:", f"Message {messages - 1}:")
-    text = "The overtime of the night shift is in, UNIQUE. Please look at it again."
+    text = "The overtime of the night shift is in, @UUID@. Please look at it again."
     return {
         **visitor.cookies(),
         "thread": thread,

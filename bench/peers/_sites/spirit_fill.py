@@ -66,7 +66,7 @@ def main(messages: int) -> dict[str, str]:
         **visitor.cookies(),
         "thread": thread,
         "post": f"/comment/{answered.pk}/publish/",
-        "form": json.dumps({"comment": "The overtime of the night shift is in, UNIQUE. Please look at it again."}),
+        "form": json.dumps({"comment": "The overtime of the night shift is in, @UUID@. Please look at it again."}),
         "topics": "/",
     }
 
