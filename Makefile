@@ -9,7 +9,7 @@ THROWAWAY_PRODUCTION = env -u DEBUG \
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PEERS = spirit machina synapse
 
-.PHONY: help run test test-faults lint lock clean
+.PHONY: help run test test-faults bench bench-peers bench-growth lint lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,6 +22,15 @@ test: .venv/development.stamp ## every test
 
 test-faults: .venv/development.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
 	.venv/bin/python -m pytest tests/fault_runs --fault-runs=$(or $(RUNS),20) --numprocesses=3 --dist=worksteal -o faulthandler_timeout=1800
+
+bench: .venv/development.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, the first time 9
+	.venv/bin/python -m bench run
+
+bench-peers: .venv/development.stamp ## the same with Spirit, machina and Synapse in the rotation
+	.venv/bin/python -m bench run --peers
+
+bench-growth: .venv/development.stamp ## how it grows: docs/images/growth.svg
+	.venv/bin/python -m bench growth
 
 lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python -m ruff check .

@@ -1,71 +1,79 @@
-"""`python -m bench run`: the whole table; `fill`: what it is measured on; `quick`: few figures, soon."""
+"""`run`: the table; `growth`: the curves; `profile`: where the time of a request goes; `fill`: the data only."""
 
 import argparse
 import sys
-import time
 
-from bench.load import Unusable, ask, press
-from bench.proc import cpu_ms
-from bench.shape import FULL, TINY
-from bench.stack import stack
+from bench.load import Unusable
+from bench.rotation import ROUNDS, TURN_SECONDS
+from bench.run import filled_stack, run, say
+from bench.shape import FULL
+from ippex_messenger.embedded.errors import Refused
+
+PROFILED = ("thread", "topics", "post", "search")
 
 
-def quick():
-    with stack() as running:
-        from bench.fill import fill
-        from bench.scene import Scene, one_of, statements
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("run")
+    whole.add_argument("--seconds", type=int, default=TURN_SECONDS, help="of a turn")
+    whole.add_argument("--rounds", type=int, default=ROUNDS)
+    whole.add_argument("--only", nargs="*", default=[], help="parts of names: thread, post, mails, streams")
+    whole.add_argument("--peers", action="store_true")
+    whole.add_argument("--strict", action="store_true", help="fail where a goal is not met")
+    curves = commands.add_parser("growth")
+    curves.add_argument("--seconds", type=int, default=3, help="of a turn")
+    curves.add_argument("--rounds", type=int, default=ROUNDS)
+    profiled = commands.add_parser("profile")
+    profiled.add_argument("what", nargs="*", default=PROFILED)
+    profiled.add_argument("--plans", action="store_true", help="of the statements, instead")
+    commands.add_parser("fill")
+    arguments = parser.parse_args()
+    try:
+        sys.exit(_do(arguments))
+    except (Unusable, Refused) as problem:
+        sys.exit(str(problem))
 
-        begun = time.monotonic()
-        print("filled", fill(FULL), round(time.monotonic() - begun), "s")
-        import subprocess
 
-        subprocess.run([sys.executable, "-m", "bench.floors.site"], check=True)
+def _do(arguments: argparse.Namespace) -> int:
+    if arguments.command == "run":
+        all_met = run(
+            seconds=arguments.seconds,
+            rounds=arguments.rounds,
+            only=arguments.only,
+            with_peers=arguments.peers,
+        )
+        return int(arguments.strict and not all_met)
+    if arguments.command == "growth":
+        from bench.growth import grow
+
+        grow(seconds=arguments.seconds, rounds=arguments.rounds)
+    elif arguments.command == "profile":
+        _profile(arguments.what, plans=arguments.plans)
+    else:
+        with filled_stack(FULL):
+            pass
+    return 0
+
+
+def _profile(what: list[str], *, plans: bool) -> None:
+    with filled_stack(FULL):
+        from bench.profiles import explain, profile
+        from bench.scene import Scene
+
         scene = Scene(FULL)
         scene.undo_posts()
-        pages = running.start("pages")
-        running.start("sink")
-        running.start("worker")
-        floor = running.start("floor")
-        from bench.targets import Request
-        from bench.load import LUA
-
-        P = Request(
-            "POST",
-            "/write/",
-            {"X-Topics": ",".join(map(str, range(1, 21))), "Content-Type": "application/x-www-form-urlencoded"},
-            "topic=@TOPIC@&body=" + "x" * 120,
-            LUA / "posts.lua",
-        )
-        targets = {
-            "A": (floor, "floor", Request()),
-            "P": (floor, "floor", P),
-            "thread 1000": (pages, "pages", scene.thread(1000)),
-            "thread 1000, reader of 50": (pages, "pages", scene.thread(1000, reader=scene.somewhere)),
-            "thread 1M first": (pages, "pages", scene.thread(1_000_000, "?at=1")),
-            "thread 1M mid": (pages, "pages", scene.thread(1_000_000, "?at=500000")),
-            "thread 1M last": (pages, "pages", scene.thread(1_000_000, "?latest")),
-            "topics 5000": (pages, "pages", scene.topics(scene.everywhere)),
-            "topics 50": (pages, "pages", scene.topics(scene.somewhere)),
-            "post": (pages, "pages", scene.post(scene.posted)),
-            "post 1 topic": (pages, "pages", scene.post(scene.posted[:1])),
-            "post 5": (pages, "pages", scene.post([scene.crowds[5]], scene.crowd_member)),
-            "post 5000": (pages, "pages", scene.post([scene.crowds[5000]], scene.crowd_member)),
-            "post 1M": (pages, "pages", scene.post([scene.threads[1_000_000]])),
+        requests = {
+            "thread": scene.thread(min(scene.threads)),
+            "topics": scene.topics(scene.everywhere),
+            "post": scene.post(scene.posted),
+            "search": scene.search(),
         }
-        for name, (url, server, request) in targets.items():
-            answer = ask(url, one_of(request))
-            sql = len(statements(request)) if server == "pages" else None
-            print(name, answer.status, answer.size, sql, flush=True)
-        time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 5)
-        for _ in range(2):
-            for name, (url, server, request) in targets.items():
-                w, p = cpu_ms(running.pids(server)), cpu_ms(running.pids("postgres"))
-                load = press(url, request, 4)
-                w, p = cpu_ms(running.pids(server)) - w, cpu_ms(running.pids("postgres")) - p
-                print(
-                    f"{name:30} {load.per_second:8.0f}/s p50 {load.p50:6.1f} p99 {load.p99:7.1f} cpu {w / load.requests:6.2f} pg {p / load.requests:6.2f} errors {load.errors}",
-                    flush=True,
-                )
+        for name in what:
+            request = requests[name]
+            if request:
+                say((explain if plans else profile)(request))
 
 
-quick()
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ def rest_of(model: type[models.Model], columns: Sequence[str]) -> dict[str, str]
     rest = {}
     for field in model._meta.concrete_fields:
         is_made_there = field.generated or field.has_db_default() or isinstance(field, models.AutoField)
-        if field.column not in columns and not field.null and not is_made_there:
+        if field.column and field.column not in columns and not field.null and not is_made_there:
             default: Any = field.get_db_prep_save(field.get_default(), connection)
             rest[field.column] = escaped(str(default))
     return rest

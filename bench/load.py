@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from bench.targets import Request
 
@@ -94,3 +95,11 @@ def ask(url: str, request: Request) -> Answer:
             return Answer(answer.status, len(body), body)
     except urllib.error.HTTPError as error:
         return Answer(error.code, 0, error.read())
+
+
+def one_of(request: Request) -> Request:
+    """A request of a script's, as it would be sent once."""
+    topic = request.headers.get("X-Topics", "").split(",")[0]
+    headers = {name: value for name, value in request.headers.items() if name != "X-Topics"}
+    body = (request.body or "").replace("@UUID@", str(uuid4())).replace("@TOPIC@", topic)
+    return Request(request.method, request.path.replace("@TOPIC@", topic), headers, body or None)

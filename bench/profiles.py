@@ -10,12 +10,15 @@ from typing import Any
 from django.db import connection
 from django.test import Client
 
-from bench.scene import HOST, one_of
+from bench.load import Unusable, one_of
+from bench.scene import HOST, REDIRECTS, statements
 from bench.targets import Request
 
 REQUESTS = 60
 SHOWN = 50
-OURS = r"(messenger|tenancy|accounts)/[a-z_/]+\.py|psycopg2|compiler\.py.*(as_sql|execute_sql)|base\.py.*_render|sessions|auth"
+OURS = (
+    r"(messenger|tenancy|accounts)/[a-z_/]+\.py|psycopg|compiler\.py.*(as_sql|execute_sql)|base\.py.*_render|sessions"
+)
 
 
 def profile(request: Request, requests: int = REQUESTS) -> str:
@@ -50,16 +53,14 @@ def _asking(request: Request) -> Callable[[], None]:
         if once.body is not None:
             arguments = {"data": once.body, "content_type": once.headers["Content-Type"]}
         answer: Any = client.generic(once.method, once.path, **arguments)
-        if answer.status_code >= 300:
-            raise AssertionError(f"{once.path} was answered {answer.status_code}")
+        if answer.status_code >= REDIRECTS:
+            raise Unusable(f"{once.path} was answered {answer.status_code}")
 
     return ask
 
 
 def explain(request: Request) -> str:
     """Each statement of a request with its plan and times."""
-    from bench.scene import statements
-
     parts = []
     for sql in statements(request):
         parts.append(sql)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.load import Answer, Load, Unusable, ask, press
+from bench.load import Answer, Load, Unusable, ask, one_of, press
 from bench.proc import cpu_ms
-from bench.scene import one_of
 from bench.targets import Request
 
 ROUNDS = 3

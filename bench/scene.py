@@ -17,13 +17,15 @@ from django.urls import Resolver404, resolve
 from accounts.models import User
 from bench.bodies import RARE
 from bench.fill import CROWD_SLUG, READER, SLUG
-from bench.load import LUA
+from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
 from bench.targets import Request
 from messenger.models import Delivery, Message, Topic
 from tenancy.models import Member
 
 HOST = "127.0.0.1"
+CREATED, REDIRECTS = 201, 300
+HEALTH = "/healthz"
 CSRF = "b" * 32  # a secret and its token may be the same text
 TRANSACTIONS = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 BODY = "Bank file for Germany: **412 payments**, EUR 1,308,442.17 in total.\n\nValue date is the 27th, please approve."
@@ -104,6 +106,14 @@ class Scene:
             lua=LUA / "posts.lua",
         )
 
+    def break_silence(self, url: str) -> None:
+        """A message into each topic that is posted into later."""
+        for topic in (*self.posted, *self.threads.values(), *self.crowds.values()):
+            author = self.crowd_member if topic in self.crowds.values() else self.everywhere
+            answer = ask(url, one_of(self.post([topic], author)))
+            if answer.status != CREATED:
+                raise Unusable(f"A message into topic {topic.pk} was answered {answer.status}.")
+
     @transaction.atomic
     def undo_posts(self) -> None:
         """The threads are as long again as they were filled."""
@@ -112,7 +122,7 @@ class Scene:
             **{topic.pk: self.shape.posted_length for topic in self.posted},
             **{topic.pk: 1 for topic in self.crowds.values()},
         }
-        for topic in Topic.objects.filter(pk__in=lengths).exclude(revision=None):
+        for topic in Topic.objects.filter(pk__in=lengths):
             length = lengths[topic.pk]
             if topic.last_sequence == length:
                 continue
@@ -129,16 +139,6 @@ class Scene:
                 )
 
 
-def one_of(request: Request) -> Request:
-    """A request of a script's, as it would be sent once."""
-    from uuid import uuid4
-
-    topic = request.headers.get("X-Topics", "").split(",")[0]
-    headers = {name: value for name, value in request.headers.items() if name != "X-Topics"}
-    body = (request.body or "").replace("@UUID@", str(uuid4())).replace("@TOPIC@", topic)
-    return Request(request.method, request.path.replace("@TOPIC@", topic), headers, body or None)
-
-
 def statements(request: Request) -> list[str]:
     """The SQL of one request, answered by the product in this process; without BEGIN and COMMIT."""
     request = one_of(request)
@@ -146,9 +146,9 @@ def statements(request: Request) -> list[str]:
     arguments: dict[str, Any] = {}
     if request.body is not None:
         arguments = {"data": request.body, "content_type": request.headers["Content-Type"]}
-    client.generic(request.method, request.path)  # what is looked up once in a process is no cost of a request
+    client.get(HEALTH)  # what is looked up once in a process is no cost of a request
     with CaptureQueriesContext(connection) as captured:
-        answer = client.generic(request.method, request.path, **arguments)
-    if answer.status_code >= 300:  # type: ignore[attr-defined]
-        raise AssertionError(f"{request.path} was answered {answer.status_code}")  # type: ignore[attr-defined]
+        answer: Any = client.generic(request.method, request.path, **arguments)
+    if answer.status_code >= REDIRECTS:
+        raise Unusable(f"{request.path} was answered {answer.status_code}")
     return [row["sql"] for row in captured.captured_queries if not row["sql"].startswith(TRANSACTIONS)]

@@ -50,6 +50,8 @@ class Connection(asyncio.Protocol):
             return f"250 {taken.count} {taken.first_at} {taken.last_at}\r\n".encode()
         elif command.startswith(b"XRESET"):
             Connection.taken = Taken(0, 0.0, 0.0)
+        elif command.startswith(b"QUIT"):
+            return b"221 bye\r\n"
         return b"250 OK\r\n"
 
 

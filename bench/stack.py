@@ -19,6 +19,9 @@ from ippex_messenger.embedded.supervisor import Supervisor
 
 FOLDER = CHECKOUT / "var" / "bench"
 WEB_WORKERS = 2
+# granian's own number is 256 a worker: with as many requests at once, each thread with a connection of its own,
+# PostgreSQL is full.
+WEB_THREADS = 4
 START_SECONDS = 30
 PROGRAMS = ("pages", "streams", "worker", "sink", "floor", "hub")
 
@@ -94,6 +97,7 @@ def _program(name: str, port: int) -> Program:
         *(sys.executable, "-m", "granian", "--interface", interface, "--workers", str(workers)),
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-ws"),
         *("--workers-kill-timeout", "2"),
+        *(("--blocking-threads", str(WEB_THREADS)) if interface == "wsgi" else ()),
         target,
     )
     return Program(name=name, command=command)

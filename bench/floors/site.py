@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from bench.floors import TOPICS
 from ippex_messenger.embedded.home import Home
 
 if not settings.configured:
@@ -29,7 +30,6 @@ from django.db import connection, models, transaction
 from django.db.models import F
 
 PAGE = (b"<!DOCTYPE html><title>Page</title><p>" + b"All five countries were paid on time. " * 600)[:20_000]
-TOPICS = 20
 
 
 class FloorTopic(models.Model):
@@ -55,8 +55,8 @@ def constant(_request: HttpRequest) -> HttpResponse:
 def write(request: HttpRequest) -> HttpResponse:
     topic = int(request.POST["topic"])
     with transaction.atomic():
-        FloorMessage.objects.create(topic_id=topic, body=request.POST["body"])
-        FloorTopic.objects.filter(pk=topic).update(last_sequence=F("last_sequence") + 1)
+        FloorMessage._default_manager.create(topic_id=topic, body=request.POST["body"])
+        FloorTopic._default_manager.filter(pk=topic).update(last_sequence=F("last_sequence") + 1)
     return HttpResponse(b"written", status=201)
 
 
@@ -72,7 +72,7 @@ def make_tables() -> None:
     with connection.schema_editor() as editor:
         editor.create_model(FloorTopic)
         editor.create_model(FloorMessage)
-    FloorTopic.objects.bulk_create([FloorTopic(pk=number) for number in range(1, TOPICS + 1)])
+    FloorTopic._default_manager.bulk_create([FloorTopic(pk=number) for number in range(1, TOPICS + 1)])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""Many open streams in one process, and how long an event takes to each of them.
+
+Reads a plan (JSON) from standard input, opens all streams, says so, waits for a line, and publishes to each side
+in turn; answers with milliseconds. The same client for the product and for the bare hub.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+OPENING_AT_ONCE = 20
+WAIT_SECONDS = 20
+PAUSE_SECONDS = 1.0
+
+
+@dataclass
+class Side:
+    """One server with its streams."""
+
+    url: str
+    paths: list[str]
+    cookies: list[str]
+    publish: dict[str, Any]  # url, headers, body
+    fetch: str  # where what is new can be asked for, {revision} in it; empty: an event is all there is
+    published_at: float = 0.0
+    received: list[float] = field(default_factory=list)
+    shown: list[float] = field(default_factory=list)
+    everybody: asyncio.Event = field(default_factory=asyncio.Event)
+    count: int = 0
+
+    def note(self, at: float) -> None:
+        self.count += 1
+        self.shown.append(at)
+        if self.count == len(self.paths):
+            self.everybody.set()
+
+
+async def _send(url: str, head: str, body: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"{head}Host: {parts.netloc}\r\n\r\n{body}".encode())
+    return reader, writer
+
+
+async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyncio.Queue[int]) -> None:
+    async with gate:
+        head = f"GET {side.paths[number]} HTTP/1.1\r\nCookie: {side.cookies[number]}\r\n"
+        reader, _ = await _send(side.url, head)
+        while (line := await reader.readline()) and not line.startswith((b": listening", b"6")):
+            if line.startswith(b"HTTP/1.1") and b" 200" not in line:
+                raise RuntimeError(f"stream {side.paths[number]}: {line!r}")
+        opened.put_nowait(number)
+    while line := await reader.readline():
+        if not line.startswith(b"data: "):
+            continue
+        now = time.monotonic()
+        data = json.loads(line[6:])
+        if not side.published_at:
+            continue  # of a message that was not measured
+        begun = data.get("published_at") or side.published_at
+        side.received.append((now - begun) * 1000)
+        if not side.fetch or "html" in data:
+            side.note((now - begun) * 1000)
+        else:
+            await _fetch(side, number, data["revision"], begun)
+
+
+async def _fetch(side: Side, number: int, revision: int, begun: float) -> None:
+    parts = urlsplit(side.fetch.format(revision=revision - 1))
+    head = (
+        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nCookie: {side.cookies[number]}\r\n"
+        "X-Requested-With: fetch\r\nConnection: close\r\n"
+    )
+    reader, writer = await _send(side.fetch, head)
+    answer = await reader.read()
+    writer.close()
+    if b" 200 " not in answer[:20]:
+        raise RuntimeError(f"{side.fetch}: {answer[:200]!r}")
+    side.note((time.monotonic() - begun) * 1000)
+
+
+async def _publish(side: Side) -> None:
+    from uuid import uuid4
+
+    body = str(side.publish["body"]).replace("@UUID@", str(uuid4()))
+    headers = "".join(f"{name}: {value}\r\n" for name, value in side.publish["headers"].items())
+    path = urlsplit(side.publish["url"]).path
+    head = f"POST {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n"
+    side.everybody.clear()
+    side.count = 0
+    side.published_at = time.monotonic()
+    reader, writer = await _send(side.publish["url"], head, body)
+    answer = await reader.readline()
+    if b" 20" not in answer:
+        raise RuntimeError(f"{side.publish['url']}: {answer!r}")
+    await asyncio.wait_for(side.everybody.wait(), WAIT_SECONDS)
+    writer.close()
+
+
+async def _watch_publications(redis_url: str, sides: list[Side]) -> None:
+    """An event of the product counts from its publication, which this client hears like everybody else."""
+    async with Redis.from_url(redis_url) as redis, redis.pubsub() as subscription:
+        await subscription.psubscribe("*")
+        async for event in subscription.listen():
+            if event["type"] == "pmessage":
+                for side in sides:
+                    if side.fetch and side.count == 0:
+                        side.published_at = time.monotonic()
+
+
+async def main() -> None:
+    plan = json.loads(sys.stdin.readline())
+    sides = [Side(**side) for side in plan["sides"]]
+    gate, opened = asyncio.Semaphore(OPENING_AT_ONCE), asyncio.Queue[int]()
+    async with asyncio.TaskGroup() as tasks:
+        listening = [
+            tasks.create_task(_listen(side, number, gate, opened))
+            for side in sides
+            for number in range(len(side.paths))
+        ]
+        for _ in listening:
+            await opened.get()
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        watching = tasks.create_task(_watch_publications(plan["redis_url"], sides))
+        await asyncio.sleep(PAUSE_SECONDS)
+        for number in range(plan["publications"] + 1):
+            for side in sides:
+                if number == 1:  # the first was to warm up
+                    side.received.clear()
+                    side.shown.clear()
+                await _publish(side)
+                await asyncio.sleep(plan["pause"])
+        print(json.dumps([{"received": side.received, "shown": side.shown} for side in sides]), flush=True)
+        for task in (watching, *listening):
+            task.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
