@@ -12,13 +12,13 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.urls import reverse  # noqa: E402
 from machina.apps.forum.models import Forum  # noqa: E402
 from machina.apps.forum_conversation.models import Topic  # noqa: E402
 from machina.apps.forum_member.models import ForumProfile  # noqa: E402
 from machina.conf import settings as machina  # noqa: E402
-from site_visit import members, signed_in  # noqa: E402
+from site_visit import members, signed_in, tidy_up  # noqa: E402
 
 POSTS = """
     INSERT INTO forum_conversation_post (
@@ -42,16 +42,8 @@ COUNTERS = """
 
 def main(messages: int) -> dict[str, str]:
     users = members()
-    if not ForumProfile.objects.exists():
-        ForumProfile.objects.bulk_create(ForumProfile(user=user) for user in users)
-    # A forum for each length: a post counts the posts of its whole forum.
-    forum = Forum.objects.create(name=f"Payroll {messages}", type=Forum.FORUM_POST)
-    read = written(f"Read {messages}", forum, users, messages)
-    answered = written(f"Answer {messages}", forum, users, messages)
-    with connection.cursor() as cursor:
-        cursor.execute(COUNTERS)
-        cursor.execute("VACUUM ANALYZE")
-
+    forum, read, answered = filled(users, messages)
+    tidy_up()
     visitor = signed_in(users[1])
     place = {"forum_slug": forum.slug, "forum_pk": forum.pk}
     page = ceil(messages / machina.TOPIC_POSTS_NUMBER_PER_PAGE)
@@ -66,6 +58,18 @@ def main(messages: int) -> dict[str, str]:
         "post": reverse("forum_conversation:post_create", kwargs=answer),
         "form": json.dumps({"subject": f"Re: {answered.subject}", "content": text, "enable_signature": "on"}),
     }
+
+
+@transaction.atomic  # what is interrupted is made anew
+def filled(users: list[Any], messages: int) -> tuple[Any, Any, Any]:
+    """A forum for each length: a post counts the posts of its whole forum."""
+    if not ForumProfile.objects.exists():
+        ForumProfile.objects.bulk_create(ForumProfile(user=user) for user in users)
+    forum = Forum.objects.create(name=f"Payroll {messages}", type=Forum.FORUM_POST)
+    read, answered = (written(f"{what} {messages}", forum, users, messages) for what in ("Read", "Answer"))
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTERS)
+    return forum, read, answered
 
 
 def written(subject: str, forum: Any, users: list[Any], messages: int) -> Any:

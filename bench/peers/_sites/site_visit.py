@@ -1,10 +1,11 @@
-"""The member who asks for the pages: signed in once, and sure to see what was filled in."""
+"""The members, and the one who asks for the pages: signed in once, and sure to see what was filled in."""
 
 import secrets
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
 
 MEMBERS = 1000
@@ -33,6 +34,12 @@ def members() -> list[Any]:
     if not model.objects.filter(username="member-0").exists():
         model.objects.bulk_create(model(username=f"member-{number}") for number in range(MEMBERS))
     return list(model.objects.filter(username__startswith="member-").order_by("pk"))
+
+
+def tidy_up() -> None:
+    """What the database does by itself after a while."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
 
 
 def signed_in(user: Any) -> Visitor:

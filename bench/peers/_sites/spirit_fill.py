@@ -12,9 +12,9 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from djconfig.models import Config  # noqa: E402
-from site_visit import members, signed_in  # noqa: E402
+from site_visit import members, signed_in, tidy_up  # noqa: E402
 from spirit.category.models import Category  # noqa: E402
 from spirit.topic.models import Topic  # noqa: E402
 from spirit.user.models import UserProfile  # noqa: E402
@@ -43,21 +43,8 @@ COUNTERS = """
 
 def main(messages: int) -> dict[str, str]:
     users = members()
-    if not UserProfile.objects.filter(user=users[0]).exists():
-        UserProfile.objects.bulk_create(UserProfile(user=user, nickname=user.username) for user in users)
-    for name in ("comments_per_page", "topics_per_page"):
-        Config.objects.update_or_create(key=name, defaults={"value": str(ROWS)})
-    category, _ = Category.objects.get_or_create(title="Payroll")
-
-    def topic(title: str, comments: int) -> Topic:
-        return Topic(user=users[0], category=category, title=title, comment_count=comments)
-
-    if not Topic.objects.exists():
-        write(users, Topic.objects.bulk_create([topic(f"Topic {number}", 1) for number in range(TOPICS)]))
-    read = topic(f"Read {messages}", messages)
-    answered = topic(f"Answer {messages}", messages)
-    write(users, Topic.objects.bulk_create([read, answered]))
-
+    read, answered = filled(users, messages)
+    tidy_up()
     visitor = signed_in(users[1])
     thread = f"{read.get_absolute_url()}?page={ceil(messages / ROWS)}"
     visitor.must_see(thread, f"Message {messages}:", f"Message {messages - 1}:")
@@ -71,16 +58,25 @@ def main(messages: int) -> dict[str, str]:
     }
 
 
-def write(users: list[Any], topics: list[Topic]) -> None:
-    values: dict[str, Any] = {
-        "members": [user.pk for user in users],
-        "count": len(users),
-        "topics": [topic.pk for topic in topics],
-    }
+@transaction.atomic  # what is interrupted is made anew
+def filled(users: list[Any], messages: int) -> list[Topic]:
+    if not UserProfile.objects.filter(user=users[0]).exists():
+        UserProfile.objects.bulk_create(UserProfile(user=user, nickname=user.username) for user in users)
+    for name in ("comments_per_page", "topics_per_page"):
+        Config.objects.update_or_create(key=name, defaults={"value": str(ROWS)})
+    category, _ = Category.objects.get_or_create(title="Payroll")
+
+    def topic(title: str, comments: int) -> Topic:
+        return Topic(user=users[0], category=category, title=title, comment_count=comments)
+
+    others = [] if Topic.objects.exists() else [topic(f"Topic {number}", 1) for number in range(TOPICS)]
+    pair = [topic(f"Read {messages}", messages), topic(f"Answer {messages}", messages)]
+    topics = Topic.objects.bulk_create(others + pair)
+    values: dict[str, Any] = {"members": [user.pk for user in users], "count": len(users)}
     with connection.cursor() as cursor:
-        cursor.execute(COMMENTS, values)
+        cursor.execute(COMMENTS, {**values, "topics": [topic.pk for topic in topics]})
         cursor.execute(COUNTERS)
-        cursor.execute("VACUUM ANALYZE")
+    return pair
 
 
 print(json.dumps(main(int(sys.argv[1]))))
