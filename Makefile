@@ -7,6 +7,7 @@ THROWAWAY_PRODUCTION = env -u DEBUG \
 	SECRET_KEY=throwaway-h3Kq8Zr1Vw6Np4Tx9Lc2Jb7Fd5Gm0Ys-only-for-this-check-x \
 	ALLOWED_HOSTS=example.org BASE_URL=https://example.org
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+PEERS = spirit machina synapse
 
 .PHONY: help run test test-faults bench bench-peers bench-growth lint lock clean
 
@@ -39,10 +40,11 @@ lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	$(THROWAWAY_PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
 
-lock: .venv/runtime.stamp ## requirements*.txt, from requirements*.in
+lock: .venv/runtime.stamp ## requirements*.txt, from requirements*.in, and those of the bench's peers
 	.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet uv
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	for peer in $(PEERS); do $(LOCK) bench/peers/$$peer.in -o bench/peers/$$peer.txt || exit; done
 
 clean: ## remove .venv and var, the data of `make run` with it
 	rm -rf .venv var

@@ -1,0 +1,43 @@
+"""What the sites of all peers have in common: the settings of production, as ours has them."""
+
+import os
+from pathlib import Path
+
+FOLDER = Path(os.environ["SITE_FOLDER"])
+DEBUG = False
+SECRET_KEY = os.environ["SECRET_KEY"]
+ALLOWED_HOSTS = ["127.0.0.1"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+
+DATABASES = {
+    "default": {  # where it is and who may come in: libpq asks the environment
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": os.environ["PGDATABASE"],
+        "CONN_MAX_AGE": None,
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_AGE = 10 * 365 * 24 * 60 * 60  # seconds: what is filled once is measured for long
+
+STATIC_URL = "/static/"
+STATIC_ROOT = FOLDER / "static"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = FOLDER / "media"
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler", "level": "WARNING"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}
+
+
+def cache(prefix: str) -> dict[str, object]:
+    return {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": os.environ["REDIS_URL"],
+        "KEY_PREFIX": f"{os.environ['PGDATABASE']}-{prefix}",
+    }

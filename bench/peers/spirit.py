@@ -1,0 +1,9 @@
+"""Spirit, a forum: pages of 50 comments, a list of 5,000 topics, an answer with its page of origin."""
+
+from bench.targets import Target
+
+from ._django import DjangoPeer
+
+
+def target() -> Target:
+    return DjangoPeer("spirit")
