@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from messenger.audience import audience_of
 from messenger.models import Message, Topic
 from messenger.notifications import decide
 from tenancy.models import Member
@@ -23,13 +25,13 @@ class Forecast:
 
 def forecast(topic: Topic, author: Member, now: datetime) -> Forecast:
     """What a message that `author` posts into this topic at `now` would do."""
-    counted = Topic.objects.with_recipients(author).filter(pk=topic.pk)
-    recipients = counted.values_list("recipients", flat=True).get()  # type: ignore[misc]
+    own: Any = Topic.objects.with_reader(author).get(pk=topic.pk)
+    recipients = audience_of(own).recipients(is_muted=own.is_muted, wants_own=own.wants_own)
     return forecast_for(topic, recipients, now)
 
 
 def forecast_for(topic: Topic, recipients: int, now: datetime) -> Forecast:
-    """The same, for a topic whose number of recipients is known (TopicQuerySet.with_recipients)."""
+    """The same, where the number of recipients is known."""
     posted_at = max(now, topic.last_activity_at) if topic.last_sequence else now  # as posting clamps it
     reason = decide(topic, posted_at).reason
     email_from = topic.last_activity_at + topic.interval if reason == Message.Reason.INTERVAL else None

@@ -22,7 +22,7 @@ class ForecastLine:
 
     @classmethod
     def of(cls, topic: Topic) -> "ForecastLine":
-        """For a topic that was looked up `with_recipients`."""
+        """For a topic as its reader opens it (threads.topic_for)."""
         now = timezone.now()
         forecast = forecast_for(topic, topic.recipients, now)  # type: ignore[attr-defined]
         counts_down = forecast.email_from is not None and forecast.recipients > 0

@@ -10,7 +10,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,16 +18,15 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from django.db.models import F, QuerySet
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from accounts.models import User
 from accounts.sessions import SessionStore, signed_in_user
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
+from ippex_messenger.redis_client import redis
 from messenger.hub import EVERY_TOPIC, Hub, Listener, in_database_thread
+from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Message, Topic
 from messenger.querysets import with_messenger
 from tenancy.middleware import find_member
@@ -56,16 +54,19 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def announce_after_commit(topic: Topic) -> None:
-    """Tell the streams of this topic, once it is committed, that it is worth looking.
+    """Tell the streams of this topic, once it is committed, that it is worth looking; menus count what is unread anew.
 
-    Without Redis they find what is new by themselves, at their next look at who may listen.
+    Without Redis streams find what is new by themselves, at their next look at who may listen.
     """
 
     def announce() -> None:
         if redis_breaker.is_open:
             return
         try:
-            _redis().publish(CHANNEL, json.dumps({"topic": topic.pk}))
+            with redis().pipeline(transaction=False) as pipeline:
+                pipeline.publish(CHANNEL, json.dumps({"topic": topic.pk}))
+                pipeline.set(mark_of_tenancy(topic.tenancy_id), new_mark(), ex=MARK_SECONDS)
+                pipeline.execute()
         except RedisError as error:
             redis_breaker.trip()
             log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
@@ -89,16 +90,6 @@ def touch_forecasts(topics: QuerySet[Topic]) -> None:
     The caller holds the topics' groups: rows of many topics are locked here in no order.
     """
     topics.update(revision=F("revision") + 1)
-
-
-@cache
-def _redis() -> Redis:  # type: ignore[type-arg]
-    return Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 # -- Streaming (in the ASGI process) -------------------------------------------------------------------

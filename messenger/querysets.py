@@ -81,39 +81,14 @@ class TopicQuerySet(models.QuerySet["Topic"]):
             return self.none()
         return self.filter(group__in=_memberships().in_force().filter(member=member).values("group"))
 
-    def with_people(self) -> "TopicQuerySet":
-        """Each with `people`: how many read it now."""
-        reading = (
-            _memberships()
-            .in_force()
-            .filter(group=OuterRef("group"))
-            .order_by()
-            .values("group")
-            .annotate(count=Count("pk"))
-        )
-        return self.annotate(people=Subquery(reading.values("count")))
-
-    def with_recipients(self, author: Member) -> "TopicQuerySet":
-        """Each with `recipients`: how many would be mailed a message that this member posts now."""
-        reading = (
-            Member.objects.filter(
-                pk__in=_memberships().in_force().filter(group=OuterRef(OuterRef("group"))).values("member")
-            )
-            .annotate(exclusion=exclusion(OuterRef(OuterRef("pk")), author.pk))
-            .filter(exclusion="")
-            .order_by()
-            .values("tenancy")
-            .annotate(count=Count("pk"))
-        )
-        return self.annotate(recipients=Coalesce(Subquery(reading.values("count")), 0))
-
     def with_reader(self, member: Member) -> "TopicQuerySet":
-        """Each with what is this member's own: `is_muted`, and `read_up_to`, a sequence number."""
-        from messenger.models import ReadPosition, TopicMute
+        """Each with what is this member's own: `is_muted`, `wants_own` messages mailed, `read_up_to` (a sequence)."""
+        from messenger.models import MailChoice, ReadPosition, TopicMute
 
         position = ReadPosition.objects.filter(member=member, topic=OuterRef("pk"))
         return self.annotate(
             is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
+            wants_own=Exists(MailChoice.objects.filter(member=member, own_messages=True)),
             read_up_to=Coalesce(Subquery(position.values("sequence")), 0),
         )
 

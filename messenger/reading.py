@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 from django.db import connection
 
+from ippex_messenger.prepared import Prepared
+from messenger.menu_badge import count_anew_after_commit, remembered
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member
 
@@ -21,6 +23,7 @@ def mark_read(topic: Topic, member: Member, sequence: int) -> None:
     """Everything up to this message has been on the member's screen; a position only moves forward."""
     with connection.cursor() as cursor:
         cursor.execute(_MOVE_FORWARD, [topic.tenancy_id, topic.pk, member.pk, sequence])
+    count_anew_after_commit(member)
 
 
 def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
@@ -29,11 +32,13 @@ def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
         mark_read(topic, author, sequence)
     else:
         ReadPosition.objects.filter(topic=topic, member=author, sequence=sequence - 1).update(sequence=sequence)
+        count_anew_after_commit(author)
 
 
 def mark_unread_from(topic: Topic, member: Member, sequence: int) -> None:
     """The message with this sequence number, and what came after it, is unread again: the only way back."""
     ReadPosition.objects.filter(topic=topic, member=member, sequence__gte=sequence).update(sequence=sequence - 1)
+    count_anew_after_commit(member)
 
 
 def mark_all_read(member: Member) -> None:
@@ -49,12 +54,24 @@ def mark_all_read(member: Member) -> None:
         update_fields=["sequence"],
         batch_size=1000,
     )
+    count_anew_after_commit(member)
+
+
+UNREAD_TOPICS = Prepared(
+    "unread_topics",
+    lambda member: (
+        Topic.objects.visible_to(Member(pk=member))
+        .unread_by(Member(pk=member))
+        .order_by()
+        .values_list("pk")[: MOST_COUNTED + 1]
+    ),
+    "bigint",
+)
 
 
 def count_unread_topics(member: Member) -> int:
     """How many topics have something unread, for the main menu; no more are counted than it can say."""
-    unread = Topic.objects.visible_to(member).unread_by(member).order_by()
-    return unread.values("pk")[: MOST_COUNTED + 1].count()
+    return remembered(member, lambda: len(UNREAD_TOPICS(member.pk)))
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:

@@ -1,11 +1,13 @@
 """The messages of a topic, page by page, by sequence: no OFFSET, no COUNT."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 from django.utils.safestring import SafeString, mark_safe
 
-from ippex_messenger.prepared import Prepared
-from messenger.models import Message, Topic
+from ippex_messenger.prepared import Prepared, columns, instance
+from messenger.audience import audience_of
+from messenger.models import Message, MessengerGroup, Topic
 from messenger.rows import Reader, Row, columns_of, fetch_rows, render_rows
 from tenancy.models import Member
 
@@ -30,6 +32,35 @@ AFTER = Prepared(
     "bigint",
     "bigint",
 )
+
+
+TOPIC_OF_READER = Prepared(
+    "topic_of_reader",
+    lambda member, topic: (
+        Topic.objects.visible_to(Member(pk=member))
+        .filter(pk=topic)
+        .with_reader(Member(pk=member))
+        .values_list("group__name", "is_muted", "wants_own", "read_up_to", *columns(Topic))
+    ),
+    "bigint",
+    "bigint",
+)
+
+
+def topic_for(reader: Member, pk: int) -> Topic:
+    """A topic as somebody opens it: with `people` and `recipients` (of what they would post), `is_muted`, `read_up_to`.
+
+    Raises Topic.DoesNotExist where they may not read it.
+    """
+    for group_name, is_muted, wants_own, read_up_to, *values in TOPIC_OF_READER(reader.pk, pk):
+        topic: Any = instance(Topic, values)
+        topic.tenancy = reader.tenancy
+        topic.group = MessengerGroup(pk=topic.group_id, tenancy=reader.tenancy, name=group_name)
+        audience = audience_of(topic)
+        topic.people, topic.recipients = audience.people, audience.recipients(is_muted=is_muted, wants_own=wants_own)
+        topic.is_muted, topic.read_up_to = is_muted, read_up_to
+        return cast("Topic", topic)
+    raise Topic.DoesNotExist
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
+from messenger.audience import forget_audiences
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -57,6 +58,12 @@ def django_db_modify_db_settings(embedded_servers: None) -> None:
 def redis_is_there() -> None:
     """What one test did to Redis is nothing to the next."""
     redis_breaker.reset()
+
+
+@pytest.fixture(autouse=True)
+def process_is_new() -> None:
+    """What one test counted is nothing to the next."""
+    forget_audiences()
 
 
 @pytest.fixture

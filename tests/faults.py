@@ -8,7 +8,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ippex_messenger.celery import app
-from messenger import live
+from ippex_messenger.redis_client import redis
 from tests.smtp import SmtpServer
 
 NOBODY_LISTENS = ("127.0.0.1", 1)
@@ -32,11 +32,11 @@ def redis_away(settings: Any) -> Iterator[None]:
         patch.setitem(app.conf, "broker_url", settings.REDIS_URL)
         patch.setattr(app, "_pool", None)
         patch.setattr(app.amqp, "_producer_pool", None)
-        live._redis.cache_clear()
+        redis.cache_clear()
         try:
             yield
         finally:
-            live._redis.cache_clear()
+            redis.cache_clear()
 
 
 ServerType = TypeVar("ServerType", bound=SmtpServer)

@@ -24,6 +24,7 @@ SHARED = (
     "cache.py",
     "middleware.py",
     "prepared.py",
+    "redis_client.py",
     "templatetags",
 )
 

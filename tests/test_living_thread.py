@@ -103,3 +103,77 @@ def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(bro
     sequences = bob.page.locator("[data-sequence]").evaluate_all("rows => rows.map((row) => +row.dataset.sequence)")
     assert sequences == sorted(set(sequences))
     assert bob.page.get_by_text("In the tunnel, one.").count() == 1
+
+
+# What a browser would do by itself; without a window every page of Chromium takes itself for the one in front.
+BEHIND = """
+let behind = false;
+Object.defineProperty(Document.prototype, "hidden", { get: () => behind });
+window.goBehind = (value) => { behind = value; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
+def test_seven_tabs_are_open_and_the_one_in_front_lives(browser: Browser, stack: Stack) -> None:
+    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
+    address = bob.page.url
+    bob.page.context.add_init_script(BEHIND)
+    tabs = [bob.page, *(bob.page.context.new_page() for _ in range(6))]
+    for tab in tabs:
+        tab.goto(address)
+        expect(tab.get_by_label("Message", exact=True)).to_be_visible()
+        tab.evaluate("goBehind(true)")
+    tabs[6].evaluate("goBehind(false)")
+    write(alice, "Seven tabs?")
+    expect(tabs[6].locator("[data-sequence]", has_text="Seven tabs?")).to_be_visible()
+    tabs[6].evaluate("goBehind(true)")
+    tabs[0].evaluate("goBehind(false)")
+    expect(tabs[0].locator("[data-sequence]", has_text="Seven tabs?")).to_have_count(1)
+    # What it is for: a browser has six connections to a host, and with seven streams nothing else gets through.
+    for tab in tabs:
+        tab.evaluate("goBehind(false)")
+    ask = """() => Promise.race([
+        fetch("/healthz").then(() => "answered"), new Promise((resolve) => setTimeout(resolve, 2000, "stuck")),
+    ])"""
+    assert tabs[6].evaluate(ask) == "stuck"
+    for tab in tabs:
+        tab.evaluate("goBehind(true)")
+    assert tabs[6].evaluate(ask) == "answered"
+
+
+def test_on_a_phone_the_composer_stands_above_the_keyboard(browser: Browser, stack: Stack) -> None:
+    grace = Person(
+        browser,
+        stack.address,
+        "grace@northwind.example",
+        PASSWORD,
+        viewport={"width": 390, "height": 800},
+        has_touch=True,
+        is_mobile=True,
+    )
+    grace.go("/northwind/messenger/")
+    grace.click("Payments processing")
+    grace.page.goto(grace.page.url.partition("#")[0] + "?latest")
+    page, field = grace.page, grace.page.get_by_label("Message", exact=True)
+    content = page.locator("meta[name=viewport]").get_attribute("content")
+    assert "interactive-widget=resizes-content" in str(content)  # so a keyboard takes its height from the page
+    field.tap()
+    page.set_viewport_size({"width": 390, "height": 430})
+    field.fill("One\nTwo\nThree")
+    expect(field).to_be_focused()
+    expect(field).to_be_in_viewport(ratio=1)
+    expect(page.locator("[data-send]")).to_be_in_viewport(ratio=1)
+    expect(page.locator("[data-sequence]").last).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_menu_of_the_last_message_opens_where_it_can_be_seen(browser: Browser, stack: Stack) -> None:
+    hiro = at(browser, stack, "hiro", "Payments processing")
+    write(hiro, "Which menu?")
+    hiro.page.locator("[data-message-menu]").last.click()
+    menu = hiro.page.locator(".message-menu")
+    expect(menu.locator("a, button").last).to_be_in_viewport(ratio=1)
+    floor = hiro.page.locator(".thread-bottom").bounding_box()
+    box = menu.bounding_box()
+    assert box
+    assert floor
+    assert box["y"] + box["height"] <= floor["y"] + 1

@@ -4,13 +4,13 @@ The conversations go through `write_message` at the times that they are said to 
 message carries the decision that the product would have made. Nothing of it is really e-mailed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, time, timedelta
 from uuid import uuid4
 
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 
 from accounts.people import add_user
@@ -21,10 +21,13 @@ from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.posting import write_message
+from messenger.reading import mark_read
 from tenancy.models import Member, Tenancy
 
 # When the groups of the demo began: before the first of their messages.
 BEGINNING = timedelta(days=40)
+# So many messages nobody but their authors has read yet, in the first topic of each group.
+NEW_MESSAGES = 2
 
 
 def create_demo() -> None:
@@ -56,11 +59,12 @@ def _create_group(tenancy: Tenancy, demo: DemoGroup, members: Mapping[str, Membe
     group = MessengerGroup(tenancy=tenancy, name=demo.name, description=demo.description)
     save_group(group, [members[key] for key in demo.members])
     GroupMembership.objects.filter(group=group).update(joined_at=F("joined_at") - BEGINNING)
-    for topic in demo.topics:
-        _create_topic(group, topic, members)
+    topics = [_create_topic(group, topic, members) for topic in demo.topics]
+    for topic in topics:
+        _read(topic, [members[key] for key in demo.members], NEW_MESSAGES if topic == topics[0] else 0)
 
 
-def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, Member]) -> None:
+def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, Member]) -> Topic:
     topic = Topic.objects.create(
         tenancy=group.tenancy,
         group=group,
@@ -73,6 +77,14 @@ def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, 
     if not demo.is_active:
         topic.is_active = False
         topic.save(update_fields=["is_active"])
+    return topic
+
+
+def _read(topic: Topic, readers: Iterable[Member], unread: int) -> None:
+    """Everybody has read the topic, but for so many messages at its end that others wrote."""
+    own = dict(topic.messages.order_by().values_list("author").annotate(Max("sequence")))
+    for reader in readers:
+        mark_read(topic, reader, max(topic.last_sequence - unread, own.get(reader.pk, 0)))
 
 
 def _say(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:

@@ -102,10 +102,10 @@ def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpRespo
 
 
 def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
-    member = request.member
-    topics = Topic.objects.visible_to(member).select_related("group")
-    topic = get_object_or_404(topics.with_people().with_recipients(member).with_reader(member), pk=pk)
-    topic.tenancy = request.member.tenancy
+    try:
+        topic = threads.topic_for(request.member, pk)
+    except Topic.DoesNotExist:
+        raise Http404 from None
     request.sees_messenger = True
     return topic
 

@@ -26,7 +26,19 @@ async function show(link) {
   link.after(menu);
   link.setAttribute("aria-expanded", "true");
   open = { menu, link };
+  // Behind the composer nobody would see it.
+  const floor = document.querySelector(".thread-bottom")?.getBoundingClientRect().top ?? window.innerHeight;
+  menu.classList.toggle("message-menu-above", menu.getBoundingClientRect().bottom > floor);
   menu.querySelector("a, button").focus();
+}
+
+/** Do what stands in the menu of a message, as `data-action`; resolves to whether it stands there. */
+export async function chooseFromMenu(link, action) {
+  await show(link);
+  const item = open?.menu.querySelector(`[data-action="${action}"]`);
+  if (item) item.click();
+  else close();
+  return Boolean(item);
 }
 
 export function openMessageMenus(list) {

@@ -56,7 +56,9 @@ export class Rows {
       return;
     }
     if (there) {
+      const hadFocus = there.contains(document.activeElement);
       there.replaceWith(item);
+      if (hadFocus) item.querySelector("article").focus({ preventScroll: true });
       return;
     }
     let place = this.all.find((row) => sequenceOf(row) > sequenceOf(item)) ?? null;

@@ -1,0 +1,50 @@
+"""Pieces of pages that are the same for the same values, rendered once a process.
+
+    {% kept slug=tenancy.slug name=tenancy.name %}<a href="{% url "tenancy:menu" slug %}">{{ name }}</a>{% endkept %}
+
+Within the piece there are the named values and nothing else, not even the request: what it shows is what it is kept by,
+so that nobody is shown a piece of somebody else's. Beside them it may depend on the language only.
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+from django import template
+from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
+from django.template.context import Context
+from django.utils.translation import get_language
+
+register = template.Library()
+
+# Beyond this all are forgotten: the busy ones are back at once.
+MOST = 20_000
+_kept: dict[tuple[Hashable, ...], str] = {}
+
+
+class KeptNode(template.Node):
+    def __init__(self, nodelist: NodeList, values: dict[str, FilterExpression]) -> None:
+        self.nodelist = nodelist
+        self.values = values
+
+    def render(self, context: Context) -> str:
+        values = {name: value.resolve(context) for name, value in self.values.items()}
+        # The node itself, not its id: another one could come to have it.
+        key = (self, get_language(), *values.values())
+        piece = _kept.get(key)
+        if piece is None:
+            piece = self.nodelist.render(context.new(values))
+            if len(_kept) >= MOST:
+                _kept.clear()
+            _kept[key] = piece
+        return piece
+
+
+@register.tag
+def kept(parser: Parser, token: Token) -> KeptNode:
+    words = token.split_contents()[1:]
+    values: dict[str, Any] = token_kwargs(words, parser)
+    if words:
+        raise template.TemplateSyntaxError(f"kept takes values by name: {' '.join(words)}")
+    nodelist = parser.parse(("endkept",))
+    parser.delete_first_token()
+    return KeptNode(nodelist, values)

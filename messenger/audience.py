@@ -1,0 +1,57 @@
+"""How many read a topic, and how many of them get its e-mails: counted once a process for each revision of the topic.
+
+What changes either raises the revision (live.touch_forecasts), so that a thousand open threads of a group of
+thousands count it once. What does not (a user who may sign in nowhere any more) is noticed within COUNTED_FOR.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.db.models import Count, Exists, OuterRef
+
+from ippex_messenger.prepared import Prepared
+from messenger.models import GroupMembership, Topic, TopicMute
+
+COUNTED_FOR = 60  # seconds
+
+
+@dataclass(frozen=True)
+class Audience:
+    people: int  # who read the topic
+    mailed: int  # those of them who did not mute it
+
+    def recipients(self, *, is_muted: bool, wants_own: bool) -> int:
+        """How many would be mailed a message of one of them, who chose so."""
+        return self.mailed - (not is_muted and not wants_own)
+
+
+COUNTS = Prepared(
+    "audience",
+    lambda group, topic: (
+        GroupMembership.objects.in_force()
+        .filter(group=group)
+        .order_by()
+        .values("group")
+        .annotate(
+            people=Count("pk"),
+            mailed=Count("pk", filter=~Exists(TopicMute.objects.filter(member=OuterRef("member"), topic=topic))),
+        )
+        .values_list("people", "mailed")
+    ),
+    "bigint",
+    "bigint",
+)
+
+
+def audience_of(topic: Topic) -> Audience:
+    return _count(topic.group_id, topic.pk, topic.revision, int(time.monotonic() // COUNTED_FOR))
+
+
+@lru_cache(maxsize=10_000)
+def _count(group_pk: int, topic_pk: int, revision: int, period: int) -> Audience:
+    counted = COUNTS(group_pk, topic_pk)
+    return Audience(*counted[0]) if counted else Audience(0, 0)
+
+
+forget_audiences = _count.cache_clear
