@@ -1,7 +1,27 @@
 from collections.abc import Callable
 
+from csp.constants import HEADER
+from csp.utils import build_policy
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+
+class ContentSecurityPolicyMiddleware:
+    """django-csp's policy, built once: none of our pages has one of its own, and building it took a tenth of a request.
+
+    Django's page about an error, which is shown while developing only, has styles within it and goes without.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self._policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in (404, 500)):
+            response.headers.setdefault(HEADER, self._policy)
+        return response
 
 
 class RefuseUnreadableMiddleware:

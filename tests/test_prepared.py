@@ -11,10 +11,12 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts import sessions
 from ippex_messenger.prepared import Prepared
 from messenger import threads
 from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of
+from tenancy import middleware
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
 from tests.threads import together
@@ -232,3 +234,35 @@ def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topi
         assert "(topic_id = $1)" in plan, "one plan for all values, as in production"
         assert "Seq Scan on messenger_message" not in plan
         assert "Sort" not in plan
+
+
+@pytest.fixture
+def many_people(cast: Cast) -> None:
+    """10,000 users, each a member of Northwind and signed in."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO accounts_user (password, email, is_active, language, time_zone, appearance, created_at) "
+            "SELECT '!', 'user' || n || '@northwind.example', true, 'en-gb', 'UTC', 'device', now() "
+            "FROM generate_series(1, 10000) n"
+        )
+        cursor.execute(
+            "INSERT INTO tenancy_member (tenancy_id, user_id, name, is_administrator, is_messenger_manager, is_active, "
+            "created_at) SELECT %s, id, email, false, false, true, now() FROM accounts_user WHERE password = '!'",
+            [cast.northwind.pk],
+        )
+        cursor.execute(
+            "INSERT INTO accounts_session (session_key, session_data, expire_date, user_id) "
+            "SELECT md5(email), 'x', now() + interval '1 day', id FROM accounts_user"
+        )
+        cursor.execute("ANALYZE accounts_user, accounts_session, tenancy_member, tenancy_tenancy")
+
+
+def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None:
+    plan = plan_of(sessions.OPEN, "x" * 32, timezone.now())
+    assert "Index Scan using accounts_session_" in plan, "that of the key, or the one that Django adds for LIKE"
+    assert "accounts_user_pkey" in plan
+    assert "Seq Scan" not in plan
+    plan = plan_of(middleware.ACTIVE_MEMBER, cast.bob.user_id, "northwind")
+    assert "Seq Scan on tenancy_member" not in plan
+    assert "Seq Scan on accounts_user" not in plan
+    assert len(middleware.ACTIVE_MEMBER(cast.bob.user_id, "northwind")) == 1
