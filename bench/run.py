@@ -17,7 +17,7 @@ from bench.stack import FOLDER, Stack, stack
 from bench.targets import Target
 
 STREAMS = 1_000
-PEER_MESSAGES = 1_000_000
+PEER_MESSAGES = 1_000
 
 
 def say(text: str) -> None:
