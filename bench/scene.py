@@ -43,7 +43,8 @@ class Person:
 
 def sign_in(members: QuerySet[Member]) -> list[Person]:
     """Sessions as a sign-in writes them."""
-    people, rows = [], []
+    people: list[Person] = []
+    rows: list[Any] = []
     for member in members.select_related("user", "tenancy"):
         store = SessionStore()
         store.update(_session_of(member.user))
