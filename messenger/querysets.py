@@ -67,11 +67,14 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
         return self.order_by(Lower("name"), "pk")
 
 
-class _IsAnyOf(Func):
-    """A column is among the values of an array: one parameter, however many they are."""
+class IsAnyOf(Func):
+    """A column is among these ids: one parameter, however many they are."""
 
     arg_joiner, template = " = ANY(", "%(expressions)s)"
     output_field = models.BooleanField()
+
+    def __init__(self, column: str, ids: Collection[int]) -> None:
+        super().__init__(F(column), Value(list(ids), output_field=ArrayField(models.BigIntegerField())))
 
 
 class TopicQuerySet(models.QuerySet["Topic"]):
@@ -84,8 +87,7 @@ class TopicQuerySet(models.QuerySet["Topic"]):
 
         Where the planner should not begin with the groups: the few latest ones of many topics are found by time.
         """
-        ids = Value(list(groups), output_field=ArrayField(models.BigIntegerField()))
-        return self.filter(_IsAnyOf(F("group"), ids), is_active=True)
+        return self.filter(IsAnyOf("group", groups), is_active=True)
 
     def manageable_by(self, member: Member) -> "TopicQuerySet":
         """The topics, inactive ones too, whose settings this member edits."""
