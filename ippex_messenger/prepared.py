@@ -23,6 +23,7 @@ _STAND_INS: dict[str, Callable[[int], Any]] = {
     "bigint": lambda number: 7_000_000_000_000_000 + number,
     "integer": lambda number: 2_100_000_000 + number,
     "text": lambda number: f"<stand-in {number}>",
+    "bigint[]": lambda number: [7_000_000_000_000_000 + number],
     "timestamptz": lambda number: datetime(7000, 1, 1, microsecond=number, tzinfo=UTC),
 }
 _LARGEST_CONSTANT = 2_000_000_000

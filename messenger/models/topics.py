@@ -22,9 +22,15 @@ BODY_MAX_LENGTH = 10_000
 
 
 class Topic(models.Model):
-    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
+    # No index of its own for a key that another index begins with: each post writes into all of them.
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_index=False)
     group = models.ForeignKey(
-        MessengerGroup, models.PROTECT, related_name="topics", db_constraint=False, verbose_name=_("Messenger group")
+        MessengerGroup,
+        models.PROTECT,
+        related_name="topics",
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("Messenger group"),
     )
     name = NameField(_("Topic name"), help_text=_("Describes the dialogue, for example “Payments processing”."))
     notifications_enabled = models.BooleanField(_("Enable message notifications"), default=True)
@@ -99,10 +105,10 @@ class Message(models.Model):
         NOTIFICATIONS_OFF = "notifications_off", _("notifications off")
         INTERVAL = "interval", _("within the interval")
 
-    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
-    topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False)
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_index=False)
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False, db_index=False)
     sequence = models.PositiveBigIntegerField()
-    author = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
+    author = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     client_id = models.UUIDField()
     body = models.TextField()
     body_html = models.TextField()
@@ -120,7 +126,9 @@ class Message(models.Model):
     edited_at = models.DateTimeField(null=True)  # the last time; what it said before is in its versions
     # Removed: its text is gone, its place in the thread stays.
     removed_at = models.DateTimeField(null=True)
-    removed_by = models.ForeignKey(Member, models.PROTECT, null=True, related_name="+", db_constraint=False)
+    removed_by = models.ForeignKey(
+        Member, models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     removal_reason = models.CharField(max_length=300, blank=True)
     # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
     fanned_out_at = models.DateTimeField(null=True)

@@ -34,7 +34,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         found = search(inactive if shows_inactive else Topic.objects.visible_to(member), words, group_id)
         rows, has_more = page_of(found, member, page)
     else:
-        rows, has_more = first_page(member)
+        rows, has_more = first_page(member, groups)
     context = {
         "topics": rows,
         "next_page": page + 1 if has_more else None,
