@@ -111,7 +111,7 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_
     return divider + shown_to(reader.pk, message(row, classes, reader.thread_url, zone, language))
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=2_500)
 def _message(row: Row, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
     """One message, for whoever reads it in this zone and language: most readers of a busy thread see the same."""
     posted_at = row.posted_at.astimezone(zone)
