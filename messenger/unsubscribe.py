@@ -26,7 +26,11 @@ class Subscription:
 
 def unsubscribe_link(member: Member, topic: Topic | None) -> str:
     """An address that no one can make up; it does not end, for mails are kept for years."""
-    key = signing.dumps([member.pk, topic.pk if topic else _CATCH_UPS], salt=_SALT)
+    return stop_link(member.pk, topic.pk if topic else _CATCH_UPS)
+
+
+def stop_link(member_pk: int, topic_pk: int) -> str:
+    key = signing.dumps([member_pk, topic_pk], salt=_SALT)
     return settings.BASE_URL + reverse("unsubscribe", args=[key])
 
 
