@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from email.message import Message
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 from typing import Any
 
 from django.conf import settings
@@ -39,7 +39,7 @@ class FormLetter:
         self._text = self._in_pieces(str(mail.body))
         self._html = self._in_pieces(str(html))
         self._headers = {name: self._in_pieces(value) for name, value in mail.extra_headers.items()}
-        self._sender = sanitize_address(mail.from_email, settings.DEFAULT_CHARSET)
+        _, self._sender = parseaddr(sanitize_address(mail.from_email, settings.DEFAULT_CHARSET))
         self._encoded = self._encode(mail)
 
     def fill(self, to: str, words: Mapping[str, str]) -> "FilledLetter":

@@ -20,7 +20,7 @@ from ippex_messenger.form_letters import FilledLetter, FormLetter
 from ippex_messenger.mails import build_mail
 from messenger.mentions import shown_to
 from messenger.models import Message
-from messenger.unsubscribe import stop_link, unsubscribe_link
+from messenger.unsubscribe import key_of, link_with, unsubscribe_link
 from tenancy.models import MailDetail, Member
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
         {
             # The same for every attempt, so that a mail sent twice is shown once.
             "message_id": f"message-{told.message_pk}-{addressee.member_pk}@messenger.{_mail_domain()}",
-            "stop": stop_link(addressee.member_pk, told.topic_pk),
+            "key": key_of(addressee.member_pk, told.topic_pk),
         },
     )
 
@@ -105,7 +105,7 @@ def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
                 "holds_text": told.detail == MailDetail.FULL_TEXT,
                 "link": settings.BASE_URL + reverse("messenger:thread", args=[told.slug, told.topic_pk]),
             },
-            stop=words["stop"],
+            stop=link_with(words["key"]),
             headers={
                 "Message-ID": f"<{words['message_id']}>",
                 # One root a topic, never sent: what hangs on it is one conversation, whichever mails one got.
@@ -115,7 +115,7 @@ def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
             },
         )
 
-    return FormLetter(("message_id", "stop"), write)
+    return FormLetter(("message_id", "key"), write)
 
 
 forget_letters = _letter.cache_clear
