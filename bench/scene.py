@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.test import Client
@@ -15,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import Resolver404, resolve
 
 from accounts.models import User
+from accounts.sessions import SessionStore
 from bench.fill import CROWD_SLUG, READER, SLUG
 from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
