@@ -12,6 +12,7 @@ from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
+from ippex_messenger.prepared import Prepared
 from tenancy.models import Member, MemberQuerySet
 
 if TYPE_CHECKING:
@@ -154,16 +155,18 @@ def readers(topic_pk: int) -> MemberQuerySet:
     return Member.objects.filter(pk__in=_memberships().letting_into(topic_pk).values("member"))
 
 
+def _readable(member_ids: Collection[int], topic_ids: Collection[int]) -> models.QuerySet[Any, tuple[int, ...]]:
+    topics = {"group__topics__pk__one_of": topic_ids, "group__topics__is_active": True}
+    memberships = _memberships().in_force().filter(member__pk__one_of=member_ids, **topics)
+    return memberships.values_list("member", "group__topics", "group__topics__revision")
+
+
+_READABLE = Prepared("readable_revisions", _readable, "bigint[]", "bigint[]")
+
+
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:
     """Of these members and topics, who reads which: (member, topic) to the topic's revision, for many streams."""
-    from messenger.models import Topic
-
-    memberships = _memberships().in_force().filter(member__in=member_ids)
-    rows = Topic.objects.filter(pk__in=topic_ids, is_active=True, group__memberships__in=memberships)
-    return {
-        (member, topic): revision
-        for member, topic, revision in rows.values_list("group__memberships__member", "pk", "revision")
-    }
+    return {(member, topic): revision for member, topic, revision in _READABLE(list(member_ids), list(topic_ids))}
 
 
 def with_messenger(member_ids: Collection[int]) -> set[int]:
