@@ -51,7 +51,7 @@ def sign_in(members: QuerySet[Member]) -> list[Person]:
         store._session_key = store._get_new_session_key()  # type: ignore[attr-defined]
         rows.append(store.create_model_instance(store._session))  # type: ignore[attr-defined]
         people.append(Person(member, store.session_key or ""))
-    SessionStore.get_model_class().objects.bulk_create(rows)
+    SessionStore.get_model_class().objects.bulk_create(rows)  # type: ignore[arg-type]
     return people
 
 

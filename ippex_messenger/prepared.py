@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.db import NotSupportedError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Lookup, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import cached_property
@@ -25,14 +26,29 @@ _STAND_INS: dict[str, Callable[[int], Any]] = {
     "bigint": lambda number: 7_000_000_000_000_000 + number,
     "integer": lambda number: 2_100_000_000 + number,
     "text": lambda number: f"<stand-in {number}>",
-    "bigint[]": lambda number: [7_000_000_000_000_000 + number],
     "timestamptz": lambda number: datetime(7000, 1, 1, microsecond=number, tzinfo=UTC),
+    "bigint[]": lambda number: [7_000_000_000_000_000 + number],
+    "text[]": lambda number: [f"<stand-in {number}>"],
 }
 _LARGEST_CONSTANT = 2_000_000_000
 
 # Of each connection, the statements that it knows; False: one that it is to make anew. PostgreSQL keeps them until the
 # connection ends, whatever becomes of the transaction in which they were made.
 _known: WeakKeyDictionary[Any, dict["Prepared", bool]] = WeakKeyDictionary()
+
+
+@Field.register_lookup
+class OneOf(Lookup):  # type: ignore[type-arg]
+    """`__one_of`: as `__in`, with all of the values in one parameter, which is an array."""
+
+    lookup_name = "one_of"
+
+    def get_prep_lookup(self) -> Any:
+        return list(self.rhs)
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        left, parameters = self.process_lhs(compiler, connection)
+        return f"{left} = ANY(%s)", (*parameters, self.rhs)
 
 
 class Prepared:

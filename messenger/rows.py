@@ -74,7 +74,11 @@ class Reader:
 
     @classmethod
     def of(cls, member: Member, topic_pk: int) -> "Reader":
-        return cls(member.pk, reverse("messenger:thread", args=[member.tenancy.slug, topic_pk]))
+        return cls.at(member.tenancy.slug, topic_pk, member.pk)
+
+    @classmethod
+    def at(cls, slug: str, topic_pk: int, member_pk: int) -> "Reader":
+        return cls(member_pk, reverse("messenger:thread", args=[slug, topic_pk]))
 
 
 def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first_unread: int = 0) -> SafeString:

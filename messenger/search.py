@@ -21,7 +21,7 @@ from psycopg2 import errorcodes
 
 from ippex_messenger.prepared import Prepared
 from messenger.models import Message
-from messenger.querysets import IsAnyOf, TopicQuerySet
+from messenger.querysets import TopicQuerySet
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
@@ -240,7 +240,7 @@ def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[
     columns = ("pk", "sequence", "topic", "topic__name", "topic__group__name", "author__name", "posted_at", "body")
     return (
         Message.objects.visible_to(Member(pk=reader))
-        .filter(IsAnyOf("pk", pks))
+        .filter(pk__one_of=pks)
         .annotate(marked=marked)
         .order_by("-posted_at", "-pk")
         .values_list(*columns, "marked")
