@@ -2,7 +2,7 @@
 
 import logging
 import smtplib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import timedelta
 from threading import Thread
@@ -62,7 +62,7 @@ def build_mail(
 
 
 def send_batch(
-    keys: Sequence[int],
+    keys: Iterable[int],
     send_one: Callable[[int, BaseEmailBackend], None],
     postpone: Callable[[int], None],
 ) -> None:

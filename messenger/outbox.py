@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.core.mail.backends.base import BaseEmailBackend
@@ -28,6 +29,8 @@ MOST_ATTEMPTS = 14  # with these waits, a day after the first
 # How many rows one run takes on; each is sent in a transaction of its own.
 BATCH = 5_000
 INSERTED_AT_ONCE = 500
+ASKED_AT_ONCE = 100
+WORTH_TWO = 500  # mails
 
 
 def fan_out(message_pk: int) -> None:
@@ -69,18 +72,36 @@ def _delivery(message: Message, member_pk: int, exclusion: str, now: datetime) -
     )
 
 
-def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
+def deliver(deliveries: QuerySet[Delivery] | None = None, *, from_the_middle: bool = False) -> None:
     """Send what is due, one addressee a mail over one connection.
 
     Trouble with the connection or the server ends the run and is nobody's attempt: all of it stays due,
-    and the sweeper comes back within seconds.
+    and the sweeper comes back within seconds. From the middle: for who helps another that begins with the first.
     """
     due = (Delivery.objects.all() if deliveries is None else deliveries).filter(is_due(timezone.now()))
     batch = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
-    send_batch(batch, _deliver_one, _postpone)
+    if not batch:
+        return
+    if from_the_middle:
+        batch = [*batch[len(batch) // 2 :], *batch[: len(batch) // 2]]
+    send_batch(_not_settled_meanwhile(batch), _deliver_one, _postpone)
     settled = Delivery.objects.filter(pk__in=batch).exclude(state=Delivery.State.WAITING)
     for message_pk in settled.order_by().values_list("message", flat=True).distinct():
         touch(message_pk)  # open threads say below the message what became of it
+
+
+def _not_settled_meanwhile(batch: Sequence[int]) -> Iterator[int]:
+    """Several may walk the same list. Asked for many at a time, for a claim in vain costs a transaction."""
+    for start in range(0, len(batch), ASKED_AT_ONCE):
+        ahead = batch[start : start + ASKED_AT_ONCE]
+        waiting = Delivery.objects.filter(pk__in=ahead, state=Delivery.State.WAITING)
+        still_waiting = set(waiting.values_list("pk", flat=True))
+        yield from (pk for pk in ahead if pk in still_waiting)
+
+
+def is_worth_two(message_pk: int) -> bool:
+    """Whether a message has so many mails that a second worker should help to send them."""
+    return Message.objects.filter(pk=message_pk, addressees__gte=WORTH_TWO).exists()
 
 
 def sweep() -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
-from threading import Event
+from threading import Barrier, Event, get_ident
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import User
 from ippex_messenger import mails
 from ippex_messenger.celery import app
-from messenger import choices, live, outbox
+from messenger import choices, live, outbox, tasks
 from messenger.choices import set_muted
 from messenger.groups import save_group
 from messenger.mails import message_mail
@@ -276,13 +276,13 @@ def test_tasks_and_sweeps_at_the_same_time_send_nothing_twice(
     cast: Cast, crowd: list[Member], smtp: SmtpServer
 ) -> None:
     message = post(cast.payments, cast.alice)
-    tasks: list[Callable[[], None]] = [
+    at_once: list[Callable[[], None]] = [
         lambda: notify_members(message.pk),
         lambda: notify_members(message.pk),
         sweep,
         sweep,
     ]
-    came_of_it = together(tasks)
+    came_of_it = together(at_once)
     assert came_of_it == [None] * 4
     sweep()  # whatever one left to another that was just ending
     assert sorted(smtp.recipients) == addresses(*crowd)
@@ -371,6 +371,48 @@ def test_a_mail_that_somebody_is_just_sending_is_left_to_them(
     go_on.set()
     slow.result(PATIENCE)
     assert smtp.recipients == addresses(cast.bob)
+
+
+@on_the_real_database
+def test_two_who_walk_the_same_list_share_its_mails(
+    cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.fan_out(post(cast.payments, cast.alice).pk)
+    monkeypatch.setattr(outbox, "ASKED_AT_ONCE", 2)
+    both, sent_by = Barrier(2), Counter[int]()
+
+    def send_together(mail: Any, connection: Any) -> None:
+        if get_ident() not in sent_by:
+            both.wait(PATIENCE)  # each holds their first
+        sent_by[get_ident()] += 1
+        mails.send(mail, connection)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(outbox, "send", send_together)
+    assert together([outbox.deliver, lambda: outbox.deliver(from_the_middle=True)]) == [None, None]
+    assert sorted(smtp.recipients) == addresses(*crowd)
+    assert len(sent_by) == 2
+    assert min(sent_by.values()) > 1, "both went on"
+
+
+@in_one_transaction
+@pytest.mark.parametrize(("mails_of_it", "helpers"), [(5, 1), (7, 0)])
+def test_with_a_message_of_many_mails_another_worker_helps(
+    cast: Cast,
+    crowd: list[Member],
+    smtp: SmtpServer,
+    monkeypatch: pytest.MonkeyPatch,
+    mails_of_it: int,
+    helpers: int,
+) -> None:
+    hints: list[Any] = []
+    monkeypatch.setattr(tasks, "after_commit", lambda *hint: hints.append(hint))
+    monkeypatch.setattr(outbox, "WORTH_TWO", mails_of_it)
+    message = post(cast.payments, cast.alice)
+    notify_members(message.pk)
+    assert hints == [(tasks.help_to_notify, message.pk)] * helpers
+    tasks.help_to_notify(message.pk)
+    assert sorted(smtp.recipients) == addresses(*crowd), "who helps too late finds nothing to do"
 
 
 # -- Withdrawals ---------------------------------------------------------------------------------------
