@@ -32,6 +32,20 @@ def choose(person: Person, text: str, action: str) -> None:
     person.page.locator(".message-menu").get_by_text(action, exact=True).click()
 
 
+def test_the_link_to_a_message_is_copied_and_leads_to_it(browser: Browser, stack: Stack) -> None:
+    alice = at(browser, stack, "alice", "Payments processing")
+    alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    write(alice, "Where is this?")
+    choose(alice, "Where is this?", "Link to this message")
+    expect(alice.page.locator(".message-menu")).to_contain_text("Link copied")
+    expect(alice.page.locator(".message-menu")).to_have_count(0)  # closes by itself
+    link = alice.page.evaluate("navigator.clipboard.readText()")
+    alice.page.goto(link)
+    row = alice.page.locator("[data-sequence]", has_text="Where is this?")
+    expect(row).to_be_in_viewport()
+    assert row.evaluate("row => row.matches(':target')"), "highlighted"
+
+
 # What a browser would do by itself; without a window every page of Chromium takes itself for the one in front.
 BEHIND = """
 let behind = false;

@@ -2,6 +2,8 @@
 
 import { quote } from "./quote.js";
 
+const SHOWN_COPIED = 900; // milliseconds
+
 let open = null;
 
 function close({ focus = false } = {}) {
@@ -53,7 +55,15 @@ export function openMessageMenus(list) {
     const copy = event.target.closest("[data-copy-link]");
     if (copy && navigator.clipboard) {
       event.preventDefault();
-      await navigator.clipboard.writeText(copy.href).catch(() => location.assign(copy.href));
+      const isCopied = await navigator.clipboard.writeText(copy.href).then(
+        () => true,
+        () => false,
+      );
+      if (!isCopied) return location.assign(copy.href);
+      copy.querySelector("[data-label]").textContent = copy.dataset.copied;
+      const shown = open?.menu;
+      setTimeout(() => shown && open?.menu === shown && close({ focus: true }), SHOWN_COPIED);
+      return;
     }
     const quoted = event.target.closest(".message-menu [data-quote]");
     if (quoted && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
