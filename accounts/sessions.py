@@ -26,6 +26,16 @@ OPEN = Prepared(
     "timestamptz",
 )
 
+# The hashed password tells whether it was changed, which ends every session of before.
+STILL_OPEN = Prepared(
+    "open_sessions",
+    lambda keys, now: Session.objects.filter(session_key__one_of=keys, expire_date__gt=now).values_list(
+        "session_key", "user__password"
+    ),
+    "text[]",
+    "timestamptz",
+)
+
 
 class SessionStore(DatabaseStore):
     # Of the row as it was read; what the session says may be another one by now, or nobody.

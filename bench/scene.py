@@ -43,14 +43,15 @@ class Person:
 
 def sign_in(members: QuerySet[Member]) -> list[Person]:
     """Sessions as a sign-in writes them."""
-    people, rows = [], []
+    people: list[Person] = []
+    rows: list[Any] = []
     for member in members.select_related("user", "tenancy"):
         store = SessionStore()
         store.update(_session_of(member.user))
         store._session_key = store._get_new_session_key()  # type: ignore[attr-defined]
         rows.append(store.create_model_instance(store._session))  # type: ignore[attr-defined]
         people.append(Person(member, store.session_key or ""))
-    SessionStore.get_model_class().objects.bulk_create(rows)
+    SessionStore.get_model_class().objects.bulk_create(rows)  # type: ignore[arg-type]
     return people
 
 

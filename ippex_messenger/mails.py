@@ -12,8 +12,11 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
+
+from ippex_messenger.form_letters import FilledLetter
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +103,15 @@ def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
     (OSError, smtplib.SMTPException) through: that is trouble of the server and nobody's attempt.
     """
     try:
-        connection.send_messages([mail])
+        if (
+            isinstance(mail, FilledLetter)
+            and mail.encoded
+            and type(connection) is EmailBackend
+            and connection.connection
+        ):
+            connection.connection.sendmail(mail.sender, mail.to, mail.encoded)
+        else:
+            connection.send_messages([mail])
     except smtplib.SMTPRecipientsRefused as error:
         code, text = next(iter(error.recipients.values()))
         if code == SMTP_SERVICE_NOT_AVAILABLE:

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.db import NotSupportedError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Model, QuerySet
+from django.db.models import Field, Lookup, Model, QuerySet
+from django.db.models.sql import UpdateQuery
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import cached_property
 from psycopg2.extensions import AsIs
 
@@ -23,14 +26,29 @@ _STAND_INS: dict[str, Callable[[int], Any]] = {
     "bigint": lambda number: 7_000_000_000_000_000 + number,
     "integer": lambda number: 2_100_000_000 + number,
     "text": lambda number: f"<stand-in {number}>",
-    "bigint[]": lambda number: [7_000_000_000_000_000 + number],
     "timestamptz": lambda number: datetime(7000, 1, 1, microsecond=number, tzinfo=UTC),
+    "bigint[]": lambda number: [7_000_000_000_000_000 + number],
+    "text[]": lambda number: [f"<stand-in {number}>"],
 }
 _LARGEST_CONSTANT = 2_000_000_000
 
 # Of each connection, the statements that it knows; False: one that it is to make anew. PostgreSQL keeps them until the
 # connection ends, whatever becomes of the transaction in which they were made.
 _known: WeakKeyDictionary[Any, dict["Prepared", bool]] = WeakKeyDictionary()
+
+
+@Field.register_lookup
+class OneOf(Lookup):  # type: ignore[type-arg]
+    """`__one_of`: as `__in`, with all of the values in one parameter, which is an array."""
+
+    lookup_name = "one_of"
+
+    def get_prep_lookup(self) -> Any:
+        return list(self.rhs)
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        left, parameters = self.process_lhs(compiler, connection)
+        return f"{left} = ANY(%s)", (*parameters, self.rhs)
 
 
 class Prepared:
@@ -56,16 +74,19 @@ class Prepared:
 
     def __call__(self, *values: Any) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
-            try:
-                self._run(cursor, values)
-            except NotSupportedError:
-                # A migration changed the type of a column: "cached plan must not change result type".
-                _known[connection.connection][self] = False
-                if connection.in_atomic_block:
-                    raise
-                self._run(cursor, values)
+            self._run_as_planned(cursor, values)
             rows = cursor.fetchall()
         return [self._convert(row) for row in rows] if self._compiled.converters else rows
+
+    def _run_as_planned(self, cursor: CursorWrapper, values: tuple[Any, ...]) -> None:
+        try:
+            self._run(cursor, values)
+        except NotSupportedError:
+            # A migration changed the type of a column: "cached plan must not change result type".
+            _known[connection.connection][self] = False
+            if connection.in_atomic_block:
+                raise
+            self._run(cursor, values)
 
     def _run(self, cursor: CursorWrapper, values: tuple[Any, ...]) -> None:
         known = _known.setdefault(connection.connection, {})
@@ -86,7 +107,7 @@ class Prepared:
     @cached_property
     def _compiled(self) -> "_Compiled":
         stand_ins = {position: _STAND_INS[kind](position) for position, kind in enumerate(self._types, 1)}
-        compiler = self._build(*stand_ins.values()).query.get_compiler("default")
+        compiler = self._compiler(*stand_ins.values())
         sql, parameters = compiler.as_sql()
         bound = [self._bind(parameter, stand_ins) for parameter in parameters]
         lost = stand_ins.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
@@ -95,7 +116,10 @@ class Prepared:
         types = f"({', '.join(self._types)})" if self._types else ""
         with connection.cursor() as cursor:
             definition = f"PREPARE {self.name}{types} AS {cursor.mogrify(sql, bound).decode()}"
-        return _Compiled(definition, compiler.get_converters([column for column, _, _ in compiler.select]))
+        return _Compiled(definition, compiler.get_converters([column for column, _, _ in compiler.select or ()]))
+
+    def _compiler(self, *stand_ins: Any) -> SQLCompiler:
+        return self._build(*stand_ins).query.get_compiler("default")
 
     def _bind(self, parameter: Any, stand_ins: dict[int, Any]) -> Any:
         for position, value in stand_ins.items():
@@ -114,6 +138,33 @@ class Prepared:
             for convert in converters:
                 values[position] = convert(values[position], expression, connection)
         return tuple(values)
+
+
+class PreparedUpdate(Prepared):
+    """The same for changing rows: `build` answers with a queryset and with what its rows are to hold.
+
+        RENAME = PreparedUpdate(
+            "rename", lambda topic, name: (Topic.objects.filter(pk=topic), {"name": name}), "bigint", "text"
+        )
+
+    Called, it answers with the number of rows.
+    """
+
+    def __init__(self, name: str, build: Callable[..., tuple[QuerySet[Any, Any], dict[str, Any]]], *types: str) -> None:
+        super().__init__(name, lambda *values: build(*values)[0], *types)
+        self._build_update = build
+
+    def __call__(self, *values: Any) -> int:  # type: ignore[override]
+        with connection.cursor() as cursor:
+            self._run_as_planned(cursor, values)
+            return cursor.rowcount
+
+    def _compiler(self, *stand_ins: Any) -> SQLCompiler:
+        queryset, changes = self._build_update(*stand_ins)
+        query: Any = queryset.query.chain(UpdateQuery)
+        query.add_update_values(changes)
+        compiler: SQLCompiler = query.get_compiler("default")
+        return compiler
 
 
 def columns(model: type[Model], path: str = "") -> list[str]:

@@ -48,7 +48,7 @@ def audience_of(topic: Topic) -> Audience:
     return _count(topic.group_id, topic.pk, topic.revision, int(time.monotonic() // COUNTED_FOR))
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=2_500)
 def _count(group_pk: int, topic_pk: int, revision: int, period: int) -> Audience:
     counted = COUNTS(group_pk, topic_pk)
     return Audience(*counted[0]) if counted else Audience(0, 0)

@@ -1,17 +1,17 @@
-"""All listeners of one process: one Redis subscription, and one access query for many of them at once."""
+"""All listeners of one process: one Redis subscription, one connection to the database, one look for many of them."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from messenger.database_thread import DatabaseThread
+from messenger.looks import Admission, End, changed_event, look
 from messenger.querysets import readable_revisions, with_messenger
 
 log = logging.getLogger(__name__)
@@ -23,62 +23,67 @@ CHECK_ACCESS_SECONDS = 2
 RECONNECT_SECONDS = 1
 # How soon the subscription ends after the last listener left.
 HEAR_SECONDS = 1
+# Of a look: how many listeners at once. The next ones are looked up while the first are told.
+LOOK_AT = 1_000
 
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-access")
-
-
-async def in_database_thread(work: Callable[[], T]) -> T:
-    """Run a look-up away from the event loop; its connection to PostgreSQL is not kept."""
-
-    def look_up() -> T:
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return await asyncio.get_running_loop().run_in_executor(_threads, look_up)
-
+_database = DatabaseThread()
 
 # In place of a topic's id: the stream of a topic list, which is told that some topic of it changed.
 EVERY_TOPIC = 0
 
+STILL_HERE = b": still here\n\n"
+GONE = b"event: gone\ndata: {}\n\n"
+
 
 class Listener:
-    """One open stream: whose it is, which topic's, and the newest revision that it was not told yet."""
+    """One open stream: whose it is, and what is to be sent to it."""
 
-    def __init__(self, member_id: int, topic_id: int, known_revision: int) -> None:
-        self.member_id = member_id
-        self.topic_id = topic_id
-        self.is_shut_out = False
+    def __init__(self, admission: Admission, known_revision: int) -> None:
+        self.admission = admission
         self.is_over = False
-        self._revision = known_revision
+        # What was sent last. What was found meanwhile and could not be sent yet is replaced by what is found later.
+        self.revision = known_revision
+        self._waiting: tuple[int, bytes] | None = None
         self._news = asyncio.Event()
 
-    def tell(self, revision: int) -> None:
+    def tell(self, revision: int, event: bytes) -> None:
         """There is this revision; told twice or late, nothing happens."""
-        if revision > self._revision:
-            self._revision = revision
+        newest = self._waiting[0] if self._waiting else self.revision
+        if revision > newest and not self.is_over:
+            self._waiting = revision, event
             self._news.set()
 
     def tell_once_more(self) -> None:
         """Something changed that has no revision of its own: a topic of a list."""
-        self.tell(self._revision + 1)
+        self.tell(self.revision + 1, changed_event(self.revision + 1))
+
+    def say_something(self) -> None:
+        """So that what is silent for long is not closed on the way."""
+        if self._waiting is None and not self.is_over:
+            self._waiting = self.revision, STILL_HERE
+            self._news.set()
 
     def end(self) -> None:
-        """Close the stream; its page may come back and ask again."""
+        """Close the stream; its page may come back and ask again. What was not sent yet is not sent any more."""
         self.is_over = True
+        self._waiting = None
         self._news.set()
 
     def shut_out(self) -> None:
         """Close the stream for good: its member may not read the topic any more."""
-        self.is_shut_out = True
         self.end()
+        self._waiting = self.revision, GONE
 
-    async def next_revision(self) -> int | None:
-        """The newest revision, once there is one; None when the stream is to end instead."""
-        await self._news.wait()
-        self._news.clear()
-        return None if self.is_over else self._revision
+    async def next_event(self) -> bytes | None:
+        """What is to be sent, once there is something; None when the stream is to end."""
+        while self._waiting is None and not self.is_over:
+            self._news.clear()
+            await self._news.wait()
+        if self._waiting is None:
+            return None
+        self.revision, event = self._waiting
+        self._waiting = None
+        return event
 
 
 class Hub:
@@ -90,17 +95,18 @@ class Hub:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def join(self, listener: Listener) -> None:
-        self._listeners.setdefault(listener.topic_id, set()).add(listener)
+        self._listeners.setdefault(listener.admission.topic_id, set()).add(listener)
         for work in (self._hear, self._check_access):
             task = self._tasks.get(work.__name__)
             if task is None or task.done():
                 self._tasks[work.__name__] = asyncio.create_task(self._while_there_are_listeners(work))
 
     def leave(self, listener: Listener) -> None:
-        of_topic = self._listeners.get(listener.topic_id, set())
+        topic_id = listener.admission.topic_id
+        of_topic = self._listeners.get(topic_id, set())
         of_topic.discard(listener)
         if not of_topic:
-            self._listeners.pop(listener.topic_id, None)
+            self._listeners.pop(topic_id, None)
 
     async def _while_there_are_listeners(self, work: Callable[[], Awaitable[None]]) -> None:
         # Ends by itself: a cancellation can get lost in what a Redis client awaits, and the task would stay.
@@ -121,7 +127,7 @@ class Hub:
                     await self._announce(topic_id)
 
     async def _announce(self, topic_id: int) -> None:
-        await self._look(list(self._listeners.get(topic_id, ())))
+        await self.look(list(self._listeners.get(topic_id, ())))
         await self._tell_lists(topic_id)
 
     async def _tell_lists(self, topic_id: int) -> None:
@@ -129,17 +135,17 @@ class Hub:
         lists = list(self._listeners.get(EVERY_TOPIC, ()))
         if not lists:
             return
-        members = {listener.member_id for listener in lists}
+        members = {listener.admission.member_id for listener in lists}
         readers = await self._ask(lists, lambda: readable_revisions(members, {topic_id}))
         for listener in lists:
-            if readers and (listener.member_id, topic_id) in readers:
+            if readers and (listener.admission.member_id, topic_id) in readers:
                 listener.tell_once_more()
 
     async def _check_access(self) -> None:
         while self._listeners:
             await asyncio.sleep(CHECK_ACCESS_SECONDS)
             topics = {topic: listeners for topic, listeners in self._listeners.items() if topic != EVERY_TOPIC}
-            await self._look([listener for of_topic in topics.values() for listener in of_topic])
+            await self.look([listener for of_topic in topics.values() for listener in of_topic])
             await self._look_at_lists()
 
     async def _look_at_lists(self) -> None:
@@ -147,41 +153,43 @@ class Hub:
         lists = list(self._listeners.get(EVERY_TOPIC, ()))
         if not lists:
             return
-        members = {listener.member_id for listener in lists}
+        members = {listener.admission.member_id for listener in lists}
         admitted = await self._ask(lists, lambda: with_messenger(members))
         for listener in lists:
-            if admitted is not None and listener.member_id not in admitted:
+            if admitted is not None and listener.admission.member_id not in admitted:
                 listener.shut_out()
 
     async def _ask(self, listeners: Collection[Listener], question: Callable[[], T]) -> T | None:
         """The answer of the database about these listeners; where there is none, their streams end."""
         try:
-            return await in_database_thread(question)
+            return await _database.answer(question)
         except Exception:
             log.exception("access of live streams could not be checked; ending them")
             for listener in listeners:
                 listener.end()
             return None
 
-    async def _look(self, listeners: list[Listener]) -> None:
-        """Tell those who may read their topic its revision, and shut the others out.
+    async def look(self, listeners: Sequence[Listener]) -> None:
+        """Tell those who may read their topic what is new in it, and shut the others out.
 
-        What is told comes from the same query as the access: an announcement says only that it is worth
+        What is told comes from the same look as the access: an announcement says only that it is worth
         looking, and one that was lost is made good at the next look. Where we can't know, all streams end.
         """
-        if not listeners:
-            return
-        members = {listener.member_id for listener in listeners}
-        topics = {listener.topic_id for listener in listeners}
-        revisions = await self._ask(listeners, lambda: readable_revisions(members, topics))
-        if revisions is None:
-            return
-        for listener in listeners:
-            revision = revisions.get((listener.member_id, listener.topic_id))
-            if revision is None:
-                listener.shut_out()
-            else:
-                listener.tell(revision)
+        for some in _batches(listeners):
+            asked = [(listener.admission, listener.revision) for listener in some]
+            found = await self._ask(some, lambda asked=asked: look(asked))  # type: ignore[misc]
+            for listener, one in zip(some, found or (), strict=False):
+                if one is End.NO_ACCESS:
+                    listener.shut_out()
+                elif one is End.SIGNED_OUT:
+                    listener.end()  # the page asks again, and is told so
+                elif one is not None:
+                    listener.tell(one.revision, one.event)
+
+
+def _batches(listeners: Sequence[Listener]) -> Iterator[Sequence[Listener]]:
+    for start in range(0, len(listeners), LOOK_AT):
+        yield listeners[start : start + LOOK_AT]
 
 
 def _announced_topic(event: dict[str, Any]) -> int | None:

@@ -1,7 +1,7 @@
 """The live stream: server-sent events that tell an open thread that there is something new.
 
-An event holds a topic's revision and nothing of the dialogue; the page then asks for the messages by
-the door that everybody uses. `serve_stream` is a bare ASGI callable (see ippex_messenger/asgi.py).
+An event holds what changed in a topic since the one before it (messenger/looks.py); where that is too much, the page
+asks for it by the door that everybody uses. `serve_stream` is a bare ASGI callable (see ippex_messenger/asgi.py).
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from redis.exceptions import RedisError
 
@@ -25,7 +25,8 @@ from accounts.sessions import SessionStore, signed_in_user
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from ippex_messenger.redis_client import redis
-from messenger.hub import EVERY_TOPIC, Hub, Listener, in_database_thread
+from messenger.hub import EVERY_TOPIC, Hub, Listener
+from messenger.looks import Admission
 from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Message, Topic
 from messenger.querysets import with_messenger
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "messenger:topics"
 
-# EventSource reconnects by itself; a short life bounds how long a stream outlives its sign-in.
+# EventSource reconnects by itself; a short life picks up what its reader changed in their profile.
 STREAM_SECONDS = 5 * 60
 # Proxies close what is silent for a minute or less.
 KEEP_ALIVE_SECONDS = 15
@@ -103,11 +104,19 @@ def stream_slug(path: str) -> str | None:
     return match[1] if match else None
 
 
-@dataclass(frozen=True)
-class Admission:
-    member_id: int
-    topic_id: int
-    revision: int
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-admission")
+
+
+async def _admitted(scope: Scope) -> tuple[Admission, int] | None:
+    """Away from the event loop; the connection to PostgreSQL is not kept."""
+
+    def look_up() -> tuple[Admission, int] | None:
+        try:
+            return _admit(scope)
+        finally:
+            connection.close()
+
+    return await asyncio.get_running_loop().run_in_executor(_threads, look_up)
 
 
 async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,21 +124,22 @@ async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != "GET":
         await _refuse(send, 405)
         return
-    admission = await in_database_thread(lambda: _admit(scope))
-    if admission is None:
+    admitted = await _admitted(scope)
+    if admitted is None:
         await _refuse(send, 404)
         return
 
+    admission, revision = admitted
     last_seen = _last_event_id(scope)
     is_list = admission.topic_id == EVERY_TOPIC  # its numbers are those of one connection: the page looks by itself
-    known = admission.revision if last_seen is None or is_list else last_seen
-    listener = Listener(admission.member_id, admission.topic_id, known)
+    listener = Listener(admission, revision if last_seen is None or is_list else last_seen)
     _hub.join(listener)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
-        await _send_text(send, ": listening\nretry: 2000\n\n")
-        listener.tell(admission.revision)
-        await _first_of(_relay(listener, send), _left(receive))
+        await _send_piece(send, b": listening\nretry: 2000\n\n")
+        if listener.revision < revision:
+            await _hub.look([listener])
+        await _relay(listener, receive, send)
     finally:
         _hub.leave(listener)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -154,8 +164,11 @@ async def _refuse(send: Send, status: int) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _admit(scope: Scope) -> Admission | None:
-    """Who asks, and whether they may read the topic, or see the list of topics: the same look-ups as for a page."""
+def _admit(scope: Scope) -> tuple[Admission, int] | None:
+    """Who asks, and the revision of the topic, where they may read it or see the list of topics.
+
+    The same look-ups as for a page.
+    """
     is_list = not scope["query_string"]
     topic_id = parse_qs(scope["query_string"].decode("latin-1")).get("topic", [""])[0]
     if not is_list and not _TOPIC_ID.fullmatch(topic_id):
@@ -169,12 +182,21 @@ def _admit(scope: Scope) -> Admission | None:
         return None
     try:
         member = find_member(user, stream_slug(scope["path"]) or "")
-        if is_list:
-            return Admission(member.pk, EVERY_TOPIC, 0) if with_messenger({member.pk}) else None
-        topic = Topic.objects.visible_to(member).get(pk=int(topic_id))
+        if is_list and not with_messenger({member.pk}):
+            return None
+        topic = Topic(pk=EVERY_TOPIC) if is_list else Topic.objects.visible_to(member).get(pk=int(topic_id))
     except (Member.DoesNotExist, Topic.DoesNotExist):
         return None
-    return Admission(member.pk, topic.pk, topic.revision)
+    admission = Admission(
+        session_key=request.session.session_key or "",
+        password=request.session.user.password if request.session.user else None,
+        member_id=member.pk,
+        topic_id=topic.pk,
+        language=user.language,
+        time_zone=user.time_zone,
+        slug=member.tenancy.slug,
+    )
+    return admission, topic.revision
 
 
 def _last_event_id(scope: Scope) -> int | None:
@@ -182,19 +204,26 @@ def _last_event_id(scope: Scope) -> int | None:
     return int(value) if value.isdigit() and len(value) < 19 else None
 
 
-async def _relay(listener: Listener, send: Send) -> None:
+async def _relay(listener: Listener, receive: Receive, send: Send) -> None:
     loop = asyncio.get_running_loop()
-    end = loop.time() + STREAM_SECONDS
-    while (left := end - loop.time()) > 0 and not listener.is_over:
-        try:
-            revision = await asyncio.wait_for(listener.next_revision(), min(left, KEEP_ALIVE_SECONDS))
-        except TimeoutError:
-            await _send_text(send, ": still here\n\n")
-            continue
-        if revision is not None:
-            await _send_text(send, _changed(revision))
-    if listener.is_shut_out:
-        await _send_text(send, "event: gone\ndata: {}\n\n")
+    end = loop.call_later(STREAM_SECONDS, listener.end)
+    leaving = asyncio.create_task(_left(receive))
+    leaving.add_done_callback(lambda _: listener.end())
+    _keep_alive(listener, loop)
+    try:
+        while (event := await listener.next_event()) is not None:
+            await _send_piece(send, event)
+    finally:
+        end.cancel()
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+
+
+def _keep_alive(listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+    # Not a timer for each event, which a thousand streams would start again at each message.
+    if not listener.is_over:
+        listener.say_something()
+        loop.call_later(KEEP_ALIVE_SECONDS, _keep_alive, listener, loop)
 
 
 async def _left(receive: Receive) -> None:
@@ -202,19 +231,5 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-async def _first_of(*waits: Awaitable[None]) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _changed(revision: int) -> str:
-    return f"id: {revision}\nevent: changed\ndata: {json.dumps({'revision': revision})}\n\n"
-
-
-async def _send_text(send: Send, text: str) -> None:
-    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+async def _send_piece(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -3,9 +3,10 @@
 The level holds for subject, headers and body alike; identifiers are made of ids, never of names.
 """
 
-from collections.abc import Collection
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -15,42 +16,109 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
+from ippex_messenger.form_letters import FilledLetter, FormLetter
 from ippex_messenger.mails import build_mail
 from messenger.mentions import shown_to
-from messenger.models import Message, Topic
-from messenger.unsubscribe import unsubscribe_link
+from messenger.models import Message
+from messenger.unsubscribe import key_of, link_with, unsubscribe_link
 from tenancy.models import MailDetail, Member
 
 if TYPE_CHECKING:
     from messenger.catch_up import Missed
 
 
-def message_mail(message: Message, member: Member) -> EmailMultiAlternatives:
+class Told(NamedTuple):
+    """All that a mail about a message says, whoever gets it."""
+
+    message_pk: int
+    body: str
+    body_html: str
+    posted_at: datetime
+    author: str
+    topic_pk: int
+    topic: str
+    slug: str  # of the tenancy
+    detail: str  # of MailDetail
+
+
+class Addressee(NamedTuple):
+    member_pk: int
+    email: str
+    language: str
+    time_zone: str
+
+
+def message_mail(message: Message, member: Member) -> FilledLetter:
     """The mail that tells one member of one message, in their language and time zone."""
-    topic = message.topic
-    host = _mail_domain()
-    thread = f"<topic-{topic.pk}@messenger.{host}>"
-    return _build(
-        "messenger/mails/new_message",
-        member,
-        # The same for all messages of a topic: mail programs that go by it keep them together.
-        subject=lambda: _("New message in IPPEX Cloud Messenger") if _is_minimal(member) else _in_messenger(topic),
-        context={
-            "message": message,
-            "body_html": mark_safe(shown_to(member.pk, message.body_html)),  # noqa: S308  (sanitised when it was written)
-            "topic": topic,
-            "link": settings.BASE_URL + reverse("messenger:thread", args=[member.tenancy.slug, topic.pk]),
-        },
-        stop=unsubscribe_link(member, topic),
-        headers={
+    topic, tenancy = message.topic, member.tenancy
+    told = Told(
+        message_pk=message.pk,
+        body=message.body,
+        body_html=message.body_html,
+        posted_at=message.posted_at,
+        author=message.author.name,
+        topic_pk=topic.pk,
+        topic=topic.name,
+        slug=tenancy.slug,
+        detail=tenancy.mail_detail,
+    )
+    return mail_telling(told, _addressee(member))
+
+
+def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
+    """The same, of what is known already."""
+    own = told._replace(body_html=shown_to(addressee.member_pk, told.body_html))
+    return _letter(own, addressee.language, addressee.time_zone).fill(
+        addressee.email,
+        {
             # The same for every attempt, so that a mail sent twice is shown once.
-            "Message-ID": f"<message-{message.pk}-{member.pk}@messenger.{host}>",
-            # One root a topic, never sent: what hangs on it is one conversation, whichever mails one got.
-            "In-Reply-To": thread,
-            "References": thread,
-            "List-Id": f"<topic-{topic.pk}.messenger.{host}>",
+            "message_id": f"message-{told.message_pk}-{addressee.member_pk}@messenger.{_mail_domain()}",
+            "key": key_of(addressee.member_pk, told.topic_pk),
         },
     )
+
+
+# For the few messages that are being mailed, in the languages and zones of their readers.
+@lru_cache(maxsize=200)
+def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
+    host = _mail_domain()
+    thread = f"<topic-{told.topic_pk}@messenger.{host}>"
+
+    def write(to: str, words: Mapping[str, str]) -> EmailMultiAlternatives:
+        return _build(
+            "messenger/mails/new_message",
+            Addressee(0, to, language, time_zone),
+            told.slug,
+            # The same for all messages of a topic: mail programs that go by it keep them together.
+            subject=lambda: (
+                _("New message in IPPEX Cloud Messenger")
+                if told.detail == MailDetail.MINIMAL
+                else _("Messenger: %(topic)s") % {"topic": told.topic}
+            ),
+            context={
+                "author": told.author,
+                "posted_at": told.posted_at,
+                "body": told.body,
+                "body_html": mark_safe(told.body_html),  # noqa: S308  (sanitised when it was written)
+                "topic": told.topic,
+                "names_topic": told.detail != MailDetail.MINIMAL,
+                "holds_text": told.detail == MailDetail.FULL_TEXT,
+                "link": settings.BASE_URL + reverse("messenger:thread", args=[told.slug, told.topic_pk]),
+            },
+            stop=link_with(words["key"]),
+            headers={
+                "Message-ID": f"<{words['message_id']}>",
+                # One root a topic, never sent: what hangs on it is one conversation, whichever mails one got.
+                "In-Reply-To": thread,
+                "References": thread,
+                "List-Id": f"<topic-{told.topic_pk}.messenger.{host}>",
+            },
+        )
+
+    return FormLetter(("message_id", "key"), write)
+
+
+forget_letters = _letter.cache_clear
 
 
 def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> EmailMultiAlternatives:
@@ -59,11 +127,13 @@ def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> Em
     messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])
     return _build(
         "messenger/mails/catch_up",
-        member,
+        _addressee(member),
+        member.tenancy.slug,
         subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),
         context={
             "count": sum(one.messages for one in missed),
             "topics": [(one, f"{messenger}topics/{one.topic.pk}/") for one in missed],
+            "names_topic": member.tenancy.mail_detail != MailDetail.MINIMAL,
             "link": messenger,
         },
         stop=unsubscribe_link(member, None),
@@ -76,40 +146,35 @@ def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> Em
 
 def _build(
     template: str,
-    member: Member,
+    addressee: Addressee,
+    slug: str,
     *,
-    subject: Any,
+    subject: Callable[[], str],
     context: dict[str, Any],
     stop: str,
     headers: dict[str, str],
 ) -> EmailMultiAlternatives:
-    user = member.user
-    with translation.override(user.language):
+    with translation.override(addressee.language):
         words = subject()
     return build_mail(
         template,
-        user.email,
+        addressee.email,
         words,
         {
             **context,
-            "names_topic": not _is_minimal(member),
-            "holds_text": member.tenancy.mail_detail == MailDetail.FULL_TEXT,
-            "preferences_link": settings.BASE_URL + reverse("messenger:preferences", args=[member.tenancy.slug]),
+            "preferences_link": settings.BASE_URL + reverse("messenger:preferences", args=[slug]),
             "stop_link": stop,
         },
-        language=user.language,
-        time_zone=user.time_zone,
+        language=addressee.language,
+        time_zone=addressee.time_zone,
         # RFC 8058: a mail program's own button sends a POST there, without asking.
         headers={**headers, "List-Unsubscribe": f"<{stop}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
     )
 
 
-def _is_minimal(member: Member) -> bool:
-    return member.tenancy.mail_detail == MailDetail.MINIMAL
-
-
-def _in_messenger(topic: Topic) -> str:
-    return _("Messenger: %(topic)s") % {"topic": topic.name}
+def _addressee(member: Member) -> Addressee:
+    user = member.user
+    return Addressee(member.pk, user.email, user.language, user.time_zone)
 
 
 def _mail_domain() -> str:

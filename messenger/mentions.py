@@ -44,6 +44,11 @@ def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:
     save_mentions(message, mentioned)
 
 
+def mentioned_in(html: str) -> set[int]:
+    """Who is mentioned by a message's stored HTML."""
+    return {int(pk) for found in _STORED.findall(html) for pk in found.split()}
+
+
 def shown_to(reader_pk: int, html: str) -> str:
     """A message's stored HTML with the reader's own mentions marked as theirs, and without the ids of the others."""
     if 'class="mention"' not in html:

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ippex_messenger.mails import RefusedError, send, send_batch
+from messenger.claims import Claimed, claim, is_due, mark_sent
 from messenger.live import touch
-from messenger.mails import message_mail
-from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
+from messenger.mails import mail_telling
+from messenger.models import Delivery, GroupMembership, Message, Topic
 from messenger.querysets import exclusion, members_at
 from tenancy.models import Member
 
@@ -74,17 +75,12 @@ def deliver(deliveries: QuerySet[Delivery] | None = None) -> None:
     Trouble with the connection or the server ends the run and is nobody's attempt: all of it stays due,
     and the sweeper comes back within seconds.
     """
-    due = (Delivery.objects.all() if deliveries is None else deliveries).filter(_is_due())
+    due = (Delivery.objects.all() if deliveries is None else deliveries).filter(is_due(timezone.now()))
     batch = list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:BATCH])
     send_batch(batch, _deliver_one, _postpone)
     settled = Delivery.objects.filter(pk__in=batch).exclude(state=Delivery.State.WAITING)
     for message_pk in settled.order_by().values_list("message", flat=True).distinct():
         touch(message_pk)  # open threads say below the message what became of it
-
-
-def _is_due() -> Q:
-    """A mail that was not tried yet is due at any time: a clock that is set back holds up none of them."""
-    return Q(state=Delivery.State.WAITING) & (Q(attempts=0) | Q(next_attempt_at__lte=timezone.now()))
 
 
 def sweep() -> None:
@@ -97,43 +93,32 @@ def sweep() -> None:
 
 @transaction.atomic
 def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
-    """Claim by lock (a worker that dies lets go of it), check access again, send, mark."""
-    delivery = (
-        Delivery.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related(
-            "message__topic__tenancy", "message__topic__group", "message__author", "member__user", "member__tenancy"
-        )
-        .filter(_is_due(), pk=pk)
-        .first()
-    )
-    if delivery is None:
-        return None
-    objection = _objection(delivery)
+    """Claim by lock, check access again, send, mark."""
+    claimed = claim(pk)
+    if claimed is None:
+        return
+    objection = _objection(claimed)
     if objection:
-        return _settle(delivery, Delivery.State.NOT_SENT, objection)
+        _settle(Delivery.objects.get(pk=pk), Delivery.State.NOT_SENT, objection)
+        return
     try:
-        send(message_mail(delivery.message, delivery.member), connection)
+        send(mail_telling(claimed.told, claimed.addressee), connection)
     except RefusedError as refusal:
-        return _note_refusal(delivery, refusal)
-    return _settle(delivery, Delivery.State.SENT)
+        _note_refusal(Delivery.objects.get(pk=pk), refusal)
+    else:
+        mark_sent(pk)
 
 
-def _objection(delivery: Delivery) -> Delivery.Reason | None:
+def _objection(claimed: Claimed) -> Delivery.Reason | None:
     """Why the mail must not go out any more; asked just before it would."""
-    topic = delivery.message.topic
-    if delivery.message.removed_at:
+    if claimed.is_removed:
         return Delivery.Reason.REMOVED
-    if not topic.readers().contains(delivery.member):
-        return why_without_access(topic, delivery.member)
-    if TopicMute.objects.filter(topic=topic, member=delivery.member_id).exists():
+    if not claimed.has_access:
+        topic = Topic.objects.select_related("tenancy", "group").get(pk=claimed.told.topic_pk)
+        return why_without_access(topic, Member.objects.select_related("user").get(pk=claimed.addressee.member_pk))
+    if claimed.is_muted:
         return Delivery.Reason.MUTED
-    if delivery.member_id == delivery.message.author_id and not _wants_own_messages(delivery.member):
-        return Delivery.Reason.AUTHOR
-    return None
-
-
-def _wants_own_messages(member: Member) -> bool:
-    return MailChoice.objects.filter(member=member, own_messages=True).exists()
+    return Delivery.Reason.AUTHOR if claimed.is_unwanted_own else None
 
 
 def _postpone(pk: int) -> None:

@@ -5,11 +5,11 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
+from ippex_messenger.prepared import Prepared, columns, instance
 from messenger import live, querysets
 from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentions import people_in, save_mentions
@@ -57,7 +57,7 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
     if roster is None:
         raise Topic.DoesNotExist
     body = render(text, people_in(topic_pk, text))
-    topic = _lock(Topic.objects.visible_to(author)).get(pk=topic_pk)
+    topic = _lock(topic_pk, author)
     # The clock is read under the lock, and never goes back: hosts' clocks differ.
     posted_at = timezone.now()
     if topic.last_sequence:
@@ -70,9 +70,24 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
     return message
 
 
-def _lock(topics: QuerySet[Topic]) -> QuerySet[Topic]:
-    # "The previous message" has one meaning only while nobody else can post into the topic.
-    return topics.select_for_update(of=("self",), no_key=True)
+# "The previous message" has one meaning only while nobody else can post into the topic.
+LOCKED_TOPIC = Prepared(
+    "topic_to_post_into",
+    lambda author, topic: (
+        Topic.objects.visible_to(Member(pk=author))
+        .filter(pk=topic)
+        .select_for_update(no_key=True)
+        .values_list(*columns(Topic))
+    ),
+    "bigint",
+    "bigint",
+)
+
+
+def _lock(topic_pk: int, author: Member) -> Topic:
+    for values in LOCKED_TOPIC(author.pk, topic_pk):
+        return instance(Topic, values)
+    raise Topic.DoesNotExist
 
 
 def write_message(

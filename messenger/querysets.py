@@ -8,11 +8,11 @@ a membership lets its member in while it is open and everything that it hangs on
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
-from django.db.models import Case, Count, Exists, F, Func, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
+from ippex_messenger.prepared import Prepared
 from tenancy.models import Member, MemberQuerySet
 
 if TYPE_CHECKING:
@@ -67,13 +67,6 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
         return self.order_by(Lower("name"), "pk")
 
 
-class _IsAnyOf(Func):
-    """A column is among the values of an array: one parameter, however many they are."""
-
-    arg_joiner, template = " = ANY(", "%(expressions)s)"
-    output_field = models.BooleanField()
-
-
 class TopicQuerySet(models.QuerySet["Topic"]):
     def visible_to(self, member: Member) -> "TopicQuerySet":
         """The topics that this member reads and takes part in: active ones of their groups."""
@@ -84,8 +77,7 @@ class TopicQuerySet(models.QuerySet["Topic"]):
 
         Where the planner should not begin with the groups: the few latest ones of many topics are found by time.
         """
-        ids = Value(list(groups), output_field=ArrayField(models.BigIntegerField()))
-        return self.filter(_IsAnyOf(F("group"), ids), is_active=True)
+        return self.filter(group__one_of=groups, is_active=True)
 
     def manageable_by(self, member: Member) -> "TopicQuerySet":
         """The topics, inactive ones too, whose settings this member edits."""
@@ -170,16 +162,18 @@ def readers(topic_pk: int) -> MemberQuerySet:
     return Member.objects.filter(pk__in=_memberships().letting_into(topic_pk).values("member"))
 
 
+def _readable(member_ids: Collection[int], topic_ids: Collection[int]) -> models.QuerySet[Any, tuple[int, ...]]:
+    topics = {"group__topics__pk__one_of": topic_ids, "group__topics__is_active": True}
+    memberships = _memberships().in_force().filter(member__pk__one_of=member_ids, **topics)
+    return memberships.values_list("member", "group__topics", "group__topics__revision")
+
+
+_READABLE = Prepared("readable_revisions", _readable, "bigint[]", "bigint[]")
+
+
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:
     """Of these members and topics, who reads which: (member, topic) to the topic's revision, for many streams."""
-    from messenger.models import Topic
-
-    memberships = _memberships().in_force().filter(member__in=member_ids)
-    rows = Topic.objects.filter(pk__in=topic_ids, is_active=True, group__memberships__in=memberships)
-    return {
-        (member, topic): revision
-        for member, topic, revision in rows.values_list("group__memberships__member", "pk", "revision")
-    }
+    return {(member, topic): revision for member, topic, revision in _READABLE(list(member_ids), list(topic_ids))}
 
 
 def with_messenger(member_ids: Collection[int]) -> set[int]:

@@ -74,7 +74,11 @@ class Reader:
 
     @classmethod
     def of(cls, member: Member, topic_pk: int) -> "Reader":
-        return cls(member.pk, reverse("messenger:thread", args=[member.tenancy.slug, topic_pk]))
+        return cls.at(member.tenancy.slug, topic_pk, member.pk)
+
+    @classmethod
+    def at(cls, slug: str, topic_pk: int, member_pk: int) -> "Reader":
+        return cls(member_pk, reverse("messenger:thread", args=[slug, topic_pk]))
 
 
 def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first_unread: int = 0) -> SafeString:
@@ -111,7 +115,7 @@ def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_
     return divider + shown_to(reader.pk, message(row, classes, reader.thread_url, zone, language))
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=2_500)
 def _message(row: Row, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
     """One message, for whoever reads it in this zone and language: most readers of a busy thread see the same."""
     posted_at = row.posted_at.astimezone(zone)

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from django.contrib.postgres.search import SearchHeadline
 from django.db import OperationalError, connection, transaction
-from django.db.models import F, Func, Value
+from django.db.models import F, Func, QuerySet, Value
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from psycopg2 import errorcodes
 
+from ippex_messenger.prepared import Prepared
 from messenger.models import Message
 from messenger.querysets import TopicQuerySet
 from tenancy.models import Member
@@ -225,8 +226,7 @@ def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
 # -- What is shown of it --------------------------------------------------------------------------------------
 
 
-def _fetch(reader: Member, query: str, pks: list[int]) -> list[Hit]:
-    """The hits to be shown; the access rule is asked once more, for all of them."""
+def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
     # Character by character as long as the body: so its words stand at the same places.
     apart = Func(F("body"), Value(JOINERS + _START + _STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
     marked = SearchHeadline(
@@ -238,14 +238,23 @@ def _fetch(reader: Member, query: str, pks: list[int]) -> list[Hit]:
         highlight_all=True,
     )
     columns = ("pk", "sequence", "topic", "topic__name", "topic__group__name", "author__name", "posted_at", "body")
-    messages = (
-        Message.objects.visible_to(reader).filter(pk__in=pks).annotate(marked=marked).order_by("-posted_at", "-pk")
+    return (
+        Message.objects.visible_to(Member(pk=reader))
+        .filter(pk__one_of=pks)
+        .annotate(marked=marked)
+        .order_by("-posted_at", "-pk")
+        .values_list(*columns, "marked")
     )
+
+
+MARKED = Prepared("marked_messages", _marked, "bigint", "text", "bigint[]")
+
+
+def _fetch(reader: Member, query: str, pks: list[int]) -> list[Hit]:
+    """The hits to be shown; the access rule is asked once more, for all of them."""
     return [
         Hit(pk, sequence, topic_id, topic, group, author, posted_at, excerpt(body, marked))
-        for pk, sequence, topic_id, topic, group, author, posted_at, body, marked in messages.values_list(
-            *columns, "marked"
-        )
+        for pk, sequence, topic_id, topic, group, author, posted_at, body, marked in MARKED(reader.pk, query, pks)
     ]
 
 

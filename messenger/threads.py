@@ -1,14 +1,15 @@
 """The messages of a topic, page by page, by sequence: no OFFSET, no COUNT."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from django.utils.safestring import SafeString, mark_safe
 
 from ippex_messenger.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
+from messenger.mentions import mentioned_in
 from messenger.models import Message, MessengerGroup, Topic
-from messenger.rows import Reader, Row, columns_of, fetch_rows, render_rows
+from messenger.rows import Reader, Row, columns_of, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
@@ -29,6 +30,22 @@ AFTER = Prepared(
     lambda topic, sequence: columns_of(Message.objects.filter(topic=topic).after(sequence).oldest_first())[
         : PAGE_LENGTH + 1
     ],
+    "bigint",
+    "bigint",
+)
+AT = Prepared(
+    "messages_at",
+    lambda topic, sequences: columns_of(Message.objects.filter(topic=topic, sequence__one_of=sequences)),
+    "bigint",
+    "bigint[]",
+)
+# One more than a page: the caller may want to know whether that was all.
+CHANGED = Prepared(
+    "messages_changed",
+    lambda topic, since, first: columns_of(
+        Message.objects.filter(topic=topic, revision__gt=since, sequence__gte=first).order_by("revision")
+    )[: PAGE_LENGTH + 1],
+    "bigint",
     "bigint",
     "bigint",
 )
@@ -114,19 +131,44 @@ def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) ->
     return _page(topic, rows[:PAGE_LENGTH], None, reader, first_unread)
 
 
-def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
-    """What is new, edited, removed or said otherwise since a revision, from one sequence number on; the oldest changes.
+@dataclass(frozen=True)
+class Changes:
+    """Messages that are not consecutive: each is rendered as it stands below the message before it."""
 
-    Not consecutive: each is rendered as it stands below the message before it.
+    rows: list[Row]
+    above: dict[int, Row]  # by sequence number
+
+    @property
+    def concerned(self) -> set[int]:
+        """Whose these rows are, and whom they mention: to them they look different."""
+        return {row.author_id for row in self.rows}.union(*(mentioned_in(row.body_html) for row in self.rows))
+
+    @property
+    def is_more_than_a_page(self) -> bool:
+        return len(self.rows) > PAGE_LENGTH
+
+    def first_page(self) -> "Changes":
+        return replace(self, rows=self.rows[:PAGE_LENGTH])
+
+    def html(self, reader: Reader) -> SafeString:
+        return mark_safe(  # noqa: S308  (each is escaped or sanitised)
+            "".join(render_rows([row], self.above.get(row.sequence - 1), reader) for row in self.rows)
+        )
+
+
+def changes(topic_pk: int, since: int, first: int = 0) -> Changes:
+    """What is new, edited, removed or said otherwise since a revision, from one sequence number on.
+
+    The oldest changes first; one more than a page where there are more than that.
     """
-    changes = topic.messages.filter(revision__gt=since, sequence__gte=first)
-    rows = fetch_rows(changes.order_by("revision"), PAGE_LENGTH)
-    above = topic.messages.filter(sequence__in=[row.sequence - 1 for row in rows])
-    previous = {row.sequence: row for row in fetch_rows(above)} if rows else {}
-    whose = Reader.of(reader, topic.pk)
-    return mark_safe(  # noqa: S308  (each is escaped or sanitised)
-        "".join(render_rows([row], previous.get(row.sequence - 1), whose) for row in rows)
-    )
+    rows = [Row._make(values) for values in CHANGED(topic_pk, since, first)]
+    above = [row.sequence - 1 for row in rows]
+    return Changes(rows, {row.sequence: row for row in map(Row._make, AT(topic_pk, above))} if rows else {})
+
+
+def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
+    """At most a page of what changed since a revision, from one sequence number on, for a reader."""
+    return changes(topic.pk, since, first).first_page().html(Reader.of(reader, topic.pk))
 
 
 def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member, first_unread: int = 0) -> Page:

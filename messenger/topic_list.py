@@ -136,7 +136,7 @@ def _as_rows(found: list[tuple[Any, ...]]) -> list[TopicRow]:
     return [_as_row(topic, *place) for topic in found[:PAGE_LENGTH]]
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=2_500)
 def _as_row(values: tuple[Any, ...], zone: tzinfo, today: date, language: str | None) -> TopicRow:
     """In the active zone and language, and as it is said today: these only tell what was kept apart."""
     topic = dict(zip(COLUMNS, values, strict=True))

@@ -26,7 +26,14 @@ class Subscription:
 
 def unsubscribe_link(member: Member, topic: Topic | None) -> str:
     """An address that no one can make up; it does not end, for mails are kept for years."""
-    key = signing.dumps([member.pk, topic.pk if topic else _CATCH_UPS], salt=_SALT)
+    return link_with(key_of(member.pk, topic.pk if topic else _CATCH_UPS))
+
+
+def key_of(member_pk: int, topic_pk: int) -> str:
+    return signing.dumps([member_pk, topic_pk], salt=_SALT)
+
+
+def link_with(key: str) -> str:
     return settings.BASE_URL + reverse("unsubscribe", args=[key])
 
 

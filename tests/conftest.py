@@ -12,6 +12,7 @@ from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from messenger.audience import forget_audiences
+from messenger.mails import forget_letters
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -64,6 +65,7 @@ def redis_is_there() -> None:
 def process_is_new() -> None:
     """What one test counted is nothing to the next."""
     forget_audiences()
+    forget_letters()
 
 
 @pytest.fixture

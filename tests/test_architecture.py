@@ -17,6 +17,7 @@ ABOVE = {"accounts": {"tenancy", "messenger"}, "tenancy": {"messenger"}, "messen
 # Used by every app, so that they may know none.
 SHARED = (
     "constraints.py",
+    "form_letters.py",
     "forms.py",
     "mails.py",
     "background.py",

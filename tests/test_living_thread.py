@@ -32,6 +32,14 @@ def choose(person: Person, text: str, action: str) -> None:
     person.page.locator(".message-menu").get_by_text(action, exact=True).click()
 
 
+# What a browser would do by itself; without a window every page of Chromium takes itself for the one in front.
+BEHIND = """
+let behind = false;
+Object.defineProperty(Document.prototype, "hidden", { get: () => behind });
+window.goBehind = (value) => { behind = value; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
 def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browser: Browser, stack: Stack) -> None:
     alice, kate = at(browser, stack, "alice", "Daily cut-off"), at(browser, stack, "kate", "")
     kate.page.get_by_role("button", name="Mark all as read").click()
@@ -72,6 +80,25 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
     expect(alice.page.get_by_text("A typo of mine.")).to_have_count(0)
 
 
+def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browser: Browser, stack: Stack) -> None:
+    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
+    asked: list[str] = []
+    with bob.page.expect_response(re.compile(r"/messages/\?since=")):  # what every page asks for when its stream opens
+        bob.page.reload()
+    bob.page.on("request", lambda request: asked.append(request.url))
+    for text in ("Nobody asked for this.", "Nor for this."):
+        write(alice, text)
+        expect(bob.page.locator("[data-sequence]", has_text=text)).to_be_visible()
+    expect(bob.page.locator("[data-forecast]")).to_contain_text("No e-mail if you send now")
+    assert not [url for url in asked if "/messages/" in url], asked
+    asked.clear()
+    choose(alice, "Nor for this.", "Edit")
+    alice.page.get_by_role("dialog").get_by_label("Message").fill("Nor for that.")
+    alice.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(bob.page.locator("[data-sequence]", has_text="Nor for that.")).to_have_count(1)
+    assert not [url for url in asked if "/messages/" in url], asked
+
+
 def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack) -> None:
     bob = at(browser, stack, "bob", "")
     with bob.page.expect_response(re.compile(r"/read/$")):
@@ -86,9 +113,12 @@ def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack
 
 def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Payments processing"), at(browser, stack, "bob", "Payments processing")
+    bob.page.context.add_init_script(BEHIND)
+    bob.page.reload()
     write(alice, "Before the tunnel.")
     expect(bob.page.get_by_text("Before the tunnel.")).to_be_visible()
     bob.page.context.set_offline(True)
+    bob.page.evaluate("goBehind(true); goBehind(false)")  # Chromium's own being offline leaves an open stream alone
     for text in ("In the tunnel, one.", "In the tunnel, two."):
         write(alice, text)
     choose(alice, "Before the tunnel.", "Edit")
@@ -103,14 +133,6 @@ def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(bro
     sequences = bob.page.locator("[data-sequence]").evaluate_all("rows => rows.map((row) => +row.dataset.sequence)")
     assert sequences == sorted(set(sequences))
     assert bob.page.get_by_text("In the tunnel, one.").count() == 1
-
-
-# What a browser would do by itself; without a window every page of Chromium takes itself for the one in front.
-BEHIND = """
-let behind = false;
-Object.defineProperty(Document.prototype, "hidden", { get: () => behind });
-window.goBehind = (value) => { behind = value; document.dispatchEvent(new Event("visibilitychange")); };
-"""
 
 
 def test_seven_tabs_are_open_and_the_one_in_front_lives(browser: Browser, stack: Stack) -> None:

@@ -658,7 +658,7 @@ def test_a_mail_is_in_the_language_and_time_zone_of_its_reader(
 ) -> None:
     """As the choice of languages promises it (settings.LANGUAGES)."""
     with translation.override("en-gb"), time_machine.travel(posted_at, tick=False):
-        message = Message(pk=1, topic=cast.payments, posted_at=timezone.now())
+        message = Message(pk=1, topic=cast.payments, author=cast.alice, posted_at=timezone.now())
         cast.bob.user.language, cast.bob.user.time_zone = language, time_zone
         mail = message_mail(message, cast.bob)
         assert translation.get_language() == "en-gb", "the sender's own is back"

@@ -20,7 +20,6 @@ from messenger import notifications, outbox, posting, querysets
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.posting import DifferentTextError, Posted, post_message
-from messenger.querysets import TopicQuerySet
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member
 from tests.cast import Cast, age, make_member, post, sign_in
@@ -319,7 +318,7 @@ def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "_lock", lambda topics: topics)
+    monkeypatch.setattr(posting, "_lock", lambda topic_pk, author: Topic.objects.visible_to(author).get(pk=topic_pk))
     monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
 
 
@@ -470,10 +469,10 @@ def test_a_topic_made_inactive_and_a_post_at_the_same_moment_both_end_well(
     group_held, topic_saved = Event(), Event()
     lock, save = posting._lock, Topic.save
 
-    def lock_late(topics: TopicQuerySet) -> TopicQuerySet:
+    def lock_late(topic_pk: int, author: Member) -> Topic:
         group_held.set()
         topic_saved.wait(1)
-        return lock(topics)  # type: ignore[return-value]
+        return lock(topic_pk, author)
 
     def save_and_tell(topic: Topic, **options: Any) -> None:
         save(topic, **options)

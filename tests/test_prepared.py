@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from accounts import sessions
 from ippex_messenger.prepared import Prepared
-from messenger import threads
+from messenger import threads, topic_list
 from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of
+from messenger.search import MARKED
 from tenancy import middleware
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
@@ -266,3 +267,30 @@ def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None
     assert "Seq Scan on tenancy_member" not in plan
     assert "Seq Scan on accounts_user" not in plan
     assert len(middleware.ACTIVE_MEMBER(cast.bob.user_id, "northwind")) == 1
+
+
+def test_the_list_finds_its_topics_by_time_and_joins_only_to_those_it_shows(cast: Cast) -> None:
+    group = make_group(cast.northwind, "Large", cast.alice)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_topic (tenancy_id, group_id, name, notifications_enabled, notification_interval, "
+            "is_active, created_at, last_activity_at, last_sequence, revision) "
+            "SELECT %s, %s, 'Topic ' || n, true, 30, true, now(), now() - n * interval '1 minute', 0, 0 "
+            "FROM generate_series(1, 5000) n",
+            [cast.northwind.pk, group.pk],
+        )
+        cursor.execute("ANALYZE messenger_topic, messenger_messengergroup, tenancy_member, messenger_message")
+    plan = plan_of(topic_list.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
+    found, _, shown = plan.partition("topic_latest_of_tenancy")
+    assert shown, plan
+    assert found.rstrip().endswith("->  Index Scan using"), plan
+    assert "Limit" in found.splitlines()[-2], "at once, no sort of all before it"
+    assert "Seq Scan on messenger_message" not in plan
+    rows, has_more = topic_list.first_page(cast.alice, topic_list.groups_of(cast.alice))
+    assert [row.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
+    assert (len(rows), has_more) == (50, True)
+
+
+def test_what_search_shows_is_fetched_by_its_ids(long_topic: Topic) -> None:
+    plan = plan_of(MARKED, long_topic.group.memberships.get().member_id, "'hello'", [1, 2, 3])
+    assert "Seq Scan on messenger_message" not in plan

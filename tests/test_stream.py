@@ -2,22 +2,29 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 from redis import Redis
 
+from accounts.models import Session, User
 from ippex_messenger.asgi import application
 from messenger import hub, live
+from messenger.choices import set_muted
+from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
+from messenger.looks import Admission
 from messenger.models import MessengerGroup, Topic
+from messenger.threads import PAGE_LENGTH
 from tenancy.members import set_messenger_enabled
 from tenancy.models import Member
-from tests.cast import Cast, make_topic, post, sign_in
+from tests.cast import Cast, make_member, make_topic, post, sign_in
 from tests.faults import redis_away
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,7 +93,11 @@ class Stream:
 
     @property
     def revisions(self) -> list[int]:
-        return [json.loads(data)["revision"] for event, data in self.events if event == "changed"]
+        return [news["revision"] for news in self.news]
+
+    @property
+    def news(self) -> list[dict[str, Any]]:
+        return [json.loads(data) for event, data in self.events if event == "changed"]
 
     @property
     def events(self) -> list[tuple[str, str]]:
@@ -172,35 +183,112 @@ def test_a_stream_answers_with_its_first_bytes_at_once(cast: Cast) -> None:
     play(scene())
 
 
-def test_a_post_is_told_with_its_revision_and_nothing_of_the_dialogue(cast: Cast, settings: Any) -> None:
+def test_a_post_is_told_with_what_it_says_and_what_the_next_one_would_do(cast: Cast, settings: Any) -> None:
     cookie = cookie_of(cast.bob)
 
     async def scene() -> None:
         async with streams_of(cast.payments, cookie) as stream:
             await subscribed(settings)
-            await elsewhere(lambda: post(cast.payments, cast.alice, "Confidential-canary"))
-            await stream.revision(1)
-            await elsewhere(lambda: post(cast.payments, cast.bob, "Confidential-canary"))
-            await stream.revision(2)
-            assert stream.events == [("changed", '{"revision": 1}'), ("changed", '{"revision": 2}')]
-            assert "id: 2" in stream.text
-            for word in ("canary", "Alice", "Bob", "Payments", "Payroll", "@"):
-                assert word not in stream.text
+            for number in (1, 2):
+                await elsewhere(lambda number=number: post(cast.payments, cast.alice, f"Canary {number}"))  # type: ignore[misc]
+                await stream.revision(number)
+            first, second = stream.news
+            assert (first["since"], second["since"]) == (0, 1)
+            assert ("Canary 1" in first["html"], "Canary 2" in first["html"]) == (True, False)
+            assert ("Canary 1" in second["html"], "Canary 2" in second["html"]) == (False, True)
+            assert "No e-mail if you send now" in second["forecast"]
+            assert "id: 2\n" in stream.text
+
+    play(scene())
+
+
+def asked_for(reader: Member, topic: Topic, since: int) -> tuple[str, str]:
+    """Rows and forecast as the page gets them that asks."""
+    url = f"/{reader.tenancy.slug}/messenger/topics/{topic.pk}/messages/?since={since}&from=0"
+    rows, _, rest = sign_in(reader).get(url).content.decode().partition("<template")
+    return rows.strip(), rest.partition(">")[2].partition("</template>")[0]
+
+
+def without_seconds(forecast: str) -> str:
+    return re.sub('data-seconds="[0-9]+"', "", forecast)
+
+
+def test_each_reader_is_told_what_they_would_have_been_answered(cast: Cast, settings: Any) -> None:
+    """In their zone and language, with their own rows and mentions marked, and their own choices in the forecast."""
+    carol, dave = make_member(cast.northwind, "Carol Cox"), make_member(cast.northwind, "Dave Dunn")
+    save_group(cast.payroll, [cast.alice, cast.bob, carol, dave])
+    User.objects.filter(pk=cast.bob.user_id).update(language="en-gb", time_zone="Asia/Tokyo")
+    User.objects.filter(pk=carol.user_id).update(time_zone="America/New_York")
+    set_muted(cast.payments, carol, muted=True)
+    readers = [cast.alice, cast.bob, carol, dave]
+    cookies = [cookie_of(reader) for reader in readers]
+    start = Topic.objects.get(pk=cast.payments.pk).revision
+
+    async def scene() -> None:
+        streams = [streams_of(cast.payments, cookie) for cookie in cookies]
+        await open_all(streams)
+        await subscribed(settings)
+        message = await elsewhere(lambda: post(cast.payments, cast.alice, "First, @Bob Brandt."))
+        for reader, stream in zip(readers, streams, strict=True):
+            await stream.until(lambda stream=stream: bool(stream.news))  # type: ignore[misc]
+            rows, forecast = await elsewhere(lambda reader=reader: asked_for(reader, cast.payments, start))  # type: ignore[misc]
+            assert rows, "or the test proves nothing"
+            assert stream.news[-1]["html"] == rows
+            assert without_seconds(stream.news[-1]["forecast"]) == without_seconds(forecast)
+        html = [stream.news[-1]["html"] for stream in streams]
+        assert len(set(html)) == 4
+        assert ["message-own" in one for one in html] == [True, False, False, False]
+        assert ["mention-own" in one for one in html] == [False, True, False, False]
+        assert ["Asia/Tokyo" in one for one in html] == [False, True, False, False]
+        forecasts = {without_seconds(stream.news[-1]["forecast"]) for stream in (streams[2], streams[3])}
+        assert len(forecasts) == 2, "of who muted the topic, others would be e-mailed"
+        told = [len(stream.news) for stream in streams]
+        await elsewhere(lambda: edit_message(cast.payments.pk, message.sequence, cast.alice, "Second."))
+        for count, stream in zip(told, streams, strict=True):
+            await stream.until(lambda stream=stream, count=count: len(stream.news) > count)  # type: ignore[misc]
+            assert "Second." in stream.news[-1]["html"]
+            assert "message-edited" in stream.news[-1]["html"]
+        await elsewhere(lambda: remove_message(cast.payments.pk, message.sequence, cast.alice, ""))
+        for count, stream in zip(told, streams, strict=True):
+            await stream.until(lambda stream=stream, count=count: len(stream.news) > count + 1)  # type: ignore[misc]
+            assert "message-removed" in stream.news[-1]["html"]
+            assert "Second." not in stream.news[-1]["html"]
+        await close_all(streams)
+
+    play(scene())
+
+
+@pytest.mark.parametrize(("missed", "comes_along"), [(PAGE_LENGTH, True), (PAGE_LENGTH + 1, False)])
+def test_more_than_a_page_is_for_the_page_to_ask_for(cast: Cast, missed: int, comes_along: bool) -> None:
+    cookie = cookie_of(cast.bob)
+    for number in range(missed):
+        post(cast.payments, cast.alice, f"Canary {number}")
+
+    async def scene() -> None:
+        async with streams_of(cast.payments, cookie, last_event_id="0") as stream:
+            await stream.revision(missed)
+            (news,) = stream.news
+            if comes_along:
+                assert news["since"] == 0
+                assert news["html"].count("data-sequence") == missed
+            else:
+                assert news == {"revision": missed}
 
     play(scene())
 
 
 def test_what_happens_in_another_topic_is_not_told(cast: Cast, settings: Any) -> None:
     cookie = cookie_of(cast.bob)
-    overtime = make_topic(cast.payroll, "Overtime")
+    elsewhere_posted = [(make_topic(cast.payroll, "Overtime"), cast.alice), (cast.pensions, cast.mallory)]
 
     async def scene() -> None:
         async with streams_of(cast.payments, cookie) as stream:
             await subscribed(settings)
-            await elsewhere(lambda: [post(overtime, cast.alice), post(cast.pensions, cast.mallory)])
+            await elsewhere(lambda: [post(topic, author, "Canary") for topic, author in elsewhere_posted])
             await elsewhere(lambda: post(cast.payments, cast.alice))
             await stream.revision(1)
             assert len(stream.events) == 1
+            assert "Canary" not in stream.text
 
     play(scene())
 
@@ -218,6 +306,9 @@ def test_who_comes_back_is_told_at_once_what_they_missed(cast: Cast, last_seen: 
             await stream.until(lambda: bool(stream.text) and (not told or stream.revisions == told))
             await asyncio.sleep(0.05)
             assert stream.revisions == told
+            for news in stream.news:
+                assert news["since"] == int(last_seen)
+                assert news["html"].count("data-sequence") == 2 - int(last_seen)
 
     play(scene())
 
@@ -293,6 +384,7 @@ def test_an_open_topic_list_is_told_of_its_own_topics_and_of_no_others(cast: Cas
             await mallorys.revision(1)
             assert bobs.revisions == [1], "not of Mallory's"
             assert mallorys.revisions == [1], "not of Bob's"
+            assert [*bobs.news, *mallorys.news] == [{"revision": 1}] * 2, "and nothing of what was written"
 
     play(scene())
 
@@ -444,6 +536,71 @@ def test_a_post_after_the_reader_left_is_not_told_to_them(
     play(scene())
 
 
+@pytest.mark.parametrize("way", LOSING_ACCESS)
+def test_who_lost_access_at_the_moment_of_a_post_is_handed_nothing_of_it(
+    cast: Cast, way: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
+    cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
+
+    @transaction.atomic
+    def post_and_lose_access() -> None:
+        post(cast.payments, cast.alice, "Confidential-canary")
+        LOSING_ACCESS[way](cast)
+
+    async def scene() -> None:
+        async with (
+            streams_of(cast.payments, cookies["bob"]) as bobs,
+            streams_of(cast.payments, cookies["alice"]) as alices,
+        ):
+            await subscribed(settings)
+            await elsewhere(post_and_lose_access)
+            await bobs.until(lambda: bobs.is_over)
+            assert bobs.events == [("gone", "{}")]
+            if "left" in way or "deactivated" in way:
+                await alices.until(lambda: "Confidential-canary" in alices.text)
+            else:
+                await alices.until(lambda: alices.is_over)
+                assert "Confidential-canary" not in alices.text
+
+    play(scene())
+
+
+def change_password(member: Member) -> None:
+    member.user.set_password("another horse battery")
+    member.user.save()
+
+
+SIGNING_OUT: dict[str, Callable[[Cast], object]] = {
+    "signed out": lambda cast: Session.objects.filter(user=cast.bob.user).delete(),
+    "session over": lambda cast: Session.objects.filter(user=cast.bob.user).update(expire_date=timezone.now()),
+    "password changed": lambda cast: change_password(cast.bob),
+}
+
+
+@pytest.mark.parametrize("way", SIGNING_OUT)
+def test_who_is_signed_out_is_handed_nothing_and_not_told_that_the_topic_is_gone(
+    cast: Cast, way: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
+    cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
+
+    async def scene() -> None:
+        async with (
+            streams_of(cast.payments, cookies["bob"]) as bobs,
+            streams_of(cast.payments, cookies["alice"]) as alices,
+        ):
+            await subscribed(settings)
+            await elsewhere(lambda: SIGNING_OUT[way](cast))
+            await elsewhere(lambda: post(cast.payments, cast.alice, "Confidential-canary"))
+            await bobs.until(lambda: bobs.is_over)
+            assert bobs.events == []
+            await alices.until(lambda: "Confidential-canary" in alices.text)
+            assert (await refusal(streams_of(cast.payments, cookies["bob"])))[0] == 404
+
+    play(scene())
+
+
 def test_a_stream_ends_by_itself_and_may_be_asked_for_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     assert live.STREAM_SECONDS <= 5 * 60
     monkeypatch.setattr(live, "STREAM_SECONDS", 0.3)
@@ -529,6 +686,9 @@ def test_all_streams_of_a_process_share_one_subscription_and_all_are_told(cast: 
     play(scene())
 
 
+ADMISSION = Admission(session_key="", password=None, member_id=1, topic_id=1, language="en", time_zone="UTC", slug="")
+
+
 def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -540,7 +700,7 @@ def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
         listeners, before = hub.Hub(live.CHANNEL), asyncio.all_tasks()
         at_work: set[asyncio.Task[None]] = set()
         for attempt in range(80):
-            reader = hub.Listener(cast.bob.pk, cast.payments.pk, 0)
+            reader = hub.Listener(ADMISSION, 0)
             listeners.join(reader)
             await asyncio.sleep(attempt / 10_000)
             at_work |= set(listeners._tasks.values())

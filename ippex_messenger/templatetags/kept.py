@@ -18,7 +18,7 @@ from django.utils.translation import get_language
 register = template.Library()
 
 # Beyond this all are forgotten: the busy ones are back at once.
-MOST = 20_000
+MOST = 5_000
 _kept: dict[tuple[Hashable, ...], str] = {}
 
 

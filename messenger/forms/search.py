@@ -7,9 +7,11 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ippex_messenger.forms import PageFormMixin
+from ippex_messenger.forms import PageFormMixin, QuickSelect
+from ippex_messenger.prepared import Prepared
 from messenger.models import MessengerGroup, Topic
 from messenger.search import Cursor, Scope
+from messenger.topic_list import ReadGroup
 from tenancy.models import Member
 
 TEXT_MAX_LENGTH = 200
@@ -20,6 +22,19 @@ OFFERED_TOPICS = 100
 # The same words whether it is hidden or not there.
 NO_SUCH_GROUP = {"invalid_choice": _("There is no such group among yours.")}
 NO_SUCH_TOPIC = {"invalid_choice": _("There is no such topic among yours.")}
+
+
+LATEST = Prepared(
+    "latest_topics",
+    lambda tenancy, groups: (
+        Topic.objects.active_in(groups)
+        .filter(tenancy=tenancy)
+        .latest_first()
+        .values_list("pk", "name")[: OFFERED_TOPICS + 1]
+    ),
+    "bigint",
+    "bigint[]",
+)
 
 
 class SearchForm(PageFormMixin, forms.Form):
@@ -39,15 +54,15 @@ class SearchForm(PageFormMixin, forms.Form):
         MessengerGroup.objects.none(),
         label=_("Messenger group"),
         required=False,
-        empty_label=_("All groups"),
         error_messages=NO_SUCH_GROUP,
+        widget=QuickSelect,
     )
     topic = forms.ModelChoiceField(
         Topic.objects.none(),
         label=_("Topic"),
         required=False,
-        empty_label=_("All topics"),
         error_messages=NO_SUCH_TOPIC,
+        widget=QuickSelect,
     )
     author = forms.CharField(
         label=_("Written by"),
@@ -58,10 +73,12 @@ class SearchForm(PageFormMixin, forms.Form):
     since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     until = forms.DateField(label=_("Up to"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
 
-    def __init__(self, *args: Any, reader: Member, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, reader: Member, groups: list[ReadGroup], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reader = reader
+        self.groups = groups
         self.fields["group"].queryset = MessengerGroup.objects.visible_to(reader).by_name()  # type: ignore[attr-defined]
+        self.fields["group"].choices = [("", _("All groups")), *groups]  # type: ignore[attr-defined]
         self.fields["topic"].queryset = Topic.objects.visible_to(reader)  # type: ignore[attr-defined]
         self.helper.layout = Layout(
             "q",
@@ -79,10 +96,8 @@ class SearchForm(PageFormMixin, forms.Form):
         return data
 
     def _offer_topics(self, group: MessengerGroup | None, chosen: Topic | None) -> None:
-        topics = Topic.objects.visible_to(self.reader)
-        if group:
-            topics = topics.filter(group=group)
-        offered = dict(topics.latest_first().values_list("pk", "name")[: OFFERED_TOPICS + 1])
+        groups = [group.pk] if group else [each.pk for each in self.groups]
+        offered = dict(LATEST(self.reader.tenancy_id, groups))
         field = self.fields["topic"]
         if len(offered) > OFFERED_TOPICS:
             offered.popitem()
@@ -95,9 +110,7 @@ class SearchForm(PageFormMixin, forms.Form):
     def scope(self, before: Cursor | None) -> Scope:
         """Among which messages, as chosen; the form is valid."""
         data = self.cleaned_data
-        topics = Topic.objects.visible_to(self.reader)
-        if data["group"]:
-            topics = topics.filter(group=data["group"])
+        topics = Topic.objects.active_in([data["group"].pk] if data["group"] else [group.pk for group in self.groups])
         if data["topic"]:
             topics = topics.filter(pk=data["topic"].pk)
         until = data["until"]

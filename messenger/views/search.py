@@ -7,8 +7,8 @@ from django.views.decorators.http import require_safe
 
 from messenger.forms.search import SearchForm
 from messenger.http import MessengerHttpRequest
-from messenger.models import MessengerGroup
 from messenger.search import Cursor, NothingToFindError, SearchTimeoutError, find
+from messenger.topic_list import groups_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id
@@ -17,11 +17,12 @@ MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id
 @require_safe
 def search(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
-    if not MessengerGroup.objects.visible_to(member).exists():
+    groups = groups_of(member)
+    if not groups:
         raise Http404  # for them there is no Messenger
     request.sees_messenger = True
     older = _cursor(request.GET["older"]) if "older" in request.GET else None
-    form = SearchForm(request.GET, reader=member)
+    form = SearchForm(request.GET, reader=member, groups=groups)
     context: dict[str, Any] = {"form": form, "older": older}
     if not form.is_valid():
         return render(request, "messenger/search.html", context, status=422)

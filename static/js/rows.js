@@ -1,6 +1,7 @@
 // The messages on the page: put where their sequence says, each once, whatever way they come.
 
 const sequenceOf = (row) => Number(row.dataset.sequence);
+const revisionOf = (row) => Number(row.dataset.revision);
 
 export class Rows {
   constructor(list) {
@@ -23,10 +24,10 @@ export class Rows {
 
   /**
    * Put rendered messages where they belong: new ones in, those that are there replaced.
-   * `upTo`: none after this sequence number are wanted. Returns the sequence numbers and the highest revision that came,
-   * and `now`, the template that says what is so at the topic's own revision, where it came along.
+   * `from`, `upTo`: none before and after these sequence numbers are wanted. Returns the sequence numbers that were added,
+   * how many came from `from` on, the highest revision that came, and `now`, the template that says what is so at the topic's own revision, where it came along.
    */
-  place(html, { upTo = Infinity } = {}) {
+  place(html, { from = 0, upTo = Infinity } = {}) {
     const holder = document.createElement("template");
     holder.innerHTML = html;
     const came = { added: [], count: 0, revision: 0, now: holder.content.querySelector("[data-now]") };
@@ -37,9 +38,11 @@ export class Rows {
         divider = item; // a day begins; it comes along with the message behind it
         continue;
       }
-      came.count += 1;
-      came.revision = Math.max(came.revision, Number(item.dataset.revision));
-      if (sequenceOf(item) <= upTo) this.#put(item, divider, came.added);
+      came.revision = Math.max(came.revision, revisionOf(item));
+      if (sequenceOf(item) >= from) {
+        came.count += 1;
+        if (sequenceOf(item) <= upTo) this.#put(item, divider, came.added);
+      }
       divider = null;
     }
     this.#dropRepeatedDays();
@@ -48,11 +51,13 @@ export class Rows {
 
   #put(item, divider, added) {
     const there = document.getElementById(item.id);
+    if (there && revisionOf(there) > revisionOf(item)) return; // an answer that an event has overtaken
     if (there?.querySelector(".message-menu")) {
       // Its menu is open and stays: only what is said in the message and about it is replaced.
       for (const part of [".message-body, .message-removed", ".message-outcome"]) {
         there.querySelector(part).replaceWith(item.querySelector(part));
       }
+      there.dataset.revision = item.dataset.revision;
       return;
     }
     if (there) {

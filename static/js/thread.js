@@ -45,7 +45,7 @@ async function fetchRows(query) {
 /** Put what came on the page; follows to the end where the reader is there. */
 function take(html) {
   const wasNear = isNearTheEnd();
-  const came = rows.place(html, { upTo: hasTheEnd ? Infinity : rows.last });
+  const came = rows.place(html, { from: rows.first, upTo: hasTheEnd ? Infinity : rows.last });
   if (came.added.length) {
     document.querySelector("[data-empty]")?.remove();
     announcement.textContent = announcement.dataset.one;
@@ -110,8 +110,7 @@ function catchUp(wanted = Infinity) {
         came = take(await fetchRows(`since=${revision}&from=${rows.first}`));
         revision = Math.max(revision, came.revision);
       } while (came.count === PAGE_LENGTH);
-      revision = Math.max(revision, Number(came.now.dataset.revision));
-      forecast.show(came.now.innerHTML);
+      forecastAt(Number(came.now.dataset.revision), came.now.innerHTML);
       connectionBack();
     } catch (error) {
       explain(error);
@@ -123,13 +122,28 @@ function catchUp(wanted = Infinity) {
   return catchingUp;
 }
 
+/** The page has come as far as this revision, at which the forecast is so. */
+function forecastAt(reached, html) {
+  if (reached >= revision) forecast.show(html);
+  revision = Math.max(revision, reached);
+}
+
+/** An event brings along what changed since another revision; what does not follow on from the page is asked for. */
+function hear(news) {
+  if (news.html === undefined || news.since > revision) return catchUp(news.revision);
+  if (isOver || news.revision <= revision) return;
+  take(news.html);
+  forecastAt(news.revision, news.forecast);
+  connectionBack();
+}
+
 function listen() {
   stream?.close();
   clearTimeout(comeBack);
   if (isOver || document.hidden) return;
   stream = new EventSource(thread.dataset.streamUrl);
   stream.addEventListener("open", () => catchUp());
-  stream.addEventListener("changed", (event) => catchUp(Number(event.lastEventId)));
+  stream.addEventListener("changed", (event) => hear(JSON.parse(event.data)));
   stream.addEventListener("gone", shutOut);
   stream.addEventListener("error", () => {
     connectionLost();
