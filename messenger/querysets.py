@@ -77,7 +77,7 @@ class TopicQuerySet(models.QuerySet["Topic"]):
 
         Where the planner should not begin with the groups: the few latest ones of many topics are found by time.
         """
-        return self.filter(group__one_of=groups, is_active=True)
+        return self.filter(group__pk__one_of=groups, is_active=True)
 
     def manageable_by(self, member: Member) -> "TopicQuerySet":
         """The topics, inactive ones too, whose settings this member edits."""
