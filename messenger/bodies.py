@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import nh3
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import linebreaksbr
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
@@ -60,11 +61,11 @@ def clean_body(text: str) -> str:
         too_many = len(text) - BODY_MAX_LENGTH
         raise ValidationError(
             ngettext(
-                "A message can have 10,000 characters; this one has %(count)d too many.",
-                "A message can have 10,000 characters; this one has %(count)d too many.",
+                "A message can have 10,000 characters; this one has %(count)s too many.",
+                "A message can have 10,000 characters; this one has %(count)s too many.",
                 too_many,
             )
-            % {"count": too_many},
+            % {"count": number_format(too_many)},
             code="max_length",
         )
     return text

@@ -1,12 +1,12 @@
 """The line above the composer that says what posting now would do, and what it turns into by itself."""
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 
 from django.utils import timezone
-from django.utils.formats import date_format, time_format
-from django.utils.translation import get_language
+from django.utils.formats import date_format, get_format, time_format
 
 from messenger.forecast import Forecast, forecast_for
 from messenger.models import Topic
@@ -43,5 +43,10 @@ def _moment(moment: datetime, now: datetime) -> str:
     """To the full second from which it is so, in the reader's time zone; with the day unless it is today."""
     local = timezone.localtime(moment + timedelta(microseconds=-moment.microsecond % 1_000_000))
     is_today = local.date() == timezone.localtime(now).date()
-    clock = time_format(local, "g:i:s a" if get_language() == "en" else "H:i:s")
-    return clock if is_today else f"{date_format(local, 'D j M')}, {clock}"
+    clock = time_format(local, _with_seconds(get_format("TIME_FORMAT")))
+    return clock if is_today else f"{date_format(local, 'D')} {date_format(local, 'MONTH_DAY_FORMAT')}, {clock}"
+
+
+def _with_seconds(time_format: str) -> str:
+    """A language's way to write a time of day, which is without them: “H:i” becomes “H:i:s”."""
+    return re.sub(r"(.)i", r"\1i\1s", time_format.replace("P", "g:i a"))

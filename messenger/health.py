@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Aggregate, Count, Max, Min, Q, QuerySet
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -107,22 +108,22 @@ class Health:
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)d message waits to be e-mailed, for %(age)s: the part of Messenger that sends "
+            "%(count)s message waits to be e-mailed, for %(age)s: the part of Messenger that sends "
             "e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
-            "%(count)d messages wait to be e-mailed, the oldest for %(age)s: the part of Messenger "
+            "%(count)s messages wait to be e-mailed, the oldest for %(age)s: the part of Messenger "
             "that sends e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
             count,
-        ) % {"count": count, "age": elapsed_in_words(age)}
+        ) % {"count": number_format(count), "age": elapsed_in_words(age)}
 
     def _held_up(self) -> str:
         count, age = self.waiting.held_up, self.waiting.oldest_held_up
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)d e-mail waits, for %(age)s: the mail server may not be reachable.",
-            "%(count)d e-mails wait, the oldest for %(age)s: the mail server may not be reachable.",
+            "%(count)s e-mail waits, for %(age)s: the mail server may not be reachable.",
+            "%(count)s e-mails wait, the oldest for %(age)s: the mail server may not be reachable.",
             count,
-        ) % {"count": count, "age": elapsed_in_words(age)}
+        ) % {"count": number_format(count), "age": elapsed_in_words(age)}
 
     def _on_their_way(self) -> str:
         if self.is_held_up or not (self.waiting.held_up or self.waiting.messages):
@@ -132,7 +133,9 @@ class Health:
     def _failing(self) -> str:
         if not self.failing:
             return ""
-        return ngettext("%(count)d address fails.", "%(count)d addresses fail.", self.failing) % {"count": self.failing}
+        return ngettext("%(count)s address fails.", "%(count)s addresses fail.", self.failing) % {
+            "count": number_format(self.failing)
+        }
 
 
 def health_of(tenancy: Tenancy, now: datetime) -> Health:

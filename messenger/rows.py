@@ -165,7 +165,7 @@ def outcome_of(row: Row) -> str:
 
 @lru_cache(maxsize=4096)
 def _day(day: date, language: str) -> str:
-    return str(escape(date_format(day, "l, j F Y" if language == "en-gb" else "l, F j, Y")))
+    return str(escape(f"{date_format(day, 'l')}, {date_format(day, 'DATE_FORMAT')}"))
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ippex_messenger.mails import RefusedError, build_mail, readable, send_now
 from tenancy.models import Member
@@ -34,7 +35,11 @@ def send_trial(member: Member) -> Answer:
     except smtplib.SMTPResponseException as error:
         return _refused(error.smtp_code, error.smtp_error)
     except TimeoutError:
-        sentence = _("The mail server did not answer within %(seconds)d seconds. The e-mail may still arrive.")
+        sentence = ngettext(
+            "The mail server did not answer within %(seconds)d second. The e-mail may still arrive.",
+            "The mail server did not answer within %(seconds)d seconds. The e-mail may still arrive.",
+            int(SECONDS),
+        )
         return Answer(False, sentence % {"seconds": SECONDS})
     except smtplib.SMTPException:
         return Answer(False, _("The mail server broke the connection off."))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -47,6 +48,11 @@ def elapsed_in_words(elapsed: timedelta) -> str:
     """Rounded down to what matters: “14 minutes”, “2 hours 5 minutes”, “3 days 4 hours”."""
     minutes = int(elapsed.total_seconds() // 60)
     return " ".join(_parts(minutes)[:2]) if minutes else _("less than a minute")
+
+
+def _number(count: int) -> str:
+    """As the reader writes it; most have no thousands, and a page says fifty of them."""
+    return str(count) if count < 1000 else number_format(count)
 
 
 def _parts(minutes: int) -> list[str]:
@@ -96,20 +102,23 @@ def outcome_in_words(
     sent = addressees - missing.waiting - missing.failed - missing.cancelled
     if missing.waiting == addressees:
         return ngettext(
-            "An e-mail to %(count)d person is on its way", "E-mails to %(count)d people are on their way", addressees
-        ) % {"count": addressees}
+            "An e-mail to %(count)s person is on its way", "E-mails to %(count)s people are on their way", addressees
+        ) % {"count": _number(addressees)}
     if sent == addressees:
-        return ngettext("E-mailed to %(count)d person", "E-mailed to %(count)d people", sent) % {"count": sent}
+        return ngettext("E-mailed to %(count)s person", "E-mailed to %(count)s people", sent) % {"count": _number(sent)}
     parts = [
-        ngettext("E-mailed to %(sent)d of %(count)d person", "E-mailed to %(sent)d of %(count)d people", addressees)
-        % {"sent": sent, "count": addressees}
+        ngettext("E-mailed to %(sent)s of %(count)s person", "E-mailed to %(sent)s of %(count)s people", addressees)
+        % {"sent": _number(sent), "count": _number(addressees)}
     ]
     if missing.waiting:
-        parts.append(_("%(count)d on the way") % {"count": missing.waiting})
+        on_the_way = ngettext("%(count)s on the way", "%(count)s on the way", missing.waiting)
+        parts.append(on_the_way % {"count": _number(missing.waiting)})
     if missing.failed:
-        parts.append(_("%(count)d failed") % {"count": missing.failed})
+        failed = ngettext("%(count)s failed", "%(count)s failed", missing.failed)
+        parts.append(failed % {"count": _number(missing.failed)})
     if missing.cancelled:
-        parts.append(_("%(count)d cancelled") % {"count": missing.cancelled})
+        cancelled = ngettext("%(count)s cancelled", "%(count)s cancelled", missing.cancelled)
+        parts.append(cancelled % {"count": _number(missing.cancelled)})
     return ", ".join(parts)
 
 
@@ -178,16 +187,16 @@ def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str
     if forecast.reason == Message.Reason.INTERVAL:
         return ngettext(
             "No e-mail if you send now: the last message is less than %(interval)s old. "
-            "If nobody writes before %(time)s, %(count)d person gets an e-mail about the next message.",
+            "If nobody writes before %(time)s, %(count)s person gets an e-mail about the next message.",
             "No e-mail if you send now: the last message is less than %(interval)s old. "
-            "If nobody writes before %(time)s, %(count)d people get an e-mail about the next message.",
+            "If nobody writes before %(time)s, %(count)s people get an e-mail about the next message.",
             forecast.recipients,
-        ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": forecast.recipients}
+        ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": _number(forecast.recipients)}
     return ngettext(
-        "If you send now, %(count)d person gets an e-mail.",
-        "If you send now, %(count)d people get an e-mail.",
+        "If you send now, %(count)s person gets an e-mail.",
+        "If you send now, %(count)s people get an e-mail.",
         forecast.recipients,
-    ) % {"count": forecast.recipients}
+    ) % {"count": _number(forecast.recipients)}
 
 
 def removal_in_words(author_pk: int, remover_pk: int, remover: str, reason: str) -> str:

@@ -312,7 +312,9 @@ def test_somebody_is_mentioned_by_keyboard_alone_and_finds_it_marked(
     assert "Alice Almeida" not in names, "not oneself"
     expect(field(page)).to_have_attribute("aria-activedescendant", "composer-person-0")
     expect(field(page)).to_have_attribute("aria-controls", "composer-people")
-    expect(page.locator("[data-people-status]")).to_have_text(f"{len(names)} people: arrow keys and Enter to choose")
+    expect(page.locator("[data-people-status]")).to_have_text(
+        f"People found: {len(names)}. Arrow keys and Enter to choose"
+    )
     assert_axe_is_content(page)
     page.keyboard.press("ArrowUp")  # round the end
     expect(options.last).to_have_attribute("aria-selected", "true")

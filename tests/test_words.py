@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -17,22 +17,28 @@ from zoneinfo import available_timezones
 import pytest
 from django.conf import settings
 from django.core import mail
+from django.db import connection
+from django.db.models import AutoField, BigAutoField
+from django.template import Context, Template
 from django.template.base import Lexer, TokenType
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import User
 from accounts.passwords import note_reset_request, send_resets
 from ippex_messenger.templatetags.interface import initials
+from messenger import forecast_line, rows
 from messenger.catch_up import missed_by
+from messenger.forecast import Forecast
 from messenger.mails import catch_up_mail
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, ReadPosition, Topic
 from messenger.tasks import notify_members
 from messenger.trial import trial_mail
+from messenger.wording import NOTHING_MISSING, forecast_in_words, outcome_in_words
 from tenancy.invitations import send_due_invitations
 from tenancy.models import Invitation, MailDetail, Member, Tenancy
-from tests.cast import post
-from tests.pseudo import Saying, forgotten, sayings_of, spoken_everywhere
-from tests.stage import Response, Stage, undone
+from tests.cast import make_group, post
+from tests.pseudo import Saying, forgotten, sayings_of, spoken_everywhere, understood
+from tests.stage import Response, Stage, set_stage, tables, undone
 from tests.test_access_matrix import GET, ONLY_READ, POST
 
 NAMES = (
@@ -101,8 +107,17 @@ def test_a_page_says_nothing_that_is_not_translated(stage_in_words: Stage, route
         for query in ASKED:
             with undone():
                 response = stage_in_words.client(role).get(path + query)
-                found |= forgotten_in(said_by(response), ["nothing-like-it"])
+                said = said_by(response)
+                found |= forgotten_in(said, ["nothing-like-it"]) | glued_in(said)
     assert not found
+
+
+# A number and, not in one sentence with it, what is counted: other languages put it first, or bend it.
+GLUED = re.compile(r"(?<![\d:.,⟦])\d+\+?\s+⟦[ａ-ｚ]")
+
+
+def glued_in(sayings: list[Saying]) -> set[Saying]:
+    return {Saying(where, understood(text)) for where, text in sayings if GLUED.search(text)}
 
 
 def spoiled(form: dict[str, Any], value: str) -> dict[str, Any]:
@@ -247,6 +262,31 @@ WORDS_OF_A_SCRIPT = re.compile(
 )
 
 
+COUNTS = "count|messages|people|users|topics|emails|failed|more|seconds|minutes|hours|days"
+COUNTED = re.compile(rf"(\{{\{{ ({COUNTS}) \}}\}}|%\(({COUNTS})\)[ds]) +[a-z]")
+
+
+def test_whatever_is_counted_has_a_plural() -> None:
+    for template in TEMPLATES:
+        for head, words in re.findall(
+            r"\{% blocktranslate(.*?)%\}(.*?)\{% endblocktranslate %\}", template.read_text(), re.DOTALL
+        ):
+            assert " count " in head or not COUNTED.search(words), (template.name, words)
+    for path in MODULES:
+        for sentence in re.findall(r'(?<!\w)_\(\s*"(.*?)"\s*\)', path.read_text(), re.DOTALL):
+            is_abbreviated = sentence in ("%(count)d d", "%(count)d h", "%(count)d min")
+            assert is_abbreviated or not COUNTED.search(sentence), (path.name, sentence)
+    assert COUNTED.search("%(count)s messages"), "or the test proves nothing"
+
+
+def test_where_a_script_puts_a_number_in_nothing_depends_on_which() -> None:
+    """It knows no plurals: “People found: 3” is right for each number, in each language."""
+    sentences = [words for path in TEMPLATES for words in re.findall(r'"([^"]*%n[^"]*)"', path.read_text())]
+    assert len(sentences) == 3
+    for sentence in sentences:
+        assert re.search(r": %n(\.|$)", sentence), sentence
+
+
 def test_no_script_holds_a_sentence() -> None:
     """They take their words from data- attributes of the page."""
     for line in ('const sorry = "Please try again";', 'button.textContent = "Send";', "confirm(x)"):
@@ -259,3 +299,71 @@ def test_no_script_holds_a_sentence() -> None:
         for match in WORDS_OF_A_SCRIPT.finditer(line)
     }
     assert not found
+
+
+# -- Dates and numbers -------------------------------------------------------------------------------------
+
+MOMENT = datetime(2026, 11, 22, 14, 5, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("language", "day", "clock"),
+    [
+        ("en-gb", "Sunday, 22 November 2026", "14:05"),
+        ("en", "Sunday, Nov. 22, 2026", "2:05 p.m."),
+        ("de", "Sonntag, 22. November 2026", "14:05"),
+        ("fr", "dimanche, 22 novembre 2026", "14:05"),
+    ],
+)
+def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str, day: str, clock: str) -> None:
+    with translation.override(language):
+        assert rows._day(MOMENT.date(), language) == day
+        assert rows._clock(14, 5, language) == clock
+
+
+@pytest.mark.parametrize(
+    ("language", "today", "tomorrow"),
+    [
+        ("en-gb", "14:05:03", "Sun 22 Nov, 14:05:03"),
+        ("en", "2:05:03 p.m.", "Sun November 22, 2:05:03 p.m."),
+        ("de", "14:05:03", "So 22. November, 14:05:03"),
+        ("fi", "14.05.03", "su 22. marraskuu, 14.05.03"),
+    ],
+)
+def test_a_forecast_says_the_moment_as_its_reader_writes_it(language: str, today: str, tomorrow: str) -> None:
+    with translation.override(language):
+        assert forecast_line._moment(MOMENT, MOMENT) == today
+        assert forecast_line._moment(MOMENT, MOMENT - timedelta(days=1)) == tomorrow
+
+
+@pytest.mark.parametrize(("language", "number"), [("en-gb", "12,345"), ("en", "12,345"), ("de", "12.345")])
+def test_numbers_have_the_readers_separators(language: str, number: str) -> None:
+    with translation.override(language):
+        assert number in outcome_in_words("", 30, None, 12_345, NOTHING_MISSING)
+        assert number in forecast_in_words(Forecast("", 12_345, None), 30, "")
+        assert Template("{{ number }}").render(Context({"number": 12_345})) == number
+
+
+def test_a_number_that_is_an_id_has_no_separators(db: None, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+    with connection.cursor() as cursor:
+        for model in tables():
+            if isinstance(model._meta.pk, AutoField | BigAutoField):
+                cursor.execute(f"ALTER TABLE {model._meta.db_table} ALTER COLUMN id RESTART WITH 1234567")
+    stage = set_stage()
+    for number in range(3):
+        make_group(stage.cast.northwind, f"Group {number}", stage.cast.alice, stage.cast.bob)
+    seen = 0
+    for route, answers in GET.items():
+        for role in ("bob", "alice", "dana"):
+            if answers[role] == 200:
+                with undone():
+                    page = stage.client(role).get(stage.path(route) + "?q=canary").content.decode()
+                for name, value in re.findall(r'([\w-]+)="([^"]*)"', page):
+                    seen += "12345" in value
+                    assert not re.search(r"\d,\d{3}", value) or name in ("title", "content", "aria-label"), (
+                        route,
+                        value,
+                    )
+                assert "1,234,5" not in page, route
+    assert seen > 100, "or the test proves nothing"

@@ -7,7 +7,7 @@ for (const picker of document.querySelectorAll("[data-picker]")) {
 
   const showCount = () => {
     const chosen = picker.querySelectorAll("input:checked").length;
-    count.textContent = chosen === 1 ? count.dataset.one : count.dataset.many.replace("%n", chosen);
+    count.textContent = count.dataset.words.replace("%n", chosen);
   };
 
   search.addEventListener("input", () => {

@@ -74,8 +74,7 @@ export class MentionList {
     this.list.hidden = false;
     this.body.setAttribute("aria-controls", this.list.id);
     this.#choose(0);
-    const { one, many } = this.status.dataset;
-    this.status.textContent = this.#found.length === 1 ? one : many.replace("%n", this.#found.length);
+    this.status.textContent = this.status.dataset.words.replace("%n", this.#found.length);
   }
 
   #option({ name, count }, index) {
