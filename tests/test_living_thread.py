@@ -94,6 +94,11 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
     expect(alice.page.get_by_text("A typo of mine.")).to_have_count(0)
 
 
+AS_IT_LOOKS = """line => [...line.children].map((one) => [
+    one.className, one.hidden, one.querySelector("svg").outerHTML, one.textContent.replace(/\\(in .*\\)/, "").trim(),
+])"""
+
+
 def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
     asked: list[str] = []
@@ -103,7 +108,11 @@ def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browse
     for text in ("Nobody asked for this.", "Nor for this."):
         write(alice, text)
         expect(bob.page.locator("[data-sequence]", has_text=text)).to_be_visible()
-    expect(bob.page.locator("[data-forecast]")).to_contain_text("No e-mail if you send now")
+    line = bob.page.locator("[data-forecast]")
+    expect(line).to_contain_text("No e-mail if you send now")
+    expect(line.locator("[data-countdown]")).to_contain_text(re.compile("[0-9]:[0-9]{2}"))
+    expect(line.locator("[data-then]")).to_be_hidden()
+    told = line.evaluate(AS_IT_LOOKS)
     assert not [url for url in asked if "/messages/" in url], asked
     asked.clear()
     choose(alice, "Nor for this.", "Edit")
@@ -111,6 +120,8 @@ def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browse
     alice.page.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(bob.page.locator("[data-sequence]", has_text="Nor for that.")).to_have_count(1)
     assert not [url for url in asked if "/messages/" in url], asked
+    bob.page.reload()
+    assert line.evaluate(AS_IT_LOOKS) == told, "a line that was told looks as one that came with the page"
 
 
 def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack) -> None:

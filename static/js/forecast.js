@@ -26,6 +26,24 @@ export class Forecast {
     this.start();
   }
 
+  /** The line as an event says it: its words only. */
+  tell({ is_emailed: isEmailed, now, seconds, then }) {
+    const blank = document.querySelector("[data-forecast-blank]").content.cloneNode(true);
+    const [quiet, emailed, countdown] = blank.children;
+    const line = isEmailed ? emailed.cloneNode(true) : quiet;
+    line.dataset.seconds = seconds;
+    line.querySelector("[data-words]").textContent = now;
+    this.find().replaceChildren(line);
+    if (seconds) {
+      line.querySelector("[data-words]").append(" ", countdown);
+      emailed.querySelector("[data-words]").textContent = then;
+      emailed.dataset.then = "";
+      emailed.hidden = true;
+      line.after(emailed);
+    }
+    this.start();
+  }
+
   /** Count down from what the line says. */
   start() {
     clearInterval(this.#timer);

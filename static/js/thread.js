@@ -110,7 +110,7 @@ function catchUp(wanted = Infinity) {
         came = take(await fetchRows(`since=${revision}&from=${rows.first}`));
         revision = Math.max(revision, came.revision);
       } while (came.count === PAGE_LENGTH);
-      forecastAt(Number(came.now.dataset.revision), came.now.innerHTML);
+      reach(Number(came.now.dataset.revision), () => forecast.show(came.now.innerHTML));
       connectionBack();
     } catch (error) {
       explain(error);
@@ -123,8 +123,8 @@ function catchUp(wanted = Infinity) {
 }
 
 /** The page has come as far as this revision, at which the forecast is so. */
-function forecastAt(reached, html) {
-  if (reached >= revision) forecast.show(html);
+function reach(reached, showForecast) {
+  if (reached >= revision) showForecast();
   revision = Math.max(revision, reached);
 }
 
@@ -133,7 +133,7 @@ function hear(news) {
   if (news.html === undefined || news.since > revision) return catchUp(news.revision);
   if (isOver || news.revision <= revision) return;
   take(news.html);
-  forecastAt(news.revision, news.forecast);
+  reach(news.revision, () => forecast.tell(news.forecast));
   connectionBack();
 }
 
