@@ -164,9 +164,19 @@ newBelow.addEventListener("click", (event) => {
   toTheEnd();
   newBelow.hidden = true;
 });
+let staysAtTheEnd = false;
 document.addEventListener("scroll", () => {
-  if (isNearTheEnd()) newBelow.hidden = true;
+  staysAtTheEnd = isNearTheEnd();
+  if (staysAtTheEnd) newBelow.hidden = true;
 });
+// A keyboard that opens, or a window made smaller, does not take the newest message off the screen.
+window.addEventListener("resize", () => staysAtTheEnd && toTheEnd());
+
+// What is scrolled to stands below the head, however high that is.
+const head = document.querySelector(".page-top");
+new ResizeObserver(() =>
+  document.documentElement.style.setProperty("--head", `${head.offsetHeight + parseFloat(getComputedStyle(head).top)}px`),
+).observe(head);
 
 // -- where the page opens ------------------------------------------------------------------------
 
