@@ -64,6 +64,19 @@ def plan_of(prepared: Prepared, *values: Any) -> str:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
+NAMED = Prepared("test_named", lambda names: Tenancy.objects.filter(name__one_of=names).values_list("name"), "text[]")
+
+
+def test_an_array_holds_each_of_its_values_as_it_is(db: None) -> None:
+    names = ["Plain", "With, comma", 'With "quotes"', "Back\\slash", "{braces}", "It's", "NULL", "", "Zoë 100%"]
+    for number, name in enumerate(names):
+        Tenancy.objects.create(slug=f"tenancy-{number}", name=name)
+    for name in names:
+        assert NAMED([name]) == [(name,)]
+    assert {name for (name,) in NAMED(names)} == set(names)
+    assert NAMED([]) == []
+
+
 # -- The same answers --------------------------------------------------------------------------------------------------
 
 
