@@ -1,6 +1,7 @@
 """Who asks for what: signed-in people and their requests, looked up in what was filled in."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from bench.fill import CROWD_SLUG, READER, SLUG
 from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
 from bench.targets import Request
+from messenger.audience import forget_audiences
 from messenger.models import Delivery, Message, Topic
 from tenancy.models import Member
 
@@ -143,14 +145,19 @@ class Scene:
 
 
 def statements(request: Request) -> list[str]:
-    """The SQL of one request, answered by the product in this process; without BEGIN and COMMIT."""
+    """The SQL of one request, answered by the product in this process; without BEGIN and COMMIT.
+
+    What a page remembers of earlier ones (the audience, the badge of the menu) is counted as if it were the first.
+    """
     request = one_of(request)
     client = Client(headers={**request.headers, "Host": HOST})
     arguments: dict[str, Any] = {}
     if request.body is not None:
         arguments = {"data": request.body, "content_type": request.headers["Content-Type"]}
     client.get(HEALTH)  # what is looked up once in a process is no cost of a request
-    with CaptureQueriesContext(connection) as captured:
+    forget_audiences()
+    remembers_nothing = transaction.atomic() if request.method == "GET" else nullcontext()
+    with remembers_nothing, CaptureQueriesContext(connection) as captured:
         answer: Any = client.generic(request.method, request.path, **arguments)
     if answer.status_code >= REDIRECTS:
         raise Unusable(f"{request.path} was answered {answer.status_code}")
