@@ -30,6 +30,8 @@ TIMEOUT_SECONDS = 2
 # How many of the tenancy's messages are walked through before the index is asked: some milliseconds. A word that
 # does not fill a page from these is rare enough for the index, unless it was frequent in other times only.
 WALK_LENGTH = 5_000
+# A word that is in none of so many is surely rare enough: most of what people look for costs the walk nothing.
+FIRST_WALK_LENGTH = 1_000
 # The index looks for the words once for each of so many topics or authors; among more, hits are sorted out afterwards.
 MANY = 200
 # Shorter beginnings of words stand for too many words.
@@ -104,7 +106,9 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     with _patience():
         query = _as_query(text)
         which = _which(reader, scope)
-        found = _walk(reader, query, scope, which)
+        found = _walk(reader, query, scope, which, FIRST_WALK_LENGTH)
+        if 0 < len(found) <= PAGE_LENGTH:  # frequent enough that the page may be filled on the way
+            found = _walk(reader, query, scope, which, WALK_LENGTH)
         if len(found) <= PAGE_LENGTH:
             found = _look_up(query, scope, which)
         hits = _fetch(reader, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
@@ -163,13 +167,13 @@ def as_websearch(text: str) -> tuple[str, bool]:
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
-def _walk(reader: Member, query: str, scope: Scope, which: Condition) -> list[Cursor]:
+def _walk(reader: Member, query: str, scope: Scope, which: Condition, length: int) -> list[Cursor]:
     """The hits among the newest messages of the tenancy, one after the other."""
     when = _when(scope)
     return _cursors(
         "SELECT posted_at, id FROM ("  # noqa: S608  (conditions of our own, all values are parameters)
         "  SELECT posted_at, id, tenancy_id, topic_id, author_id, body, search FROM messenger_message"
-        f" WHERE tenancy_id = %s AND {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {WALK_LENGTH}"
+        f" WHERE tenancy_id = %s AND {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {length}"
         f") newest WHERE {which.sql} AND body <> '' AND search @@ %s::tsquery"
         f" ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
         [reader.tenancy_id, *when.values, *which.values, query],
