@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench import mails, streams
@@ -32,8 +32,9 @@ class Growth:
         self.rounds = rounds
         self.url = running.url("pages")
 
-    def panels(self) -> list[Panel]:
-        return [self.threads(), self.topics(), self.members(), self.tenancies(), self.clients(), self.streams()]
+    def panels(self) -> Iterator[Panel]:
+        for measure in (self.threads, self.topics, self.members, self.tenancies, self.clients, self.streams):
+            yield measure()
 
     def threads(self) -> Panel:
         lengths = sorted(self.scene.threads)
@@ -126,8 +127,10 @@ def _told(what: str, points: list[tuple[int, float]]) -> Curve:
 
 
 def grow(running: Stack, scene: Scene, seconds: int, rounds: int) -> None:
-    panels = Growth(running, scene, seconds, rounds).panels()
-    _write(panels, running.home.folder / "growth.json")
+    panels: list[Panel] = []
+    for panel in Growth(running, scene, seconds, rounds).panels():
+        panels.append(panel)
+        _write(panels, running.home.folder / "growth.json")  # what is measured is there, whatever becomes of the next
 
 
 def _write(panels: Sequence[Panel], path: Path) -> None:
