@@ -1,7 +1,6 @@
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from crispy_forms.layout import Div, Layout
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -80,10 +79,13 @@ class SearchForm(PageFormMixin, forms.Form):
         self.fields["group"].queryset = MessengerGroup.objects.visible_to(reader).by_name()  # type: ignore[attr-defined]
         self.fields["group"].choices = [("", _("All groups")), *groups]  # type: ignore[attr-defined]
         self.fields["topic"].queryset = Topic.objects.visible_to(reader)  # type: ignore[attr-defined]
-        self.helper.layout = Layout(
-            "q",
-            Div("group", "topic", "author", Div("since", "until", css_class="search-dates"), css_class="search-where"),
-        )
+        for field in self.fields.values():
+            field.widget.attrs["class"] = "form-select" if isinstance(field.widget, forms.Select) else "form-control"
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        for name in self.fields.keys() & self.errors.keys():
+            self.fields[name].widget.attrs["class"] += " is-invalid"
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
