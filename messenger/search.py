@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 2
 # How many of the tenancy's messages are walked through before the index is asked: some milliseconds. A word that
 # does not fill a page from these is rare enough for the index, unless it was frequent in other times only.
 WALK_LENGTH = 5_000
-# A word that is in none of so many is surely rare enough: most of what people look for costs the walk nothing.
+# What so many hold tells whether the whole walk is worth it: for most of what people look for it is not.
 FIRST_WALK_LENGTH = 1_000
 # The index looks for the words once for each of so many topics or authors; among more, hits are sorted out afterwards.
 MANY = 200
@@ -107,7 +107,8 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
         query = _as_query(text)
         which = _which(reader, scope)
         found = _walk(reader, query, scope, which, FIRST_WALK_LENGTH)
-        if 0 < len(found) <= PAGE_LENGTH:  # frequent enough that the page may be filled on the way
+        as_many_further_on = len(found) * WALK_LENGTH // FIRST_WALK_LENGTH
+        if len(found) <= PAGE_LENGTH < as_many_further_on:  # the page is likely to be filled on the way
             found = _walk(reader, query, scope, which, WALK_LENGTH)
         if len(found) <= PAGE_LENGTH:
             found = _look_up(query, scope, which)

@@ -376,10 +376,8 @@ def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
         assert "message_newest_of_tenancy" in walk
         assert "Sort" not in walk, "newest first is the order of the index"
         assert "Seq Scan on messenger_message" not in walk
-        assert len(plans(cast.alice, "nowhere")) == 2, "in none of the newest: straight to the index"
-        walk, longer_walk, look_up = plans(cast.alice, "rarity")
+        walk, look_up = plans(cast.alice, "rarity")
         assert "message_newest_of_tenancy" in walk
-        assert "message_newest_of_tenancy" in longer_walk
         assert "Bitmap Index Scan on message_search" in look_up
         assert "Seq Scan on messenger_message" not in look_up
         assert len(finds(cast.alice, "rarity")) == 20
