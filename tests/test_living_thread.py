@@ -32,6 +32,12 @@ def choose(person: Person, text: str, action: str) -> None:
     person.page.locator(".message-menu").get_by_text(action, exact=True).click()
 
 
+def edit(person: Person, old: str, new: str) -> None:
+    choose(person, old, "Edit")
+    person.page.get_by_role("dialog").get_by_label("Message").fill(new)
+    person.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+
+
 def test_the_link_to_a_message_is_copied_and_leads_to_it(browser: Browser, stack: Stack) -> None:
     alice = at(browser, stack, "alice", "Payments processing")
     alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -77,9 +83,7 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
     alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
     write(bob, "A tpyo of mine.")
     expect(alice.page.get_by_text("A tpyo of mine.")).to_be_visible()
-    choose(bob, "A tpyo of mine.", "Edit")
-    bob.page.get_by_role("dialog").get_by_label("Message").fill("A typo of mine.")
-    bob.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    edit(bob, "A tpyo of mine.", "A typo of mine.")
     for person in (alice, bob):
         row = person.page.locator("[data-sequence]", has_text="A typo of mine.")
         expect(row).to_have_count(1)
@@ -92,6 +96,25 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
     bob.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(alice.page.get_by_text("This message was removed by its author.")).to_be_visible()
     expect(alice.page.get_by_text("A typo of mine.")).to_have_count(0)
+
+
+def test_a_message_that_changes_under_a_pressed_button_still_opens_its_menu(browser: Browser, stack: Stack) -> None:
+    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
+    write(bob, "Not yet pressed.")
+    edit(bob, "Not yet pressed.", "Nearly pressed.")
+    row = alice.page.locator("[data-sequence]").last
+    expect(row).to_contain_text("Nearly pressed.")
+    row.locator("[data-message-menu]").hover()
+    alice.page.mouse.down()
+    edit(bob, "Nearly pressed.", "Changed while pressed.")
+    expect(row).to_contain_text("Changed while pressed.")
+    alice.page.mouse.up()
+    expect(row.locator(".message-menu")).to_be_visible()
+    choose(bob, "Changed while pressed.", "Remove")
+    bob.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(row).to_contain_text("This message was removed by its author.")
+    expect(row.locator(".message-menu")).to_be_visible()
+    expect(row.locator(".message-edited")).to_have_count(0)
 
 
 AS_IT_LOOKS = """line => [...line.children].map((one) => [
@@ -115,9 +138,7 @@ def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browse
     told = line.evaluate(AS_IT_LOOKS)
     assert not [url for url in asked if "/messages/" in url], asked
     asked.clear()
-    choose(alice, "Nor for this.", "Edit")
-    alice.page.get_by_role("dialog").get_by_label("Message").fill("Nor for that.")
-    alice.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    edit(alice, "Nor for this.", "Nor for that.")
     expect(bob.page.locator("[data-sequence]", has_text="Nor for that.")).to_have_count(1)
     assert not [url for url in asked if "/messages/" in url], asked
     bob.page.reload()

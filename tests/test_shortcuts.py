@@ -234,12 +234,14 @@ def test_a_message_replaced_under_the_focus_keeps_it(browser: Browser, stack: St
     press(bob, "Escape")
     sequence = message_with_focus(bob)
     alice.locator(f"#message-{sequence} article").focus()
+    expect(alice.locator("article:focus")).to_have_accessible_name(re.compile(r"^Bob .* Soon worded otherwise\.$"))
     row.locator("[data-message-menu]").click()
     bob.locator(".message-menu").get_by_text("Edit", exact=True).click()
     bob.get_by_role("dialog").get_by_label("Message").fill("Worded otherwise.")
     bob.get_by_role("dialog").get_by_role("button", name="Save").click()
     expect(alice.get_by_text("Worded otherwise.")).to_be_visible()
     assert message_with_focus(alice) == sequence
+    expect(alice.locator("article:focus")).to_have_accessible_name(re.compile(r"^Bob .* Worded otherwise\.$"))
 
 
 def test_e_edits_ones_own_message_and_no_other(browser: Browser, stack: Stack) -> None:

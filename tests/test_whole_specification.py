@@ -1,5 +1,6 @@
 """The specification as people do it, in a real browser, on the stack that `make run` starts."""
 
+import re
 from typing import Any
 
 import pytest
@@ -174,13 +175,21 @@ def test_who_is_removed_while_reading_has_nothing_left_on_the_screen(browser: Br
 def test_a_text_typed_while_signed_out_is_kept_and_sent_after_signing_in(browser: Browser, stack: Stack) -> None:
     hiro = Person(browser, stack.address, "hiro@northwind.example", PASSWORD)
     hiro.go("/northwind/messenger/")
-    hiro.click("Year-end closing")
+    with hiro.page.expect_response(re.compile(r"/messages/\?since=")):  # asked for when the stream is open
+        hiro.click("Year-end closing")
     hiro.page.context.clear_cookies()
     field = hiro.page.get_by_label("Message", exact=True)
     field.fill("Typed with care")
     hiro.click("Send", "button")
     hiro.page.get_by_text("You are signed out.").wait_for()
     assert field.input_value() == "Typed with care"
+    alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
+    alice.go("/northwind/messenger/")
+    alice.click("Year-end closing")
+    alice.page.get_by_label("Message", exact=True).fill("Who is signed out?")
+    alice.click("Send", "button")
+    hiro.page.locator(".message-body", has_text="Who is signed out?").wait_for()  # by the stream of the old session
+    assert hiro.page.get_by_text("You are signed out.").is_visible()
 
     with hiro.page.context.expect_page() as opened:
         hiro.click("Sign in in another tab")

@@ -19,9 +19,7 @@ async function show(link) {
   close();
   const answer = await fetch(link.href, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
   if (!answer?.ok || answer.redirected) return location.assign(link.href);
-  // The message may have been replaced meanwhile, for its mails went out.
-  if (!link.isConnected) link = document.querySelector(`[data-message-menu][href="${link.getAttribute("href")}"]`);
-  if (!link) return;
+  if (!link.isConnected) return; // nobody may read it any more
   const menu = document.createElement("div");
   menu.className = "message-menu";
   menu.innerHTML = await answer.text();

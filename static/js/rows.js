@@ -52,20 +52,7 @@ export class Rows {
   #put(item, divider, added) {
     const there = document.getElementById(item.id);
     if (there && revisionOf(there) > revisionOf(item)) return; // an answer that an event has overtaken
-    if (there?.querySelector(".message-menu")) {
-      // Its menu is open and stays: only what is said in the message and about it is replaced.
-      for (const part of [".message-body, .message-removed", ".message-outcome"]) {
-        there.querySelector(part).replaceWith(item.querySelector(part));
-      }
-      there.dataset.revision = item.dataset.revision;
-      return;
-    }
-    if (there) {
-      const hadFocus = there.contains(document.activeElement);
-      there.replaceWith(item);
-      if (hadFocus) item.querySelector("article").focus({ preventScroll: true });
-      return;
-    }
+    if (there) return this.#renew(there, item);
     let place = this.all.find((row) => sequenceOf(row) > sequenceOf(item)) ?? null;
     // What stands above a message belongs to it: the day that it begins, the line of the first unread one.
     while (place?.previousElementSibling && !place.previousElementSibling.dataset.sequence) {
@@ -74,6 +61,22 @@ export class Rows {
     if (divider) this.list.insertBefore(divider, place);
     this.list.insertBefore(item, place);
     added.push(sequenceOf(item));
+  }
+
+  // In place, for the reader may have hold of it: the focus, a pressed link, an open menu, words selected elsewhere in it.
+  #renew(there, item) {
+    const hadFocus = there.contains(document.activeElement);
+    for (const { name, value } of item.attributes) there.setAttribute(name, value);
+    const [body, newBody] = [there, item].map((row) => row.querySelector(".message-body, .message-removed"));
+    if (body.id) newBody.id = body.id; // the message is named by its words
+    if (!body.isEqualNode(newBody)) body.replaceWith(newBody);
+    const [edited, newEdited] = [there, item].map((row) => row.querySelector(".message-edited"));
+    if (edited && !newEdited) edited.remove();
+    if (newEdited && !edited) there.querySelector(".message-time").after(" ", newEdited);
+    const [outcome, newOutcome] = [there, item].map((row) => row.querySelector(".message-outcome"));
+    outcome.className = newOutcome.className;
+    outcome.querySelector("a").textContent = newOutcome.textContent;
+    if (hadFocus && !there.contains(document.activeElement)) there.querySelector("article").focus({ preventScroll: true });
   }
 
   // A page begins with its day; with older messages above it that day has been said already.

@@ -67,7 +67,6 @@ function focusRow(row) {
   if (!row) return false;
   const article = row.querySelector("article");
   (article ?? row.querySelector(".topic-name a, .topic-action a")).focus({ preventScroll: true });
-  if (article) nameByItsWords(row, article);
   row.style.scrollMarginBottom = `${document.querySelector(".thread-bottom")?.offsetHeight ?? 0}px`;
   row.scrollIntoView({ block: "nearest" });
   return true;
@@ -99,6 +98,7 @@ function backToTheThread() {
 }
 
 document.addEventListener("focusin", ({ target }) => {
+  if (target.matches("[data-sequence] article")) nameByItsWords(target.closest("[data-sequence]"), target);
   lastRow = target.closest("[data-sequence]")?.id ?? lastRow;
 });
 

@@ -74,13 +74,19 @@ function connectionLost() {
 function connectionBack() {
   clearTimeout(lostTimer);
   lostTimer = null;
-  lost.hidden = signedOut.hidden = true;
+  lost.hidden = true;
+}
+
+/** A question was answered: that says more than an event of a stream that was opened long ago. */
+function answered() {
+  connectionBack();
+  signedOut.hidden = true;
 }
 
 function shutOut() {
   isOver = true;
   stream?.close();
-  connectionBack();
+  answered();
   document.querySelector("[data-shut-out]").hidden = false;
   document.querySelector("[data-composer]")?.setAttribute("inert", "");
   rows.list.replaceChildren(); // what may not be read any more is not left standing
@@ -111,7 +117,7 @@ function catchUp(wanted = Infinity) {
         revision = Math.max(revision, came.revision);
       } while (came.count === PAGE_LENGTH);
       reach(Number(came.now.dataset.revision), () => forecast.show(came.now.innerHTML));
-      connectionBack();
+      answered();
     } catch (error) {
       explain(error);
       // The stream may be alive while the question failed: nobody else would ask again.
@@ -235,7 +241,7 @@ new Composer(document.querySelector("[data-composer]"), {
   onPosted: (html) => {
     if (!hasTheEnd) return location.assign(`${location.pathname}?latest`);
     take(html);
-    connectionBack();
+    answered();
     catchUp(); // what posting has changed; without waiting for the stream to say so
     toTheEnd();
     newBelow.hidden = true;
