@@ -20,11 +20,8 @@ from messenger.audience import audience_of
 from messenger.forecast_line import ForecastLine
 from messenger.models import MailChoice, Topic, TopicMute
 from messenger.querysets import readable_revisions
-from messenger.rows import Reader
+from messenger.rows import ANYBODY, Reader
 from messenger.threads import changes
-
-# In place of a member, for whoever has no part in what is shown: no member has this id.
-ANYBODY = 0
 
 
 @dataclass(frozen=True, slots=True)

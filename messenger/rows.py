@@ -20,7 +20,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
-from messenger.mentions import shown_to
+from messenger.mentions import mentioned_in, shown_to
 from messenger.models import Message
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
@@ -29,6 +29,8 @@ from tenancy.models import Member
 # Messages of one author within this time stand close together, under one name.
 SAME_BREATH = timedelta(minutes=10)
 DISC_COLOURS = 8
+# In place of a member, for whoever has no part in what is shown: no member has this id.
+ANYBODY = 0
 
 
 class Row(NamedTuple):
@@ -49,6 +51,11 @@ class Row(NamedTuple):
     remover: str | None
     removal_reason: str
     missing: dict[str, int] | None  # as wording.Missing
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that is shown of it says so, when it changes, by a new revision; its mails go out in silence."""
+        return self.missing is None and (self.addressees is not None or self.outcome != Message.Outcome.EMAIL)
 
 
 _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}
@@ -79,6 +86,11 @@ class Reader:
     @classmethod
     def at(cls, slug: str, topic_pk: int, member_pk: int) -> "Reader":
         return cls(member_pk, reverse("messenger:thread", args=[slug, topic_pk]))
+
+
+def concerned_by(rows: Iterable[Row]) -> set[int]:
+    """Whose these rows are, and whom they mention: to them they look different."""
+    return {row.author_id for row in rows}.union(*(mentioned_in(row.body_html) for row in rows))
 
 
 def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first_unread: int = 0) -> SafeString:

@@ -1,15 +1,20 @@
 """The messages of a topic, page by page, by sequence: no OFFSET, no COUNT."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from django.db import connection
+from django.db.models import QuerySet
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import get_current_timezone
+from django.utils.translation import get_language
 
+from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
-from messenger.mentions import mentioned_in
 from messenger.models import Message, MessengerGroup, Topic
-from messenger.rows import Reader, Row, columns_of, render_rows
+from messenger.rows import ANYBODY, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
@@ -39,17 +44,16 @@ AT = Prepared(
     "bigint",
     "bigint[]",
 )
-# One more than a page: the caller may want to know whether that was all.
-CHANGED = Prepared(
-    "messages_changed",
-    lambda topic, since, first: columns_of(
-        Message.objects.filter(topic=topic, revision__gt=since, sequence__gte=first).order_by("revision")
-    )[: PAGE_LENGTH + 1],
-    "bigint",
-    "bigint",
-    "bigint",
-)
 
+
+def _changed(topic: int, since: int, first: int) -> QuerySet[Message, tuple[Any, ...]]:
+    found = Message.objects.filter(topic=topic, revision__gt=since, sequence__gte=first).order_by("revision")
+    # Chosen before anything is joined to them, or it would be joined to all. One more than a page: the caller may
+    # want to know whether that was all.
+    return columns_of(Message.objects.filter(pk__in=found.values("pk")[: PAGE_LENGTH + 1]).order_by("revision"))
+
+
+CHANGED = Prepared("messages_changed", _changed, "bigint", "bigint", "bigint")
 
 TOPIC_OF_READER = Prepared(
     "topic_of_reader",
@@ -118,17 +122,24 @@ def around(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -
 
 def before(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
     """The messages before one, the nearest ones."""
-    rows = [Row._make(values) for values in reversed(BEFORE(topic.pk, sequence))]
-    return _page(topic, rows, None, reader, first_unread)
+
+    def fetch() -> Fetched:
+        return [Row._make(values) for values in reversed(BEFORE(topic.pk, sequence))], None
+
+    return _page(topic, reader, fetch, ("before", sequence, first_unread))
 
 
 def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
     """The messages after one, the nearest ones."""
-    # The one that the reader has already comes along: it decides whether a day begins.
-    rows = [Row._make(values) for values in AFTER(topic.pk, sequence - 1)]
-    if rows and rows[0].sequence <= sequence:
-        return _page(topic, rows[1:], rows[0], reader, first_unread)
-    return _page(topic, rows[:PAGE_LENGTH], None, reader, first_unread)
+
+    def fetch() -> Fetched:
+        # The one that the reader has already comes along: it decides whether a day begins.
+        rows = [Row._make(values) for values in AFTER(topic.pk, sequence - 1)]
+        if rows and rows[0].sequence <= sequence:
+            return rows[1:], rows[0]
+        return rows[:PAGE_LENGTH], None
+
+    return _page(topic, reader, fetch, ("after", sequence, first_unread))
 
 
 @dataclass(frozen=True)
@@ -140,8 +151,7 @@ class Changes:
 
     @property
     def concerned(self) -> set[int]:
-        """Whose these rows are, and whom they mention: to them they look different."""
-        return {row.author_id for row in self.rows}.union(*(mentioned_in(row.body_html) for row in self.rows))
+        return concerned_by(self.rows)
 
     @property
     def is_more_than_a_page(self) -> bool:
@@ -171,10 +181,31 @@ def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
     return changes(topic.pk, since, first).first_page().html(Reader.of(reader, topic.pk))
 
 
-def _page(topic: Topic, rows: list[Row], previous: Row | None, reader: Member, first_unread: int = 0) -> Page:
-    return Page(
-        html=render_rows(rows, previous, Reader.of(reader, topic.pk), first_unread),
+Fetched = tuple[list[Row], Row | None]  # the rows of a page, and the one above them
+
+# By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
+_pages: Keep[Page] = Keep(100)
+_concerned: Keep[set[int]] = Keep(100)
+
+
+def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tuple[str, int, int]) -> Page:
+    """Nearly everybody sees the same, which is made once; who wrote there or is mentioned sees a page of their own."""
+    shown = (topic.pk, topic.revision, reader.tenancy.names_revision, get_language(), get_current_timezone(), where)
+    concerned = _concerned.get(shown)
+    if concerned is not None:
+        page = _pages.get((shown, reader.pk if reader.pk in concerned else ANYBODY))
+        if page is not None:
+            return page
+    rows, above = fetch()
+    page = Page(
+        html=render_rows(rows, above, Reader.of(reader, topic.pk), where[-1]),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,
     )
+    # What is not committed is kept for nobody, and what is on its way to people changes without a word.
+    if not connection.in_atomic_block and all(row.is_settled for row in rows):
+        concerned = concerned_by(rows)
+        _concerned.put(shown, concerned)
+        _pages.put((shown, reader.pk if reader.pk in concerned else ANYBODY), page)
+    return page

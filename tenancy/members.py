@@ -2,6 +2,7 @@
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
 from tenancy.models import Member, Tenancy
@@ -32,6 +33,8 @@ def save_member(member: Member) -> None:
             raise LastAdministratorError
     if before.is_active != member.is_active:
         member_status_changes.send(Member, member=member)
+    if before.name != member.name:
+        Tenancy.objects.filter(pk=tenancy.pk).update(names_revision=F("names_revision") + 1)
     member.save(update_fields=["name", "is_administrator", "is_messenger_manager", "is_active"])
 
 

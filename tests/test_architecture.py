@@ -24,6 +24,7 @@ SHARED = (
     "breaker.py",
     "cache.py",
     "middleware.py",
+    "keep.py",
     "prepared.py",
     "redis_client.py",
     "templatetags",

@@ -3,20 +3,24 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.template import Context, TemplateSyntaxError, engines
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 
+from messenger import threads
 from messenger.audience import Audience, audience_of, forget_audiences
 from messenger.choices import set_muted
+from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
-from messenger.models import Topic
+from messenger.models import Message, Topic
 from messenger.reading import count_unread_topics, mark_all_read, mark_read, mark_unread_from
+from tenancy.members import save_member
+from tenancy.models import Member
 from tests.cast import Cast, make_topic, post, sign_in
 from tests.faults import redis_away
 
@@ -161,6 +165,88 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
     assert count_unread_topics(committed.bob) == 0
     monkeypatch.undo()
     assert count_unread_topics(committed.bob) == 1
+
+
+# -- Pages of a thread -------------------------------------------------------------------------------------------------
+
+
+def html_for(member: Member, topic: Topic) -> str:
+    return threads.latest(threads.topic_for(member, topic.pk), member).html
+
+
+@pytest.fixture
+def settled(committed: Cast) -> Cast:
+    """Alice wrote, and the mails of it are through."""
+    post(committed.payments, committed.alice, "From Alice")
+    Message.objects.update(addressees=0)
+    save_group(committed.payroll, [committed.alice, committed.bob, committed.charlie])
+    return committed
+
+
+def test_a_page_is_fetched_once_for_all_who_have_no_part_in_it(settled: Cast) -> None:
+    topics = {who: threads.topic_for(who, settled.payments.pk) for who in (settled.alice, settled.bob, settled.charlie)}
+    of_bob = threads.latest(topics[settled.bob], settled.bob)
+    assert "From Alice" in of_bob.html
+    assert statements(lambda: threads.latest(topics[settled.charlie], settled.charlie)) == 0
+    assert threads.latest(topics[settled.charlie], settled.charlie) == of_bob
+    for _ in range(2):
+        own = threads.latest(topics[settled.alice], settled.alice)
+        assert "message-own" in own.html
+        assert "message-own" not in of_bob.html
+    assert statements(lambda: threads.latest(topics[settled.alice], settled.alice)) == 0
+
+
+def test_who_is_mentioned_sees_a_page_of_their_own(settled: Cast) -> None:
+    post(settled.payments, settled.alice, "Ask @Bob Brandt.")
+    Message.objects.update(addressees=0)
+    for _ in range(2):
+        assert "mention-own" not in html_for(settled.charlie, settled.payments)
+        assert "mention-own" in html_for(settled.bob, settled.payments)
+        assert 'class="mention"' in html_for(settled.charlie, settled.payments)
+
+
+def test_a_page_is_kept_in_one_language_and_zone(settled: Cast) -> None:
+    day = {}
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # 25 hours apart
+        with timezone.override(zone):
+            day[zone] = html_for(settled.bob, settled.payments)
+    assert len(set(day.values())) == 2
+    with translation.override("de"):
+        assert html_for(settled.bob, settled.payments) not in day.values()
+
+
+def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> None:
+    def seen() -> str:
+        return html_for(settled.bob, settled.payments)
+
+    assert "From Alice" in seen()
+    message = Message.objects.get()
+    edit_message(settled.payments.pk, message.sequence, settled.alice, "Edited by Alice")
+    assert "Edited by Alice" in seen()
+    settled.alice.name = "Alice Renamed"
+    save_member(settled.alice)
+    settled.bob.tenancy.refresh_from_db()  # as each request has it
+    assert "Alice Renamed" in seen()
+    remove_message(settled.payments.pk, message.sequence, settled.alice)
+    assert "Edited by Alice" not in seen()
+    assert "removed by its author" in seen()
+
+
+def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
+    Message.objects.update(addressees=None)
+    topic = threads.topic_for(settled.bob, settled.payments.pk)
+    assert "about to go out" in threads.latest(topic, settled.bob).html
+    Message.objects.update(addressees=1)
+    assert "E-mailed to 1 person" in threads.latest(topic, settled.bob).html
+
+
+def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
+    topic = threads.topic_for(settled.bob, settled.payments.pk)
+    with transaction.atomic():
+        Message.objects.update(body_html="Never said")
+        assert "Never said" in threads.latest(topic, settled.bob).html
+        transaction.set_rollback(True)
+    assert "From Alice" in threads.latest(topic, settled.bob).html
 
 
 # -- A topic's audience ------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def _fill(cursor: Any, topic: Topic, author: Member, count: int) -> None:
     cursor.execute(
         "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
         "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
-        "SELECT %s, %s, n, %s, gen_random_uuid(), 'Hello', 'Hello', 1, now(), 0, 1, 'email', '', 30, '' "
+        "SELECT %s, %s, n, %s, gen_random_uuid(), 'Hello', 'Hello', 1, now(), 0, n, 'email', '', 30, '' "
         "FROM generate_series(1, %s) n",
         [topic.tenancy_id, topic.pk, author.pk, count],
     )
@@ -248,6 +248,15 @@ def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topi
         assert "(topic_id = $1)" in plan, "one plan for all values, as in production"
         assert "Seq Scan on messenger_message" not in plan
         assert "Sort" not in plan
+
+
+def test_what_changed_is_chosen_before_anything_is_joined_to_it(long_topic: Topic) -> None:
+    plan = plan_of(threads.CHANGED, long_topic.pk, 0, 1)
+    chosen, _, found = plan.partition("Index Scan using message_changed_in_topic")
+    assert found, plan
+    assert "Limit" in chosen.splitlines()[-2], "at once, no sort of all that changed before it"
+    assert "Seq Scan on messenger_message" not in plan
+    assert [row[0] for row in threads.CHANGED(long_topic.pk, 19_990, 19_995)] == [*range(19_995, 20_001)]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ Within the piece there are the named values and nothing else, not even the reque
 so that nobody is shown a piece of somebody else's. Beside them it may depend on the language only.
 """
 
-from collections.abc import Hashable
 from typing import Any
 
 from django import template
@@ -15,11 +14,12 @@ from django.template.context import Context
 from django.utils.functional import LazyObject
 from django.utils.translation import get_language
 
+from ippex_messenger.keep import Keep
+
 register = template.Library()
 
-# Beyond this all are forgotten: the busy ones are back at once.
 MOST = 5_000
-_kept: dict[tuple[Hashable, ...], str] = {}
+_kept: Keep[str] = Keep(MOST)
 
 
 class KeptNode(template.Node):
@@ -34,9 +34,7 @@ class KeptNode(template.Node):
         piece = _kept.get(key)
         if piece is None:
             piece = self.nodelist.render(context.new(values))
-            if len(_kept) >= MOST:
-                _kept.clear()
-            _kept[key] = piece
+            _kept.put(key, piece)
         return piece
 
 

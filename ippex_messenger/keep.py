@@ -1,0 +1,25 @@
+"""What was made once and is worth having again, kept in the process by all that it depends on."""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Keep(Generic[V]):
+    """Holds at most `most` values. Beyond that all are forgotten: the busy ones are back at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: dict[Hashable, V] = {}
+
+    def get(self, key: Hashable) -> V | None:
+        return self._values.get(key)
+
+    def put(self, key: Hashable, value: V) -> None:
+        if len(self._values) >= self._most:
+            self._values.clear()
+        self._values[key] = value
+
+    def clear(self) -> None:
+        self._values.clear()
