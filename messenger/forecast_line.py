@@ -20,6 +20,10 @@ class ForecastLine:
     seconds: int  # until it changes by itself; 0: it does not
     then: str  # what is so then
 
+    @property
+    def turns(self) -> bool:
+        return self.seconds > 0
+
     @classmethod
     def of(cls, topic: Topic) -> "ForecastLine":
         """For a topic as its reader opens it (threads.topic_for)."""

@@ -55,7 +55,8 @@ class Row(NamedTuple):
     @property
     def is_settled(self) -> bool:
         """Whether all that is shown of it says so, when it changes, by a new revision; its mails go out in silence."""
-        return self.missing is None and (self.addressees is not None or self.outcome != Message.Outcome.EMAIL)
+        is_written = self.addressees is not None or self.outcome != Message.Outcome.EMAIL
+        return is_written and not (self.missing and self.missing["waiting"])
 
 
 _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}

@@ -94,6 +94,10 @@ class Page:
     last_of_topic: int
 
     @property
+    def is_empty(self) -> bool:
+        return not self.last_of_topic
+
+    @property
     def has_older(self) -> bool:
         return self.first > 1
 

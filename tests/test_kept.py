@@ -96,6 +96,34 @@ def test_a_value_without_a_name_is_refused() -> None:
 
 
 @pytest.mark.django_db
+def test_a_slot_is_rendered_anew_and_sees_the_page() -> None:
+    source = "{% kept who=who %}[{{ who }} {{ page }} {% slot %}{{ page }} {{ who }}{% endslot %}]{% endkept %}"
+    template = engines["django"].from_string(source).template  # type: ignore[attr-defined]
+    who = Counted()
+    assert template.render(Context({"who": who, "page": "<1>"})) == "[x  &lt;1&gt; x]"
+    assert template.render(Context({"who": who, "page": "2"})) == "[x  2 x]"
+    assert who.shown == 3, "once in the piece, twice in its slot"
+
+
+def test_a_slot_that_a_piece_leaves_out_is_left_out() -> None:
+    source = "{% kept a=a %}{% if a %}yes {% slot %}{{ page }}{% endslot %}{% else %}no{% endif %}{% endkept %}"
+    assert render(source, a=True, page=1) == "yes 1"
+    assert render(source, a=False, page=1) == "no"
+
+
+def test_a_piece_within_a_piece_leaves_its_slots_open_too() -> None:
+    source = "{% kept a=1 %}({% kept b=a %}{{ b }}{% slot %}{{ page }}{% endslot %}{% endkept %}){% endkept %}"
+    template = engines["django"].from_string(source).template  # type: ignore[attr-defined]
+    assert template.render(Context({"page": "one"})) == "(1one)"
+    assert template.render(Context({"page": "two"})) == "(1two)"
+
+
+def test_a_slot_outside_of_a_piece_is_nothing_special() -> None:
+    assert render("{% slot %}{{ page }}{% endslot %}", page=1) == "1"
+    with pytest.raises(TemplateSyntaxError):
+        render("{% slot name %}{% endslot %}")
+
+
 def test_nobody_is_shown_a_piece_of_somebody_else(cast: Cast) -> None:
     make_topic(cast.payroll, "Second")
     pages = ["/northwind/", "/northwind/messenger/", f"/northwind/messenger/topics/{cast.payments.pk}/"]

@@ -4,9 +4,16 @@
 
 Within the piece there are the named values and nothing else, not even the request: what it shows is what it is kept by,
 so that nobody is shown a piece of somebody else's. Beside them it may depend on the language only.
+
+What differs each time stands in a slot, which is rendered anew and sees the page:
+
+    {% kept %}<form action="{% url "profile" %}">{% slot %}{% csrf_token %}{% endslot %}</form>{% endkept %}
 """
 
+import re
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 from django import template
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
@@ -19,7 +26,23 @@ from ippex_messenger.keep import Keep
 register = template.Library()
 
 MOST = 5_000
-_kept: Keep[str] = Keep(MOST)
+
+_IS_KEPT = "kept: slots are left open"  # no name that a template could look up
+_MARK = re.compile("\0([0-9]+)\0")  # no text of a page has a NUL
+_numbers = count()
+_slots: WeakValueDictionary[int, "SlotNode"] = WeakValueDictionary()
+
+
+class SlotNode(template.Node):
+    """The part of a kept piece that is rendered anew each time; outside of one, nothing special."""
+
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+        self.number = next(_numbers)
+        _slots[self.number] = self
+
+    def render(self, context: Context) -> str:
+        return f"\0{self.number}\0" if _IS_KEPT in context else self.nodelist.render(context)
 
 
 class KeptNode(template.Node):
@@ -33,9 +56,18 @@ class KeptNode(template.Node):
         key = (self, get_language(), *values.values(), *map(type, values.values()))
         piece = _kept.get(key)
         if piece is None:
-            piece = self.nodelist.render(context.new(values))
+            piece = _in_parts(self.nodelist.render(context.new({**values, _IS_KEPT: True})))
             _kept.put(key, piece)
-        return piece
+        return "".join([part if isinstance(part, str) else part.render(context) for part in piece])
+
+
+Piece = list[str | SlotNode]
+_kept: Keep[Piece] = Keep(MOST)
+
+
+def _in_parts(html: str) -> Piece:
+    texts_and_numbers = _MARK.split(html)
+    return [_slots[int(part)] if position % 2 else part for position, part in enumerate(texts_and_numbers)]
 
 
 def _evaluated(value: Any) -> Any:
@@ -55,3 +87,12 @@ def kept(parser: Parser, token: Token) -> KeptNode:
     nodelist = parser.parse(("endkept",))
     parser.delete_first_token()
     return KeptNode(nodelist, values)
+
+
+@register.tag
+def slot(parser: Parser, token: Token) -> SlotNode:
+    if len(token.split_contents()) > 1:
+        raise template.TemplateSyntaxError("slot takes no values")
+    nodelist = parser.parse(("endslot",))
+    parser.delete_first_token()
+    return SlotNode(nodelist)

@@ -142,6 +142,7 @@ def _render_thread(
     context = {
         "topic": topic,
         "page": page,
+        "has_news": page.last > topic.read_up_to,  # type: ignore[attr-defined]
         "form": form,
         "preview": preview,
         "forecast": ForecastLine.of(topic),
