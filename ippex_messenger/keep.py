@@ -7,19 +7,19 @@ V = TypeVar("V")
 
 
 class Keep(Generic[V]):
-    """Holds at most `most` values. Beyond that all are forgotten: the busy ones are back at once."""
+    """Holds values of `most` in size together. Beyond that all are forgotten: the busy ones are back at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._size = 0
         self._values: dict[Hashable, V] = {}
 
     def get(self, key: Hashable) -> V | None:
         return self._values.get(key)
 
-    def put(self, key: Hashable, value: V) -> None:
-        if len(self._values) >= self._most:
+    def put(self, key: Hashable, value: V, size: int = 1) -> None:
+        if self._size + size > self._most:
             self._values.clear()
+            self._size = 0
         self._values[key] = value
-
-    def clear(self) -> None:
-        self._values.clear()
+        self._size += size

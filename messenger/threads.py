@@ -188,8 +188,8 @@ def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
 Fetched = tuple[list[Row], Row | None]  # the rows of a page, and the one above them
 
 # By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
-_pages: Keep[Page] = Keep(100)
-_concerned: Keep[set[int]] = Keep(100)
+_pages: Keep[Page] = Keep(4_000_000)  # characters
+_concerned: Keep[set[int]] = Keep(1_000)
 
 
 def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tuple[str, int, int]) -> Page:
@@ -211,5 +211,5 @@ def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tup
     if not connection.in_atomic_block and all(row.is_settled for row in rows):
         concerned = concerned_by(rows)
         _concerned.put(shown, concerned)
-        _pages.put((shown, reader.pk if reader.pk in concerned else ANYBODY), page)
+        _pages.put((shown, reader.pk if reader.pk in concerned else ANYBODY), page, len(page.html))
     return page

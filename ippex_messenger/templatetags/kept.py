@@ -25,7 +25,7 @@ from ippex_messenger.keep import Keep
 
 register = template.Library()
 
-MOST = 5_000
+MOST = 4_000_000  # characters
 
 _IS_KEPT = "kept: slots are left open"  # no name that a template could look up
 _MARK = re.compile("\0([0-9]+)\0")  # no text of a page has a NUL
@@ -56,8 +56,9 @@ class KeptNode(template.Node):
         key = (self, get_language(), *values.values(), *map(type, values.values()))
         piece = _kept.get(key)
         if piece is None:
-            piece = _in_parts(self.nodelist.render(context.new({**values, _IS_KEPT: True})))
-            _kept.put(key, piece)
+            html = self.nodelist.render(context.new({**values, _IS_KEPT: True}))
+            piece = _in_parts(html)
+            _kept.put(key, piece, len(html))
         return "".join([part if isinstance(part, str) else part.render(context) for part in piece])
 
 

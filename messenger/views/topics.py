@@ -36,10 +36,10 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
     else:
         rows, has_more = first_page(member, groups)
     context = {
-        "topics": rows,
+        "topics": tuple(rows),
         "next_page": page + 1 if has_more else None,
         "previous_page": page - 1 or None,
-        "groups": groups,
+        "groups": tuple(groups),
         "query": words,
         "group_id": group_id,
         "is_searching": bool(words or group_id),
