@@ -46,13 +46,18 @@ class SessionStore(DatabaseStore):
         return Session
 
     def load(self) -> dict[str, Any]:
-        rows = OPEN(self.session_key, timezone.now())
-        if not rows:
+        found = self.find(self.session_key)
+        if found is None:
             self._session_key = None
             return {}
-        data, *user = rows[0]
+        data, user = found
         self.user = instance(User, user) if user[0] is not None else None
         return self.decode(data)
+
+    def find(self, key: str | None) -> tuple[str, tuple[Any, ...]] | None:
+        """What an open session holds, and the columns of its user: each None where it has none."""
+        rows = OPEN(key, timezone.now())
+        return (rows[0][0], rows[0][1:]) if rows else None
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         session = super().create_model_instance(data)

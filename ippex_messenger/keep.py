@@ -19,7 +19,10 @@ class Keep(Generic[V]):
 
     def put(self, key: Hashable, value: V, size: int = 1) -> None:
         if self._size + size > self._most:
-            self._values.clear()
-            self._size = 0
+            self.clear()
         self._values[key] = value
         self._size += size
+
+    def clear(self) -> None:
+        self._values.clear()
+        self._size = 0

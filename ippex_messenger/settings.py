@@ -69,7 +69,7 @@ MIDDLEWARE = [
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "ippex_messenger.middleware.RefuseUnreadableMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "tenancy.sessions.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -142,7 +142,7 @@ CACHES = {
         },
     }
 }
-SESSION_ENGINE = "accounts.sessions"  # in the database: cached_db fails when Redis is away
+SESSION_ENGINE = "tenancy.sessions"  # in the database: cached_db fails when Redis is away
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {

@@ -14,12 +14,12 @@ handler500 = "ippex_messenger.views.server_error"
 
 # The first word of each of these paths is refused as a tenancy's slug (tenancy/validators.py).
 urlpatterns = [
+    path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),  # first, for it is asked most
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),
     re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
-    path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),
     path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.health_urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
 ]

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse
 
@@ -31,6 +31,16 @@ def find_member(user: User, slug: str) -> Member:
     return member
 
 
+def current_member(request: HttpRequest, slug: str) -> Member:
+    """As find_member for who is signed in, whom the session mostly brought along."""
+    user: User = request.user  # type: ignore[assignment]
+    member = getattr(request.session, "member", None)
+    if member is None or member.user_id != user.pk or member.tenancy.slug != slug:
+        return find_member(user, slug)
+    member.user = user
+    return cast("Member", member)
+
+
 class CurrentMemberMiddleware:
     """Below `/<tenancy>/`: who this person is in that tenancy, as `request.member`; 404 for everyone else."""
 
@@ -47,6 +57,6 @@ class CurrentMemberMiddleware:
         if slug is None:
             return
         try:
-            request.member = find_member(request.user, slug)  # type: ignore[attr-defined, arg-type]
+            request.member = current_member(request, slug)  # type: ignore[attr-defined]
         except Member.DoesNotExist:
             raise Http404 from None

@@ -18,6 +18,7 @@ from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of
 from messenger.search import MARKED
 from tenancy import middleware
+from tenancy import sessions as member_sessions
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
 from tests.threads import together
@@ -285,6 +286,9 @@ def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None
     assert "Index Scan using accounts_session_" in plan, "that of the key, or the one that Django adds for LIKE"
     assert "accounts_user_pkey" in plan
     assert "Seq Scan" not in plan
+    plan = plan_of(member_sessions.OPEN, "x" * 32, timezone.now(), "northwind")
+    assert "Seq Scan on accounts" not in plan
+    assert "Seq Scan on tenancy_member" not in plan
     plan = plan_of(middleware.ACTIVE_MEMBER, cast.bob.user_id, "northwind")
     assert "Seq Scan on tenancy_member" not in plan
     assert "Seq Scan on accounts_user" not in plan

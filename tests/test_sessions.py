@@ -8,13 +8,14 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Session, User
-from accounts.sessions import SessionStore
+from tenancy.middleware import current_member
 from tenancy.models import Member
+from tenancy.sessions import SessionStore
 from tests.cast import PASSWORD, Cast, sign_in
 
 PROFILE = "/accounts/profile/"
@@ -35,16 +36,44 @@ def session_of(client: Client) -> Session:
 
 def asking_who(client: Client, path: str) -> list[str]:
     """The statements of a page that ask who it is for."""
-    asking = ("session_and_user", "active_member", 'FROM "accounts_session', 'FROM "accounts_user', 'FROM "tenancy_')
+    asking = ("session_", "active_member", 'FROM "accounts_session', 'FROM "accounts_user', 'FROM "tenancy_')
     with CaptureQueriesContext(connection) as captured:
         assert client.get(path).status_code == 200
     return [one["sql"].partition("(")[0] for one in captured if any(words in one["sql"] for words in asking)]
 
 
-def test_who_asks_is_one_statement_and_one_more_for_the_member(cast: Cast) -> None:
+def test_who_asks_is_one_statement_the_member_with_it(cast: Cast) -> None:
     client = sign_in(cast.bob)
     assert asking_who(client, PROFILE) == ["EXECUTE session_and_user"]
-    assert asking_who(client, "/northwind/messenger/") == ["EXECUTE session_and_user", "EXECUTE active_member"]
+    assert asking_who(client, "/northwind/messenger/") == ["EXECUTE session_user_and_member"]
+
+
+def test_a_session_brings_along_the_member_of_its_own_user_in_the_tenancy_that_is_asked_for(cast: Cast) -> None:
+    both = Member.objects.create(tenancy=cast.aurora, user=cast.bob.user, name="Bob of Aurora")
+    client = sign_in(cast.bob)
+    assert "Bob Brandt" in client.get("/northwind/").content.decode()
+    assert "Bob of Aurora" in client.get("/aurora/").content.decode()
+    both.is_active = False
+    both.save()
+    assert client.get("/aurora/").status_code == 404
+    assert sign_in(cast.alice).get("/aurora/").status_code == 404
+    assert client.get("/nobody/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["*", "", "/", "//northwind/", "/%ff/", "/Northwind/", f"/{'x' * 5_000}/"])
+def test_a_path_that_names_no_tenancy_is_answered_all_the_same(cast: Cast, path: str) -> None:
+    assert sign_in(cast.bob).generic("GET", path).status_code < 500
+
+
+def test_a_member_that_came_with_the_session_of_somebody_else_is_not_believed(cast: Cast) -> None:
+    request = RequestFactory().get("/northwind/")
+    request.session = SessionStore()
+    request.session.member = cast.alice
+    request.user = cast.bob.user
+    assert current_member(request, "northwind") == cast.bob
+    request.session.member = cast.bob
+    with pytest.raises(Member.DoesNotExist):
+        current_member(request, "aurora")
 
 
 def test_a_session_knows_whose_it_is_from_signing_in_to_signing_out(cast: Cast) -> None:
