@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from ippex_messenger.background import after_commit
@@ -101,8 +102,7 @@ def write_message(
     topic.last_sequence += 1
     topic.revision += 1
     topic.last_activity_at = posted_at
-    topic.save(update_fields=["last_sequence", "revision", "last_activity_at"])
-    message = Message.objects.create(
+    message = Message(
         tenancy_id=topic.tenancy_id,
         topic=topic,
         sequence=topic.last_sequence,
@@ -119,8 +119,29 @@ def write_message(
         interval_minutes=decision.interval_minutes,
         elapsed=decision.elapsed,
     )
+    _store(message)
     save_mentions(message, body.mentioned)
     return message
+
+
+# All columns but the key, which the database gives, in the order of the table.
+_COLUMNS = [field for field in Message._meta.concrete_fields if not field.primary_key]
+
+# The topic and its message as one statement: two would be another way to the database and back for every post.
+_STORE = (  # noqa: S608  (names of columns)
+    "WITH topic AS (UPDATE messenger_topic SET last_sequence = %s, revision = %s, last_activity_at = %s WHERE id = %s) "
+    "INSERT INTO messenger_message ({}) VALUES ({}) RETURNING id"
+).format(", ".join(str(field.column) for field in _COLUMNS), ", ".join("%s" for _ in _COLUMNS))
+
+
+def _store(message: Message) -> None:
+    """A new message, and what its topic says of its latest one."""
+    values: list[Any] = [field.get_db_prep_save(getattr(message, field.attname), connection) for field in _COLUMNS]
+    latest: list[Any] = [message.sequence, message.revision, message.posted_at, message.topic_id]
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, latest + values)
+        (message.pk,) = cursor.fetchone()
+    message._state.adding, message._state.db = False, connection.alias
 
 
 def example_message(topic: Topic, author: Member, body: str) -> Message:
