@@ -98,10 +98,13 @@ class SearchForm(PageFormMixin, forms.Form):
         return data
 
     def _offer_topics(self, group: MessengerGroup | None, chosen: Topic | None) -> None:
-        groups = [group.pk] if group else [each.pk for each in self.groups]
-        offered = dict(LATEST(self.reader.tenancy_id, groups))
+        self.searched_groups = [group.pk] if group else [each.pk for each in self.groups]
+        offered = dict(LATEST(self.reader.tenancy_id, self.searched_groups))
         field = self.fields["topic"]
-        if len(offered) > OFFERED_TOPICS:
+        self.searched_topics = [chosen.pk] if chosen else None
+        if len(offered) <= OFFERED_TOPICS:
+            self.searched_topics = self.searched_topics or list(offered)
+        else:
             offered.popitem()
             field.help_text = _("Those with the latest messages. To search in another one, open it first.")
         if chosen:
@@ -112,12 +115,10 @@ class SearchForm(PageFormMixin, forms.Form):
     def scope(self, before: Cursor | None) -> Scope:
         """Among which messages, as chosen; the form is valid."""
         data = self.cleaned_data
-        topics = Topic.objects.active_in([data["group"].pk] if data["group"] else [group.pk for group in self.groups])
-        if data["topic"]:
-            topics = topics.filter(pk=data["topic"].pk)
         until = data["until"]
         return Scope(
-            topics=topics,
+            groups=self.searched_groups,
+            topics=self.searched_topics,
             authors=self._authors(data["author"]) if data["author"] else None,
             since=_midnight(data["since"]) if data["since"] else None,
             until=_midnight(until + timedelta(days=1)) if until and until < date.max else None,
