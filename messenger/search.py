@@ -18,12 +18,11 @@ from django.contrib.postgres.search import SearchHeadline
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Func, QuerySet, Value
 from django.db.models.expressions import RawSQL
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
 from psycopg2 import errorcodes
 
 from ippex_messenger.prepared import Prepared
 from messenger import places
+from messenger.hits import COLUMNS, START, STOP, Hit
 from messenger.models import Message, Topic
 from tenancy.models import Member
 
@@ -44,14 +43,11 @@ FREQUENT_PERCENT = 2
 SAMPLE_LENGTH = 200
 # Shorter beginnings of words stand for too many words.
 PREFIX_MIN_LENGTH = 3
-EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
 
 # Both as the generated column has them (migration 0007).
 CONFIGURATION = "messenger_text"
 JOINERS = r"-/.@_:\<>&"
 _APART = str.maketrans(JOINERS, " " * len(JOINERS))
-# Around the words found; taken out of texts beforehand, so that nobody writes them.
-_START, _STOP = "\ue000", "\ue001"
 _PIECE = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -105,18 +101,6 @@ class Survey(NamedTuple):
     middle: datetime  # of the one in their middle
     last: datetime
     has_frequent_beginning: bool  # whether the query's beginning is that of a frequent word
-
-
-@dataclass(frozen=True)
-class Hit:
-    pk: int
-    sequence: int
-    topic_id: int
-    topic: str
-    group: str
-    author: str
-    posted_at: datetime
-    excerpt: SafeString
 
 
 @dataclass(frozen=True)
@@ -348,22 +332,21 @@ def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
 
 def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
     # Character by character as long as the body: so its words stand at the same places.
-    apart = Func(F("body"), Value(JOINERS + _START + _STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
+    apart = Func(F("body"), Value(JOINERS + START + STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
     marked = SearchHeadline(
         apart,
         Func(Value(query), template="%(expressions)s::tsquery"),  # type: ignore[arg-type]
         config=CONFIGURATION,
-        start_sel=_START,
-        stop_sel=_STOP,
+        start_sel=START,
+        stop_sel=STOP,
         highlight_all=True,
     )
-    columns = ("pk", "sequence", "topic", "topic__name", "topic__group__name", "author__name", "posted_at", "body")
     return (
         Message.objects.visible_with_topic_to(Member(pk=reader))
         .filter(pk__one_of=pks)
         .annotate(marked=marked)
         .order_by("-posted_at", "-pk")
-        .values_list(*columns, "marked")
+        .values_list(*COLUMNS)
     )
 
 
@@ -372,39 +355,4 @@ MARKED = Prepared("marked_messages", _marked, "bigint", "text", "bigint[]")
 
 def _fetch(reader: Member, query: Query, pks: list[int]) -> list[Hit]:
     """The hits to be shown; the access rule is asked once more, for all of them."""
-    return [
-        Hit(pk, sequence, topic_id, topic, group, author, posted_at, excerpt(body, marked))
-        for pk, sequence, topic_id, topic, group, author, posted_at, body, marked in MARKED(reader.pk, query.whole, pks)
-    ]
-
-
-def excerpt(body: str, marked: str) -> SafeString:
-    """The part of a text around the first word found, escaped, each word found in <mark>.
-
-    `marked` is the text with marks put in, and else as long as it.
-    """
-    spans = list(_spans(marked)) if len(marked.replace(_START, "").replace(_STOP, "")) == len(body) else []
-    start = max(0, spans[0][0] - EXCERPT_LEAD) if spans else 0
-    if start:  # at the beginning of a word
-        start = max(body.rfind(" ", 0, start + 1), body.rfind("\n", 0, start + 1), start - 40) + 1
-    end = start + EXCERPT_LENGTH
-    parts, position = ["… " if start else ""], start
-    for first, last in spans:
-        if first >= end:
-            break
-        parts += [escape(body[position:first]), "<mark>", escape(body[first:last]), "</mark>"]
-        position = last
-    parts += [escape(body[position : max(end, position)]), " …" if end < len(body) else ""]
-    return mark_safe("".join(parts))  # noqa: S308  (escaped piece by piece)
-
-
-def _spans(marked: str) -> Iterator[tuple[int, int]]:
-    """From where to where each word found stands in the text without the marks."""
-    position = start = 0
-    for piece in re.split(f"({_START}|{_STOP})", marked):
-        if piece == _START:
-            start = position
-        elif piece == _STOP:
-            yield start, position
-        else:
-            position += len(piece)
+    return [Hit._make(values) for values in MARKED(reader.pk, query.whole, pks)]
