@@ -29,12 +29,15 @@ from tenancy.models import Member
 PAGE_LENGTH = 20
 # What has not been found by then is not worth holding up the database for; the page says so.
 TIMEOUT_SECONDS = 2
-# How many of the tenancy's messages are walked through before the index is asked: a millisecond or two.
+# How many of the newest messages are walked through before the index is asked: a millisecond or two.
 WALK_LENGTH = 1_000
+# As many more, where that is likely to fill the page: no more than the index would cost.
+WALK_GROWTH = 5
 # The first stretch should hold a page of hits, if the word is as frequent there as among the messages walked through;
-# each other is so many times as long, the last one is all there is. Where nothing is found, it comes sooner.
+# each other is so many times as long, the last one is all there is. Where the first holds nothing, that comes next;
+# among certain topics or authors, who may have been silent lately, after one more.
 GROWTH = 16
-STRETCHES, STRETCHES_OF_NOTHING = 4, 2
+STRETCHES = 4
 # Of more authors the index is not asked; hits are sorted out afterwards.
 MANY = 200
 # A beginning of a word that so many of the newest messages hold, in a hundred, is not asked of the index, which would
@@ -80,6 +83,7 @@ class Scope:
 
     groups: Collection[int]  # of those that the reader reads, as found just now
     topics: Collection[int] | None = None  # active ones of these groups; None: all of them
+    length: int | None = None  # how many messages these topics hold at most; None: not known
     authors: Collection[int] | None = None  # members' ids; None: whoever wrote it
     since: datetime | None = None
     until: datetime | None = None  # not included
@@ -116,9 +120,7 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     """
     with _patience():
         query = _as_query(text)
-        found = _walk(reader, query, scope)
-        if len(found) <= PAGE_LENGTH:
-            found = _look_up_where_needed(reader, query, scope, len(found)) or found
+        found = _newest_hits(reader, query, scope)
         hits = _fetch(reader, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
@@ -142,9 +144,8 @@ def _as_query(text: str) -> Query:
     whole, rest, beginning = as_websearch(text)
     with connection.cursor() as cursor:
         cursor.execute(
-            # To compile a statement, or to begin to work on it in parallel, takes longer than to run it.
+            # To compile a statement takes longer than to run it.
             "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true),"
-            " set_config('max_parallel_workers_per_gather', '0', true),"
             # querytree: what of it an index can look for; T: nothing
             " array_agg(query::text ORDER BY place), array_agg(querytree(query) IN ('', 'T') ORDER BY place)"
             " FROM unnest(%s::text[]) WITH ORDINALITY text (words, place), websearch_to_tsquery(%s, words) query",
@@ -184,12 +185,27 @@ def as_websearch(text: str) -> tuple[str, str, str]:
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
-def _walk(reader: Member, query: Query, scope: Scope) -> list[Cursor]:
+def _newest_hits(reader: Member, query: Query, scope: Scope) -> list[Cursor]:
+    """One more than a page of them, if there are."""
+    if scope.length is not None and scope.length <= WALK_LENGTH:
+        return _look_up(reader, "", query.whole, scope)
+    walked, found = WALK_LENGTH, _walk(reader, query, scope, WALK_LENGTH)
+    if len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
+        walked, found = WALK_GROWTH * WALK_LENGTH, _walk(reader, query, scope, WALK_GROWTH * WALK_LENGTH)
+    if len(found) > PAGE_LENGTH:
+        return found
+    survey = _survey(reader, query, scope)
+    if survey is None:  # that was all
+        return found
+    return _look_up_as_far_as_needed(reader, query, scope, survey, walked / max(len(found), 1))
+
+
+def _walk(reader: Member, query: Query, scope: Scope, length: int) -> list[Cursor]:
     """The hits among the newest messages of the tenancy, one after the other."""
     newest, which = _newest(reader, scope), _all(_which(scope))
     return _cursors(
         "SELECT posted_at, id FROM ("  # noqa: S608  (conditions of our own, all values are parameters)
-        f" SELECT posted_at, id, topic_id, author_id, body, search {newest.sql} LIMIT {WALK_LENGTH}"
+        f" SELECT posted_at, id, topic_id, author_id, body, search {newest.sql} LIMIT {length}"
         f") newest WHERE body <> '' AND search @@ %s::tsquery AND {which.sql}"
         f" ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
         [*newest.values, query.whole, *which.values],
@@ -201,22 +217,18 @@ def _newest(reader: Member, scope: Scope) -> Condition:
     return Condition(f"FROM messenger_message WHERE {when.sql} ORDER BY posted_at DESC, id DESC", when.values)
 
 
-def _look_up_where_needed(reader: Member, query: Query, scope: Scope, walked_past: int) -> list[Cursor]:
-    """The newest hits, found by the index among as few messages as are likely to hold a page of them.
-
-    `walked_past`: how many of the messages walked through were hits. Nothing, if those were all messages there are.
-    """
-    survey = _survey(reader, query, scope)
-    if survey is None:
-        return []
+def _look_up_as_far_as_needed(
+    reader: Member, query: Query, scope: Scope, survey: Survey, messages_a_hit: float
+) -> list[Cursor]:
+    """The newest hits, found by the index among as few messages as are likely to hold a page of them."""
     is_narrow = scope.topics is not None or scope.authors is not None
     by_index = query.rest if survey.has_frequent_beginning and (query.rest or is_narrow) else query.whole
     # As far apart as the older half: a long silence after the others says nothing about those before.
     apart = (survey.middle - survey.last) / (WALK_LENGTH / 2)
-    length = max(apart * WALK_LENGTH * PAGE_LENGTH / max(walked_past, 1), places.SHORTEST)
+    length = max(apart * messages_a_hit * PAGE_LENGTH, places.SHORTEST)
     found, deadline = list[Cursor](), time.monotonic() + TIMEOUT_SECONDS
     for number in range(STRETCHES + 1):
-        is_worthwhile = number < STRETCHES and (found or number < STRETCHES_OF_NOTHING)
+        is_worthwhile = number < STRETCHES and (found or number < 1 + is_narrow)
         since = _earlier(survey.last, length * GROWTH**number) if is_worthwhile else None
         is_all = since is None or (scope.since is not None and since <= scope.since)
         found = _look_up(reader, by_index, query.whole, scope if is_all else replace(scope, since=since), survey.first)
@@ -260,10 +272,10 @@ def _survey(reader: Member, query: Query, scope: Scope) -> Survey | None:
     return Survey(first, middle, last, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
 
 
-def _look_up(reader: Member, by_index: str, query: str, scope: Scope, until: datetime) -> list[Cursor]:
-    """All hits until then, and the newest of them; what the index finds holds at least `by_index`."""
+def _look_up(reader: Member, by_index: str, query: str, scope: Scope, until: datetime | None = None) -> list[Cursor]:
+    """All hits, and the newest of them; what the index finds holds at least `by_index` and is not after `until`."""
     asked = list[list[int]]()
-    if scope.since is not None:
+    if scope.since is not None and until is not None:
         asked.append(places.of_time(reader.tenancy_id, scope.since, until))
     elif scope.topics is None:
         asked.append(places.of_tenancy(reader.tenancy_id))

@@ -1,5 +1,5 @@
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -27,23 +27,32 @@ LATEST = Prepared(
         Topic.objects.active_in(groups)
         .filter(tenancy=tenancy)
         .latest_first()
-        .values_list("pk", "name")[: OFFERED_TOPICS + 1]
+        .values_list("pk", "name", "group", "last_sequence")[: OFFERED_TOPICS + 1]
     ),
     "bigint",
     "bigint[]",
 )
 CHOSEN = Prepared(
     "topic_to_search",
-    lambda topic, groups: Topic.objects.active_in(groups).filter(pk=topic).values_list("pk", "name", "group"),
+    lambda topic, groups: (
+        Topic.objects.active_in(groups).filter(pk=topic).values_list("pk", "name", "group", "last_sequence")
+    ),
     "bigint",
     "bigint[]",
 )
 
 
+class FoundTopic(NamedTuple):
+    pk: int
+    name: str
+    group: int
+    length: int
+
+
 class IdField(forms.Field):
     """An id, or what is none: then there is no such thing."""
 
-    def to_python(self, value: Any) -> int | None:
+    def to_python(self, value: str | None) -> int | None:
         if not value:
             return None
         if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS):
@@ -83,11 +92,11 @@ class SearchForm(PageFormMixin, forms.Form):
         if data.get("group") and data["group"] not in mine:
             self._has_no_such("group")
         self.searched_groups = [data["group"]] if data.get("group") else mine
-        chosen = CHOSEN(data["topic"], mine) if data.get("topic") else []
+        chosen = [FoundTopic._make(values) for values in CHOSEN(data["topic"], mine)] if data.get("topic") else []
         if data.get("topic") and not chosen:
             self._has_no_such("topic")
-        self._offer_topics([Choice(pk, name) for pk, name, _group in chosen])
-        if chosen and chosen[0][2] not in self.searched_groups:
+        self._offer_topics(chosen)
+        if chosen and chosen[0].group not in self.searched_groups:
             self.add_error("topic", ValidationError(_("This topic belongs to another group.")))
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
             self.add_error("until", ValidationError(_("This is before the first day.")))
@@ -97,20 +106,21 @@ class SearchForm(PageFormMixin, forms.Form):
         self.add_error(name, ValidationError(self.fields[name].error_messages["invalid_choice"], "invalid_choice"))
         self.cleaned_data[name] = None
 
-    def _offer_topics(self, chosen: list[Choice]) -> None:
-        latest = [Choice._make(values) for values in LATEST(self.reader.tenancy_id, self.searched_groups)]
+    def _offer_topics(self, chosen: list[FoundTopic]) -> None:
+        latest = [FoundTopic._make(values) for values in LATEST(self.reader.tenancy_id, self.searched_groups)]
         self.offers_all_topics = len(latest) <= OFFERED_TOPICS
-        offered = {*latest[:OFFERED_TOPICS], *chosen}
+        self.searched_topics = chosen or (latest if self.offers_all_topics else None)
+        offered = {Choice(topic.pk, topic.name) for topic in [*latest[:OFFERED_TOPICS], *chosen]}
         self.offered = sorted(offered, key=lambda topic: (topic.name.casefold(), topic.pk))
 
     def scope(self, before: Cursor | None) -> Scope:
         """Among which messages, as chosen; the form is valid."""
-        data = self.cleaned_data
+        data, topics = self.cleaned_data, self.searched_topics
         until = data["until"]
-        topics = [topic.pk for topic in self.offered] if self.offers_all_topics else None
         return Scope(
             groups=self.searched_groups,
-            topics=[data["topic"]] if data["topic"] else topics,
+            topics=None if topics is None else [topic.pk for topic in topics],
+            length=None if topics is None else sum(topic.length for topic in topics),
             authors=self._authors(data["author"]) if data["author"] else None,
             since=_midnight(data["since"]) if data["since"] else None,
             until=_midnight(until + timedelta(days=1)) if until and until < date.max else None,
