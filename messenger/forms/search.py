@@ -1,11 +1,14 @@
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from ippex_messenger.forms import PageFormMixin
 from ippex_messenger.prepared import Prepared
@@ -157,8 +160,10 @@ class SearchForm(PageFormMixin, forms.Form):
         )
 
     @property
-    def is_narrowed(self) -> bool:
-        return any(self.data.get(name) for name in self.fields if name != "q")
+    def narrowing(self) -> SafeString:
+        """These fields as HTML, open where one of them is filled in."""
+        is_open = any(self.data.get(name) for name in self.fields if name != "q")
+        return _narrowing(self.where, is_open, get_language() or "")
 
     def _shown(self, name: str, kind: str, **more: Any) -> Shown:
         errors = tuple(map(str, self.errors.get(name, ())))
@@ -166,6 +171,13 @@ class SearchForm(PageFormMixin, forms.Form):
         value = self.data.get(name, "")
         label = str(self.fields[name].label)
         return Shown(name, kind, label, value, errors=errors, takes_focus=takes_focus, **more)
+
+
+# Fewer than other pieces of pages: with a hundred topics each is 12 kB, and not two people have the same.
+@lru_cache(maxsize=200)
+def _narrowing(fields: tuple[Shown, ...], is_open: bool, language: str) -> SafeString:
+    """In the active language: it only tells what was kept apart."""
+    return render_to_string("messenger/_search_narrow.html", {"fields": fields, "is_open": is_open})
 
 
 def _midnight(day: date) -> datetime:
