@@ -9,7 +9,7 @@ from bench.run import filled_stack, run, say
 from bench.shape import FULL
 from ippex_messenger.embedded.errors import Refused
 
-PROFILED = ("thread", "topics", "post", "search")
+PROFILED = ("thread", "topics", "post", "search", "search_few")
 
 
 def main() -> None:
@@ -66,6 +66,7 @@ def _grow(seconds: int, rounds: int) -> None:
 
 def _profile(what: list[str], *, plans: bool) -> None:
     with filled_stack(FULL):
+        from bench.bodies import RARE
         from bench.profiles import explain, profile
         from bench.scene import Scene
 
@@ -76,6 +77,7 @@ def _profile(what: list[str], *, plans: bool) -> None:
             "topics": scene.topics(scene.everywhere),
             "post": scene.post(scene.posted),
             "search": scene.search("bank file"),
+            "search_few": scene.search(f"{RARE}13"),
         }
         for name in what:
             request = requests[name]

@@ -123,6 +123,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
         return self.filter(topic__in=Topic.objects.visible_to(member))
 
+    def visible_with_topic_to(self, member: Member) -> "MessageQuerySet":
+        """The same, where the topic is asked for something too: each message's own, not all that the member reads."""
+        groups = _memberships().in_force().filter(member=member).values("group")
+        return self.filter(topic__is_active=True, topic__group__in=groups)
+
     def with_missing(self) -> "MessageQuerySet":
         """Each e-mailed one with `missing`: how many of its mails are `waiting`, `failed` or `cancelled`."""
         from messenger.models import Delivery, Message

@@ -1,50 +1,58 @@
 """Search over the messages that one reads: the newest hits first, page by page, without OFFSET and COUNT.
 
-Frequent words are found by walking from the newest message backwards, rare ones by the index; either way alone would
-take seconds for the other's words (docs/decisions/0019-search.md).
+Frequent words are found by walking from the newest message backwards, others by the index, in stretches of time that
+grow until a page is full (docs/decisions/0027-search-by-stretches.md, and 0019).
 """
 
 import re
+import time
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.contrib.postgres.search import SearchHeadline
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Func, QuerySet, Value
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.db.models.expressions import RawSQL
 from psycopg2 import errorcodes
 
 from ippex_messenger.prepared import Prepared
-from messenger.models import Message
-from messenger.querysets import TopicQuerySet
+from messenger import places
+from messenger.hits import COLUMNS, START, STOP, Hit
+from messenger.models import Message, Topic
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
 # What has not been found by then is not worth holding up the database for; the page says so.
 TIMEOUT_SECONDS = 2
-# How many of the tenancy's messages are walked through before the index is asked: some milliseconds. A word that
-# does not fill a page from these is rare enough for the index, unless it was frequent in other times only.
-WALK_LENGTH = 5_000
-# What so many hold tells whether the whole walk is worth it: for most of what people look for it is not.
-FIRST_WALK_LENGTH = 1_000
-# The index looks for the words once for each of so many topics or authors; among more, hits are sorted out afterwards.
+# How many of the newest messages are walked through before the index is asked: a millisecond or two.
+WALK_LENGTH = 1_000
+# As many more, where that is likely to fill the page: no more than the index would cost.
+WALK_GROWTH = 5
+# The first stretch should hold a page of hits, if the word is as frequent there as among the messages walked through;
+# each other is so many times as long, the last one is all there is. Where the first holds nothing, that comes next;
+# among certain topics or authors, who may have been silent lately, after one more.
+GROWTH = 16
+STRETCHES = 4
+# Of more authors the index is not asked; hits are sorted out afterwards.
 MANY = 200
+# A beginning of a word that so many of the newest messages hold, in a hundred, is not asked of the index, which would
+# read all of its places first, wherever they are.
+FREQUENT_PERCENT = 2
+SAMPLE_LENGTH = 200
 # Shorter beginnings of words stand for too many words.
 PREFIX_MIN_LENGTH = 3
-EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
 
 # Both as the generated column has them (migration 0007).
 CONFIGURATION = "messenger_text"
 JOINERS = r"-/.@_:\<>&"
 _APART = str.maketrans(JOINERS, " " * len(JOINERS))
-# Around the words found; taken out of texts beforehand, so that nobody writes them.
-_START, _STOP = "\ue000", "\ue001"
 _PIECE = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SearchTimeoutError(Exception):
@@ -73,23 +81,30 @@ class Condition(NamedTuple):
 class Scope:
     """Among which messages."""
 
-    topics: TopicQuerySet  # of those that the reader reads
+    groups: Collection[int]  # of those that the reader reads, as found just now
+    topics: Collection[int] | None = None  # active ones of these groups; None: all of them
+    length: int | None = None  # how many messages these topics hold at most; None: not known
     authors: Collection[int] | None = None  # members' ids; None: whoever wrote it
     since: datetime | None = None
     until: datetime | None = None  # not included
     before: Cursor | None = None
 
 
-@dataclass(frozen=True)
-class Hit:
-    pk: int
-    sequence: int
-    topic_id: int
-    topic: str
-    group: str
-    author: str
-    posted_at: datetime
-    excerpt: SafeString
+class Query(NamedTuple):
+    """What is looked for, as tsqueries."""
+
+    whole: str
+    beginning: str = ""  # the last word, where it may be the beginning of one
+    rest: str = ""  # what must be found at least: without that beginning
+
+
+class Survey(NamedTuple):
+    """How the messages walked through lie in time."""
+
+    first: datetime  # of the newest
+    middle: datetime  # of the one in their middle
+    last: datetime
+    has_frequent_beginning: bool  # whether the query's beginning is that of a frequent word
 
 
 @dataclass(frozen=True)
@@ -105,13 +120,7 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     """
     with _patience():
         query = _as_query(text)
-        which = _which(reader, scope)
-        found = _walk(reader, query, scope, which, FIRST_WALK_LENGTH)
-        as_many_further_on = len(found) * WALK_LENGTH // FIRST_WALK_LENGTH
-        if len(found) <= PAGE_LENGTH < as_many_further_on:  # the page is likely to be filled on the way
-            found = _walk(reader, query, scope, which, WALK_LENGTH)
-        if len(found) <= PAGE_LENGTH:
-            found = _look_up(query, scope, which)
+        found = _newest_hits(reader, query, scope)
         hits = _fetch(reader, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
@@ -120,10 +129,6 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
 def _patience() -> Iterator[None]:
     try:
         with transaction.atomic():
-            with connection.cursor() as cursor:
-                # To compile a statement takes longer than to run it.
-                cursor.execute("SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true)",
-                               [str(TIMEOUT_SECONDS * 1000)])  # fmt: skip
             yield
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != errorcodes.QUERY_CANCELED:
@@ -134,24 +139,33 @@ def _patience() -> Iterator[None]:
 # -- What is looked for ---------------------------------------------------------------------------------------
 
 
-def _as_query(text: str) -> str:
-    """The tsquery, as text."""
-    websearch, ends_in_prefix = as_websearch(text)
+def _as_query(text: str) -> Query:
+    """The tsqueries; from here on the database is patient for TIMEOUT_SECONDS only, for each statement."""
+    whole, rest, beginning = as_websearch(text)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT websearch_to_tsquery(%s, %s)::text", [CONFIGURATION, websearch])
-        query = str(cursor.fetchone()[0])
-        if ends_in_prefix and query.endswith("'"):
-            query += ":*"
-        cursor.execute("SELECT querytree(%s::tsquery)", [query])  # what of it an index can look for; T: nothing
-        if cursor.fetchone()[0] in ("", "T"):
-            raise NothingToFindError
-    return query
+        cursor.execute(
+            # To compile a statement takes longer than to run it.
+            "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true),"
+            # querytree: what of it an index can look for; T: nothing
+            " array_agg(query::text ORDER BY place), array_agg(querytree(query) IN ('', 'T') ORDER BY place)"
+            " FROM unnest(%s::text[]) WITH ORDINALITY text (words, place), websearch_to_tsquery(%s, words) query",
+            [str(TIMEOUT_SECONDS * 1000), [whole, rest, beginning], CONFIGURATION],
+        )
+        *_, (found, rest_found, beginning_found), (is_nothing, rest_is_nothing, _) = cursor.fetchone()
+    if is_nothing:
+        raise NothingToFindError
+    if not beginning or not found.endswith("'"):
+        return Query(found)
+    if not beginning_found or rest_found == found:
+        return Query(f"{found}:*")
+    return Query(f"{found}:*", f"{beginning_found}:*", "" if rest_is_nothing else rest_found)
 
 
-def as_websearch(text: str) -> tuple[str, bool]:
-    """What was typed, in the language of websearch_to_tsquery, and whether it ends in what may begin a word.
+def as_websearch(text: str) -> tuple[str, str, str]:
+    """What was typed, in the language of websearch_to_tsquery; that without the last word, and the last word.
 
-    Joined words (INV-4711, alice@example.com) are looked for one after the other, as if in quotation marks.
+    The last two only where that may be the beginning of a word. Joined words (INV-4711, alice@example.com) are looked
+    for one after the other, as if in quotation marks.
     """
     text = unicodedata.normalize("NFC", text).replace("“", '"').replace("”", '"').replace("„", '"')
     pieces, ends_in_prefix = [], False
@@ -162,64 +176,161 @@ def as_websearch(text: str) -> tuple[str, bool]:
         is_one_plain_word = bool(plain) and len(words) == 1
         pieces.append(minus + (words[0] if is_one_plain_word else f'"{" ".join(words)}"'))
         ends_in_prefix = bool(plain) and not minus and len(words[-1]) >= PREFIX_MIN_LENGTH and words[-1].lower() != "or"
-    return " ".join(pieces), ends_in_prefix
+    if not ends_in_prefix:
+        return " ".join(pieces), "", ""
+    is_alternative = pieces[-2:-1] and pieces[-2].lower() == "or"
+    return " ".join(pieces), "" if is_alternative else " ".join(pieces[:-1]), pieces[-1]
 
 
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
-def _walk(reader: Member, query: str, scope: Scope, which: Condition, length: int) -> list[Cursor]:
+def _newest_hits(reader: Member, query: Query, scope: Scope) -> list[Cursor]:
+    """One more than a page of them, if there are."""
+    if scope.length is not None and scope.length <= WALK_LENGTH:
+        return _look_up(reader, "", query.whole, scope)
+    walked, found = WALK_LENGTH, _walk(reader, query, scope, WALK_LENGTH)
+    if len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
+        walked, found = WALK_GROWTH * WALK_LENGTH, _walk(reader, query, scope, WALK_GROWTH * WALK_LENGTH)
+    if len(found) > PAGE_LENGTH:
+        return found
+    survey = _survey(reader, query, scope)
+    if survey is None:  # that was all
+        return found
+    return _look_up_as_far_as_needed(reader, query, scope, survey, walked / max(len(found), 1))
+
+
+def _walk(reader: Member, query: Query, scope: Scope, length: int) -> list[Cursor]:
     """The hits among the newest messages of the tenancy, one after the other."""
-    when = _when(scope)
+    newest, which = _newest(reader, scope), _all(_which(scope))
     return _cursors(
         "SELECT posted_at, id FROM ("  # noqa: S608  (conditions of our own, all values are parameters)
-        "  SELECT posted_at, id, tenancy_id, topic_id, author_id, body, search FROM messenger_message"
-        f" WHERE tenancy_id = %s AND {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {length}"
-        f") newest WHERE {which.sql} AND body <> '' AND search @@ %s::tsquery"
+        f" SELECT posted_at, id, topic_id, author_id, body, search {newest.sql} LIMIT {length}"
+        f") newest WHERE body <> '' AND search @@ %s::tsquery AND {which.sql}"
         f" ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [reader.tenancy_id, *when.values, *which.values, query],
+        [*newest.values, query.whole, *which.values],
     )
 
 
-def _look_up(query: str, scope: Scope, which: Condition) -> list[Cursor]:
-    """All hits, by the index, and the newest of them."""
-    when = _when(scope)
+def _newest(reader: Member, scope: Scope) -> Condition:
+    when = _all([Condition("tenancy_id = %s", [reader.tenancy_id]), *_when(scope)])
+    return Condition(f"FROM messenger_message WHERE {when.sql} ORDER BY posted_at DESC, id DESC", when.values)
+
+
+def _look_up_as_far_as_needed(
+    reader: Member, query: Query, scope: Scope, survey: Survey, messages_a_hit: float
+) -> list[Cursor]:
+    """The newest hits, found by the index among as few messages as are likely to hold a page of them."""
+    is_narrow = scope.topics is not None or scope.authors is not None
+    by_index = query.rest if survey.has_frequent_beginning and (query.rest or is_narrow) else query.whole
+    # As far apart as the older half: a long silence after the others says nothing about those before.
+    apart = (survey.middle - survey.last) / (WALK_LENGTH / 2)
+    length = max(apart * messages_a_hit * PAGE_LENGTH, places.SHORTEST)
+    found, deadline = list[Cursor](), time.monotonic() + TIMEOUT_SECONDS
+    for number in range(STRETCHES + 1):
+        is_worthwhile = number < STRETCHES and (found or number < 1 + is_narrow)
+        since = _earlier(survey.last, length * GROWTH**number) if is_worthwhile else None
+        is_all = since is None or (scope.since is not None and since <= scope.since)
+        found = _look_up(reader, by_index, query.whole, scope if is_all else replace(scope, since=since), survey.first)
+        if is_all or len(found) > PAGE_LENGTH:
+            break
+        _hasten(deadline)
+    return found
+
+
+def _hasten(deadline: float) -> None:
+    """One look-up after the other is to take no longer than one may."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise SearchTimeoutError
+    if left < 0.9 * TIMEOUT_SECONDS:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(left * 1000) + 1)])
+
+
+def _earlier(moment: datetime, length: timedelta) -> datetime | None:
+    """None: before all time."""
+    return moment - length if length < moment - _BEGINNING else None
+
+
+def _survey(reader: Member, query: Query, scope: Scope) -> Survey | None:
+    """None, if there are no more messages than were walked through."""
+    newest = _newest(reader, scope)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT max(posted_at), min(posted_at) FILTER (WHERE place <= %s), min(posted_at), count(*),"  # noqa: S608
+            f" (SELECT count(*) FROM (SELECT search {newest.sql} LIMIT %s) sample WHERE search @@ %s::tsquery) FROM"
+            f" (SELECT posted_at, row_number() OVER (ORDER BY posted_at DESC, id DESC) place {newest.sql} LIMIT %s) of",
+            [
+                *(WALK_LENGTH // 2, *newest.values, SAMPLE_LENGTH if query.beginning else 0, query.beginning),
+                *(*newest.values, WALK_LENGTH + 1),
+            ],
+        )
+        first, middle, last, count, beginnings = cursor.fetchone()
+    if count <= WALK_LENGTH:
+        return None
+    return Survey(first, middle, last, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
+
+
+def _look_up(reader: Member, by_index: str, query: str, scope: Scope, until: datetime | None = None) -> list[Cursor]:
+    """All hits, and the newest of them; what the index finds holds at least `by_index` and is not after `until`."""
+    asked = list[list[int]]()
+    if scope.since is not None and until is not None:
+        asked.append(places.of_time(reader.tenancy_id, scope.since, until))
+    elif scope.topics is None:
+        asked.append(places.of_tenancy(reader.tenancy_id))
+    if scope.topics is not None:
+        asked.append(places.of_topics(scope.topics))
+    if scope.authors is not None and len(scope.authors) <= MANY:
+        asked.append(places.of_authors(scope.authors))
+    conditions = [Condition(f"{places.PLACES} && %s::bigint[]", [each]) for each in asked]
+    if by_index:
+        conditions.append(Condition("search @@ %s::tsquery", [by_index]))
+    if by_index != query:
+        conditions.append(Condition("search || '' @@ %s::tsquery", [query]))  # "|| ''": not by the index
+    which, when = _all([*conditions, *_which(scope, by_other_indexes=False)]), _all(_when(scope))
     return _cursors(
-        # Materialized: for the sake of the order alone the planner would walk through millions of messages.
+        # Materialized: for the sake of order and time the planner would read other indexes, of millions of messages.
         "WITH hit AS MATERIALIZED ("  # noqa: S608  (as above)
-        "  SELECT posted_at, id FROM messenger_message"
-        f" WHERE {which.sql} AND {when.sql} AND body <> '' AND search @@ %s::tsquery"
-        f") SELECT posted_at, id FROM hit ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [*which.values, *when.values, query],
+        f"  SELECT posted_at, id FROM messenger_message WHERE body <> '' AND {which.sql}"
+        f") SELECT posted_at, id FROM hit WHERE {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
+        [*which.values, *when.values],
     )
 
 
-def _when(scope: Scope) -> Condition:
-    conditions, values = ["TRUE"], list[Any]()
-    for condition, value in (("posted_at >= %s", scope.since), ("posted_at < %s", scope.until)):
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
+def _when(scope: Scope) -> Iterator[Condition]:
+    if scope.since:
+        yield Condition("posted_at >= %s", [scope.since])
+    if scope.until:
+        yield Condition("posted_at < %s", [scope.until])
     if scope.before:
-        conditions.append("(posted_at, id) < (%s, %s)")
-        values += scope.before
-    return Condition(" AND ".join(conditions), values)
+        yield Condition("(posted_at, id) < (%s, %s)", [*scope.before])
 
 
-def _which(reader: Member, scope: Scope) -> Condition:
-    topics = list(scope.topics.values_list("pk", flat=True)[: MANY + 1])
-    if len(topics) <= MANY:
-        conditions, values = ["topic_id = ANY(%s::bigint[])"], list[Any]([topics])
+def _which(scope: Scope, *, by_other_indexes: bool = True) -> Iterator[Condition]:
+    """Of whose topics and authors, asked of each message that holds the words."""
+    plus = "" if by_other_indexes else " + 0"
+    if scope.topics is None:
+        yield Condition(f"({_topic_of_groups()}) IS NOT NULL", [list(scope.groups)])
     else:
-        # IS TRUE: asked of each hit, not joined. As a list of ids, thousands of them would take long to plan with.
-        sql, parameters = scope.topics.values("pk").query.sql_with_params()
-        conditions = ["tenancy_id = %s::bigint", f"(topic_id IN ({sql})) IS TRUE"]
-        values = [reader.tenancy_id, *parameters]
+        yield Condition(f"topic_id{plus} = ANY(%s::bigint[])", [list(scope.topics)])
     if scope.authors is not None:
-        author = "author_id" if len(scope.authors) <= MANY else "author_id + 0"  # "+ 0": not by the index
-        conditions.append(f"{author} = ANY(%s::bigint[])")
-        values.append(list(scope.authors))
-    return Condition(" AND ".join(conditions), values)
+        yield Condition(f"author_id{plus} = ANY(%s::bigint[])", [list(scope.authors)])
+
+
+def _all(conditions: Iterable[Condition]) -> Condition:
+    found = [Condition("TRUE", []), *conditions]
+    return Condition(" AND ".join(one.sql for one in found), [value for one in found for value in one.values])
+
+
+@cache
+def _topic_of_groups() -> str:
+    """The topic of a message if it is one of these groups, a parameter: in SQL, compiled once."""
+    topic = Topic.objects.active_in([0]).filter(pk=RawSQL("topic_id", ()))
+    sql, parameters = topic.values("pk").query.sql_with_params()
+    if parameters != ([0],):
+        raise ValueError(f"other parameters than the groups: {parameters}")
+    return sql
 
 
 def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
@@ -233,63 +344,27 @@ def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
 
 def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
     # Character by character as long as the body: so its words stand at the same places.
-    apart = Func(F("body"), Value(JOINERS + _START + _STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
+    apart = Func(F("body"), Value(JOINERS + START + STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
     marked = SearchHeadline(
         apart,
         Func(Value(query), template="%(expressions)s::tsquery"),  # type: ignore[arg-type]
         config=CONFIGURATION,
-        start_sel=_START,
-        stop_sel=_STOP,
+        start_sel=START,
+        stop_sel=STOP,
         highlight_all=True,
     )
-    columns = ("pk", "sequence", "topic", "topic__name", "topic__group__name", "author__name", "posted_at", "body")
     return (
-        Message.objects.visible_to(Member(pk=reader))
+        Message.objects.visible_with_topic_to(Member(pk=reader))
         .filter(pk__one_of=pks)
         .annotate(marked=marked)
         .order_by("-posted_at", "-pk")
-        .values_list(*columns, "marked")
+        .values_list(*COLUMNS)
     )
 
 
 MARKED = Prepared("marked_messages", _marked, "bigint", "text", "bigint[]")
 
 
-def _fetch(reader: Member, query: str, pks: list[int]) -> list[Hit]:
+def _fetch(reader: Member, query: Query, pks: list[int]) -> list[Hit]:
     """The hits to be shown; the access rule is asked once more, for all of them."""
-    return [
-        Hit(pk, sequence, topic_id, topic, group, author, posted_at, excerpt(body, marked))
-        for pk, sequence, topic_id, topic, group, author, posted_at, body, marked in MARKED(reader.pk, query, pks)
-    ]
-
-
-def excerpt(body: str, marked: str) -> SafeString:
-    """The part of a text around the first word found, escaped, each word found in <mark>.
-
-    `marked` is the text with marks put in, and else as long as it.
-    """
-    spans = list(_spans(marked)) if len(marked.replace(_START, "").replace(_STOP, "")) == len(body) else []
-    start = max(0, spans[0][0] - EXCERPT_LEAD) if spans else 0
-    if start:  # at the beginning of a word
-        start = max(body.rfind(" ", 0, start + 1), body.rfind("\n", 0, start + 1), start - 40) + 1
-    end = start + EXCERPT_LENGTH
-    parts, position = ["… " if start else ""], start
-    for first, last in spans:
-        if first >= end:
-            break
-        parts += [escape(body[position:first]), "<mark>", escape(body[first:last]), "</mark>"]
-        position = last
-    parts += [escape(body[position : max(end, position)]), " …" if end < len(body) else ""]
-    return mark_safe("".join(parts))  # noqa: S308  (escaped piece by piece)
-
-
-def _spans(marked: str) -> Iterator[tuple[int, int]]:
-    """From where to where each word found stands in the text without the marks."""
-    position = start = 0
-    for piece in re.split(f"({_START}|{_STOP})", marked):
-        if piece == _START:
-            start = position
-        elif piece == _STOP:
-            yield start, position
-        else:
-            position += len(piece)
+    return [Hit._make(values) for values in MARKED(reader.pk, query.whole, pks)]

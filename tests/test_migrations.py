@@ -15,11 +15,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from messenger import catch_up
+from messenger import catch_up, places
 from messenger.audit import audit
 from messenger.models import Delivery, Message, Topic
 from tenancy.models import Member
-from tests.cast import post
+from tests.cast import Cast, post
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,3 +111,21 @@ def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessi
     client.cookies[settings.SESSION_COOKIE_NAME] = old.session_key or ""
     assert client.get("/accounts/profile/").status_code == 200
     assert not OldSession.objects.exists()
+
+
+def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast) -> None:
+    migrate([("messenger", "0009_indexes_that_serve_an_order")])
+    message = post(cast.payments, cast.alice, "wages")
+    migrate([])
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        found = (
+            "SELECT id FROM messenger_message WHERE search @@ 'wages'"  # noqa: S608  (a constant of ours)
+            f" AND {places.PLACES} && %s::bigint[] AND {places.PLACES} && %s::bigint[]"
+        )
+        values = [places.of_topics([cast.payments.pk]), places.of_tenancy(cast.northwind.pk)]
+        cursor.execute(f"EXPLAIN {found}", values)
+        assert "message_search" in str(cursor.fetchall())
+        cursor.execute(found, values)
+        assert cursor.fetchall() == [(message.pk,)]
+        cursor.execute("RESET enable_seqscan")

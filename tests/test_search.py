@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -15,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from messenger import search
+from messenger import forms, places, search
 from messenger.editing import edit_message, remove_message
 from messenger.forms.search import OFFERED_TOPICS
 from messenger.groups import save_group
 from messenger.models import Message, MessengerGroup, Topic
+from messenger.topic_list import groups_of
 from tenancy.models import Member
 from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
 from tests.stage import Response, undone
@@ -45,6 +47,10 @@ def found(response: Response) -> list[int]:
     return [hit.pk for hit in response.context.get("hits", [])]
 
 
+def scope_of(reader: Member) -> search.Scope:
+    return search.Scope([group.pk for group in groups_of(reader)])
+
+
 def finds(member: Member, words: str, **fields: Any) -> list[int]:
     return found(ask(sign_in(member), words, **fields))
 
@@ -64,7 +70,7 @@ def test_access_is_asked_at_each_search(cast: Cast) -> None:
 
 @pytest.mark.parametrize("many", [0, 200])
 def test_few_and_many_topics_are_searched_alike(cast: Cast, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    monkeypatch.setattr(search, "MANY", many)
+    monkeypatch.setattr(forms.search, "OFFERED_TOPICS", many)
     topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(3))]
     mine = [post(topic, cast.alice, "Bonuses are due").pk for topic in topics]
     post(cast.pensions, cast.mallory, "Bonuses are due")
@@ -172,7 +178,7 @@ def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
 def test_an_excerpt_is_escaped_text_of_the_message_whatever_it_is(cast: Cast, body: str) -> None:
     with undone():
         message = post(cast.payments, cast.alice, f"needle {body}")
-        (hit,) = search.find(cast.bob, "needle", search.Scope(Topic.objects.visible_to(cast.bob))).hits
+        (hit,) = search.find(cast.bob, "needle", scope_of(cast.bob)).hits
     assert hit.pk == message.pk
     assert set(re.findall(r"<[^>]*>", hit.excerpt)) <= {"<mark>", "</mark>"}
     text = unescape(hit.excerpt.replace("<mark>", "").replace("</mark>", ""))
@@ -278,18 +284,44 @@ def pages(member: Member, words: str) -> Iterator[list[int]]:
 def test_pages_are_complete_without_doubles_newest_first(cast: Cast, short_pages: None, data: st.DataObject) -> None:
     with undone():
         second = make_topic(cast.payroll, "Second")
-        said = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), max_size=25))
+        spread = st.sampled_from([1, 3600, 86_400, 30 * 86_400, 400 * 86_400])  # ties, and years without a word
+        said = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4), spread), max_size=25))
         wanted = []
-        for in_second, holds, seconds in said:
-            message = post(second if in_second else cast.payments, cast.alice, "wages" if holds else "other")
-            post(cast.pensions, cast.mallory, "wages")
-            moment = datetime(2026, 1, 1, second=seconds, tzinfo=UTC)  # ties, and not in the order of the ids
+        for in_second, holds, number, seconds in said:
+            text = "wages are due" if holds else "wageless"
+            message = post(second if in_second else cast.payments, cast.alice, text)
+            post(cast.pensions, cast.mallory, "wages are due")
+            moment = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=number * seconds)  # not as the ids are
             Message.objects.filter(pk=message.pk).update(posted_at=moment)
             if holds:
                 wanted.append((moment, message.pk))
-        shown = list(pages(cast.bob, "wages"))
+        # By the whole word, and by a beginning that is frequent, so that the index is asked for the other word.
+        shown = list(pages(cast.bob, data.draw(st.sampled_from(["wages", "due wag"]))))
     assert [pk for page in shown for pk in page] == [pk for _, pk in sorted(wanted, reverse=True)]
     assert all(len(page) == 3 for page in shown[:-1])
+
+
+@settings(EXAMPLES, max_examples=100)
+@given(
+    tenancy=st.integers(1, 2**31),
+    seconds=st.floats(0, 4e9),
+    length=st.timedeltas(timedelta(), timedelta(days=5000)),
+)
+def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
+    cast: Cast, tenancy: int, seconds: float, length: timedelta
+) -> None:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, moment])
+        (counted,) = cursor.fetchone()
+    assert len(set(counted)) == 8
+    for since, until in ((moment, moment), (moment - length, moment), (moment, moment + length)):
+        assert set(places.of_time(tenancy, since, until)) & set(counted)
+        assert not set(places.of_time(tenancy + 1, since, until)) & set(counted)
+    far = timedelta(days=1 + 2**25 // 86_400)
+    if length < timedelta(days=2000):
+        assert not set(places.of_time(tenancy, moment + far, moment + far + length)) & set(counted)
+    assert set(places.of_tenancy(tenancy) + places.of_topics([5]) + places.of_authors([6])) <= set(counted)
 
 
 def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
@@ -308,9 +340,7 @@ def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypat
     statement = search._cursors
 
     def slowly(sql: str, values: list[Any]) -> Any:
-        return statement(
-            sql.replace("SELECT posted_at, id FROM (", "SELECT posted_at, id FROM pg_sleep(5), (", 1), values
-        )
+        return statement("SELECT now(), 1 FROM pg_sleep(5)", [])
 
     monkeypatch.setattr(search, "_cursors", slowly)
     response = ask(sign_in(cast.bob), "wages")
@@ -332,13 +362,24 @@ def test_a_search_takes_the_same_few_statements_whatever_there_is(cast: Cast) ->
         ) as queries:
             assert found(ask(client, "wages"))
         counts.add(len([one for one in queries if "SAVEPOINT" not in one["sql"]]))
-    assert max(counts) <= 14, counts
-    assert max(counts) - min(counts) <= 2, "a full page needs neither a longer walk nor the index"
+    assert max(counts) <= 9, counts
+    assert max(counts) - min(counts) <= 2, "a full page needs neither a survey nor the index"
+
+
+def test_fields_and_hits_take_no_template_each(cast: Cast) -> None:
+    client = sign_in(cast.bob)
+    for number in range(3):
+        post(cast.payments, cast.alice, f"wages {number}")
+    ask(client, "wages")
+    response = ask(client, "wages 2")
+    rendered = [template.name for template in response.templates]
+    assert "messenger/search.html" in rendered
+    assert rendered.count("messenger/_search_field.html") == 1, "the words; the filters are as they were"
 
 
 @pytest.fixture
 def many_messages(cast: Cast) -> MessengerGroup:
-    """20,000 of Alice's, a thousandth of them with a rare word."""
+    """20,000 of Alice's: in a thousandth of them there is "rarity", in one of 250 "seldom"."""
     group = make_group(cast.northwind, "Large", cast.alice)
     topic = make_topic(group, "Long")
     with connection.cursor() as cursor:
@@ -346,7 +387,9 @@ def many_messages(cast: Cast) -> MessengerGroup:
             "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
             "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
             "SELECT %s, %s, n, %s, gen_random_uuid(), CASE WHEN n %% 1000 = 0 THEN 'rarity ' ELSE '' END "
-            "|| 'frequent ' || n, '', 1, now() - (20000 - n) * interval '1 minute', 0, 1, 'email', '', 30, '' "
+            "|| CASE WHEN n %% 250 = 0 THEN 'seldom ' ELSE '' END "
+            "|| 'frequent ' || n, "
+            "'', 1, now() - (20000 - n) * interval '1 minute', 0, 1, 'email', '', 30, '' "
             "FROM generate_series(1, 20000) n",
             [cast.northwind.pk, topic.pk, cast.alice.pk],
         )
@@ -360,27 +403,63 @@ def plan_of(sql: str) -> str:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
-def plans(reader: Member, words: str) -> list[str]:
-    """How the database goes about the statements of a search that look through messages."""
+def plans(reader: Member, words: str, scope: search.Scope) -> list[str]:
+    """How the database goes about the statements of a search that find messages by words."""
     with CaptureQueriesContext(connection) as queries:
-        search.find(reader, words, search.Scope(Topic.objects.visible_to(reader)))
-    return [plan_of(one["sql"]) for one in queries if "search @@" in one["sql"]]
+        search.find(reader, words, scope)
+    return [plan_of(one["sql"]) for one in queries if "search @@" in one["sql"] and "sample" not in one["sql"]]
 
 
+@pytest.mark.parametrize("names_topics", [True, False])
 def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
-    cast: Cast, many_messages: MessengerGroup, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, many_messages: MessengerGroup, *, names_topics: bool
 ) -> None:
-    for many in (200, 0):
-        monkeypatch.setattr(search, "MANY", many)
-        (walk,) = plans(cast.alice, "frequent")
-        assert "message_newest_of_tenancy" in walk
-        assert "Sort" not in walk, "newest first is the order of the index"
-        assert "Seq Scan on messenger_message" not in walk
-        walk, look_up = plans(cast.alice, "rarity")
-        assert "message_newest_of_tenancy" in walk
+    scope = scope_of(cast.alice)
+    if names_topics:
+        scope = replace(scope, topics=list(Topic.objects.visible_to(cast.alice).values_list("pk", flat=True)))
+    (walk,) = plans(cast.alice, "frequent", scope)
+    assert "message_newest_of_tenancy" in walk
+    assert "Sort" not in walk, "newest first is the order of the index"
+    assert "Seq Scan on messenger_message" not in walk
+    walk, *look_ups = plans(cast.alice, "rarity", scope)
+    assert "message_newest_of_tenancy" in walk
+    assert look_ups
+    for look_up in look_ups:
         assert "Bitmap Index Scan on message_search" in look_up
+        assert "BitmapAnd" not in look_up, "no other index is read beside"
         assert "Seq Scan on messenger_message" not in look_up
-        assert len(finds(cast.alice, "rarity")) == 20
+    assert len(finds(cast.alice, "rarity")) == 20
+
+
+def test_the_beginning_of_a_frequent_word_is_asked_of_what_the_index_has_found(
+    cast: Cast, many_messages: MessengerGroup
+) -> None:
+    for words, asked, left in (("rarity frequ", "rarity", "frequ"), ("frequent rari", "rari", "")):
+        _walk, *look_ups = plans(cast.alice, words, scope_of(cast.alice))
+        assert look_ups
+        for look_up in look_ups:
+            (by_index,) = re.findall(r"Index Cond: (.*messenger_places.*)", look_up)
+            assert asked in by_index
+            assert not left or (left in look_up and left not in by_index)
+    assert len(finds(cast.alice, "rarity frequ")) == len(finds(cast.alice, "frequent rari")) == 20
+
+
+def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_messages: MessengerGroup) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
+    look_ups = [one["sql"] for one in queries if "WITH hit" in one["sql"]]
+    assert len(look_ups) == 1
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {look_ups[0]}")
+        (plan,) = cursor.fetchone()[0]
+    fetched = next(one for one in nodes(plan["Plan"]) if one["Node Type"] == "Bitmap Heap Scan")
+    assert 20 < fetched["Actual Rows"] < 50, "of 80 there are"
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
 
 
 def test_the_models_do_not_load_the_words(cast: Cast) -> None:
@@ -410,7 +489,7 @@ def test_a_list_of_very_many_topics_offers_the_latest_and_the_chosen_one(cast: C
     topics = [make_topic(cast.payroll, f"Topic {number:03}") for number in range(OFFERED_TOPICS + 2)]
     form = sign_in(cast.bob).get(PATH, {"topic": topics[0].pk}).context["form"]
     offered = [topics[0], *topics[2:]]  # all but the chosen one are the latest ones
-    assert [name for _, name in form.fields["topic"].choices] == ["All topics", *(topic.name for topic in offered)]
+    assert [topic.name for topic in form.offered] == [topic.name for topic in offered]
 
 
 def test_who_left_every_group_has_no_search(cast: Cast) -> None:

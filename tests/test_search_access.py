@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from messenger.models import Message
+from tenancy.models import Member
 from tests.stage import CANARIES, NOBODYS_ID, ROLES, Response, Stage, undone
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,15 @@ def test_the_form_names_no_group_topic_or_person_of_others(stage: Stage) -> None
     for role in ("bob", "alice", "mallory"):
         text = stage.client(role).get(PATH).content.decode()
         assert not [word for word in CANARIES if word in text and role not in CANARIES[word]], role
+
+
+def test_messages_with_their_topics_are_those_that_one_may_read(stage: Stage) -> None:
+    found = 0
+    for member in Member.objects.all():
+        visible = set(Message.objects.visible_to(member))
+        assert set(Message.objects.visible_with_topic_to(member)) == visible, member.name
+        found += len(visible)
+    assert 0 < found < Message.objects.count() * Member.objects.count(), "or the test proves nothing"
 
 
 @EXAMPLES

@@ -6,6 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from messenger.forms.search import SearchForm
+from messenger.hits import render_hits
 from messenger.http import MessengerHttpRequest
 from messenger.search import Cursor, NothingToFindError, SearchTimeoutError, find
 from messenger.topic_list import groups_of
@@ -23,8 +24,9 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
     request.sees_messenger = True
     older = _cursor(request.GET["older"]) if "older" in request.GET else None
     form = SearchForm(request.GET, reader=member, groups=groups)
-    context: dict[str, Any] = {"form": form, "older": older}
+    context: dict[str, Any] = {"form": form, "is_later_page": older is not None}
     if not form.is_valid():
+        context["offers_new"] = True
         return render(request, "messenger/search.html", context, status=422)
     if form.cleaned_data["q"]:
         try:
@@ -34,7 +36,13 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
         except SearchTimeoutError:
             context["took_too_long"] = True
         else:
-            context |= {"hits": page.hits, "next": page.next and _as_text(page.next), "was_asked": True}
+            context |= {
+                "hits": page.hits,
+                "hits_html": render_hits(page.hits, member.tenancy.slug),
+                "next": page.next and _as_text(page.next),
+                "was_asked": True,
+                "offers_new": True,
+            }
     return render(request, "messenger/search.html", context)
 
 
