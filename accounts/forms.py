@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TIME_ZONES, User
 from accounts.passwords import note_reset_request
-from accounts.tasks import send_password_resets
 from ippex_messenger.background import after_commit
 from ippex_messenger.forms import PageFormMixin
 
@@ -43,7 +42,7 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
         note_reset_request(self.cleaned_data["email"])
-        after_commit(send_password_resets)
+        after_commit("accounts.tasks.send_password_resets")
         return str(self.cleaned_data["email"])
 
 

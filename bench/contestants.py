@@ -6,11 +6,23 @@ from collections.abc import Iterator, Sequence
 
 from bench import goals, peers
 from bench.bodies import RARE
-from bench.floors import insert_and_update
+from bench.floors import TOPICS
+from bench.load import LUA
 from bench.rotation import Contestant
 from bench.scene import Scene, statements
 from bench.stack import Stack
 from bench.targets import Request, Target
+
+
+def insert_and_update() -> Request:
+    topics = ",".join(str(number) for number in range(1, TOPICS + 1))
+    return Request(
+        method="POST",
+        path="/write/",
+        headers={"X-Topics": topics, "Content-Type": "application/x-www-form-urlencoded"},
+        body=f"topic=@TOPIC@&body={'x' * 120}",
+        lua=LUA / "posts.lua",
+    )
 
 
 def floors(running: Stack) -> list[Contestant]:

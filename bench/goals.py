@@ -21,6 +21,8 @@ class Goal:
     value: Callable[[Results], float | None]
     at_most: bool = False
     unit: str = ""
+    about: tuple[str, ...] = ()
+    """What is to be looked at where it is not met: names of contestants, or of what is measured once."""
 
     def is_met(self, value: float) -> bool:
         return value <= self.bound if self.at_most else value >= self.bound
@@ -47,14 +49,14 @@ def unmet(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 def _times(id_: str, what: str, bound: float, one: str, other: str) -> Goal:
     """So many times as many requests a second as the other."""
-    return Goal(id_, what, bound, lambda results: ratio(results.figures, one, other), unit="×")
+    return Goal(id_, what, bound, lambda results: ratio(results.figures, one, other), unit="×", about=(one, other))
 
 
 def _statements(what: str, bound: int, name: str) -> Goal:
     def value(results: Results) -> float | None:
         return results.figures[name].statements if name in results.figures else None
 
-    return Goal("P5", f"SQL statements, {what}", bound, value, at_most=True)
+    return Goal("P5", f"SQL statements, {what}", bound, value, at_most=True, about=(name,))
 
 
 def _same_statements(what: str, *names: str) -> Goal:
@@ -62,11 +64,11 @@ def _same_statements(what: str, *names: str) -> Goal:
         counts = [results.figures[name].statements or 0 for name in names if name in results.figures]
         return max(counts) - min(counts) if counts else None
 
-    return Goal("P5", f"SQL statements more for {what}", 0, value, at_most=True)
+    return Goal("P5", f"SQL statements more for {what}", 0, value, at_most=True, about=names)
 
 
 def _single(id_: str, what: str, bound: float, name: str, unit: str, at_most: bool = True) -> Goal:
-    return Goal(id_, what, bound, lambda results: results.single.get(name), at_most=at_most, unit=unit)
+    return Goal(id_, what, bound, lambda results: results.single.get(name), at_most=at_most, unit=unit, about=(name,))
 
 
 def _single_ratio(id_: str, what: str, bound: float, one: str, other: str, at_most: bool = True) -> Goal:
@@ -74,7 +76,7 @@ def _single_ratio(id_: str, what: str, bound: float, one: str, other: str, at_mo
         measured: Mapping[str, float] = results.single
         return measured[one] / measured[other] if one in measured and other in measured else None
 
-    return Goal(id_, what, bound, value, at_most=at_most, unit="×")
+    return Goal(id_, what, bound, value, at_most=at_most, unit="×", about=(one, other))
 
 
 FLOOR_PAGE, FLOOR_WRITE = "floor A: constant page", "floor P: insert + update"
@@ -83,6 +85,8 @@ SEARCH_FEW, SEARCH_MANY = "search that finds few", "search that finds many"
 THREAD_FEW, TOPICS_FEW = "thread page, reader of 50 topics", "topic list, 50 topics"
 PAGES = ("last", "middle", "first")
 POST_5, POST_5000 = "post to 5 members", "post to 5,000 members"
+WORKER, BARE_WORKER = "worker KiB", "bare worker KiB"
+STREAMS, MAILS = ("streams p99", "stream KiB", "subscriptions"), "mails a second"
 POST_SHORT, POST_LONG = "post into 1,000 messages", "post into 1,000,000 messages"
 
 
@@ -95,9 +99,10 @@ def peer(name: str, what: str) -> str:
 
 
 def _search(name: str) -> Goal:
-    return Goal(
-        "P8", f"{name}, p95 / thread page", 5, lambda found: ratio(found.figures, name, THREAD, "p95"), True, "×"
-    )
+    def value(results: Results) -> float | None:
+        return ratio(results.figures, name, THREAD, "p95")
+
+    return Goal("P8", f"{name}, p95 / thread page", 5, value, at_most=True, unit="×", about=(name, THREAD))
 
 
 def _pages() -> list[Goal]:
@@ -135,5 +140,5 @@ GOALS: tuple[Goal, ...] = (
     ),
     _search(SEARCH_FEW),
     _search(SEARCH_MANY),
-    _single_ratio("P9", "memory of a web worker / bare Django", 1.3, "worker KiB", "bare worker KiB"),
+    _single_ratio("P9", "memory of a web worker / bare Django", 1.3, WORKER, BARE_WORKER),
 )

@@ -41,7 +41,7 @@ def cpu_ms(pids: Iterable[int]) -> float:
     return total * MS_A_TICK
 
 
-def pss_kib(pid: int) -> int:
+def pss_kib(pid: int | str) -> int:
     """Memory, with what is shared split among those who share it."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))

@@ -53,6 +53,7 @@ def run(
     with ExitStack() as at_end:
         running = at_end.enter_context(filled_stack(shape))
         from bench import contestants, mails, streams
+        from bench.remains import remains
         from bench.scene import Scene
 
         scene = Scene(shape)
@@ -65,21 +66,24 @@ def run(
         scene.break_silence(running.url("pages"))
         mails.forget(running)
         peers = [(peer, _started(peer, at_end)) for peer in (contestants.found_peers() if with_peers else ())]
+        ours = contestants.ours(running, scene)
         rotation = [
             one
-            for one in (*contestants.floors(running), *contestants.ours(running, scene), *contestants.of_peers(peers))
+            for one in (*contestants.floors(running), *ours, *contestants.of_peers(peers))
             if _is_wanted(one.name, only) or one.name in (goals.FLOOR_PAGE, goals.FLOOR_WRITE)
         ]
         say(f"{len(rotation)} take turns of {seconds} s, {rounds} rounds: {len(rotation) * seconds * rounds} s …")
         figures = rotate(rotation, seconds, rounds)
-        single["worker KiB"] = max(pss_kib(pid) for pid in running.workers("pages"))
-        single["bare worker KiB"] = max(pss_kib(pid) for pid in running.workers("floor"))
+        single[goals.WORKER] = max(pss_kib(pid) for pid in running.workers("pages"))
+        single[goals.BARE_WORKER] = max(pss_kib(pid) for pid in running.workers("floor"))
         if _is_wanted("streams", only):
             say("Streams …")
             single |= streams.measure(running, scene, streams.listeners(STREAMS)).as_single()
         results = goals.Results(figures, single)
         verdicts = goals.judge(goals.GOALS, results)
         say("\n".join(["", table.of_figures(figures), "", table.of_single(single), "", table.of_verdicts(verdicts)]))
+        for line in remains(verdicts, results, {one.name: one.request for one in ours}):
+            say(line)
         say(f"\nWritten to {_write(results, verdicts, running.home.folder)}")
         return not goals.unmet(verdicts)
 

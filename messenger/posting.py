@@ -17,7 +17,6 @@ from messenger.mentions import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
 from messenger.reading import mark_own_read
-from messenger.tasks import notify_members
 from tenancy.models import Member
 
 
@@ -67,7 +66,7 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
     mark_own_read(topic, author, message.sequence)
     live.announce_after_commit(topic)
     if message.outcome == Message.Outcome.EMAIL:
-        after_commit(notify_members, message.pk)
+        after_commit("messenger.tasks.notify_members", message.pk)
     return message
 
 

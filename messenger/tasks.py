@@ -10,7 +10,7 @@ def notify_members(message_pk: int) -> None:
     """A message was posted that is to be e-mailed."""
     outbox.fan_out(message_pk)
     if outbox.is_worth_two(message_pk):
-        after_commit(help_to_notify, message_pk)
+        after_commit(help_to_notify.name, message_pk)
     outbox.deliver(Delivery.objects.filter(message=message_pk))
 
 

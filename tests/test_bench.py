@@ -1,9 +1,11 @@
 """The bench measures what it says: the fill is what the product would have written, the table's arithmetic holds."""
 
 import random
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 
@@ -11,12 +13,32 @@ from bench import table
 from bench.chart import Curve, Panel, draw
 from bench.conversation import as_the_rule_says, conversation
 from bench.fill import CROWD_SLUG, SLUG, write
-from bench.goals import FLOOR_PAGE, GOALS, THREAD, Goal, Results, judge, unmet
+from bench.goals import (
+    FLOOR_PAGE,
+    GOALS,
+    PAGES,
+    POST,
+    POST_5000,
+    POST_LONG,
+    SEARCH_FEW,
+    SEARCH_MANY,
+    THREAD,
+    TOPICS,
+    Goal,
+    Results,
+    judge,
+    page,
+    unmet,
+)
+from bench.profiles import cost_of
+from bench.remains import explained, looks_at
 from bench.rotation import Figures, Turn, ratio
 from bench.shape import TINY
+from bench.targets import Request
 from messenger.audit import audit
 from messenger.models import Message, Topic
 from tenancy.models import Member
+from tests.cast import Cast, sign_in
 
 
 @pytest.mark.django_db
@@ -112,6 +134,55 @@ def test_every_goal_stands_in_the_table_with_its_verdict() -> None:
         "1,000 streams, p99 until shown",
     ]
     assert "0.050" in table.of_figures(found).splitlines()[-1]
+
+
+# -- What remains ------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_met_is_looked_at_once_and_what_is_met_is_not() -> None:
+    def goal(what: str, value: float | None, *about: str) -> Goal:
+        return Goal("P0", what, 10, lambda _results: value, about=about)
+
+    goals = [
+        goal("slow", 9, "page", "floor"),
+        goal("slow beside a peer", 1, "page", "peer"),
+        goal("quick", 11, "other page"),
+        goal("not tried", None, "other page"),
+    ]
+    looked: list[str] = []
+
+    def look(name: str) -> list[str]:
+        looked.append(name)
+        return [f"profile of the {name}"]
+
+    lines = list(explained(judge(goals, Results({})), {name: partial(look, name) for name in ("page", "other page")}))
+    assert looked == ["page"]
+    assert lines == [
+        "\nP0  slow: what remains",
+        "  profile of the page",
+        "\nP0  slow beside a peer: what remains",
+        "  page: see above",
+    ]
+
+
+def test_every_goal_has_something_that_can_be_looked_at() -> None:
+    names = [
+        *(THREAD, TOPICS, POST, POST_5000, POST_LONG, SEARCH_FEW, SEARCH_MANY),
+        *(page(where, length) for where in PAGES for length in (1_000, 1_000_000)),
+    ]
+    looks = looks_at(Results({}), dict.fromkeys(names, Request()))
+    assert [goal.what for goal in GOALS if not looks.keys() & set(goal.about)] == []
+
+
+@pytest.mark.django_db
+def test_a_page_is_taken_apart_into_parts_and_statements(cast: Cast) -> None:
+    cookie = sign_in(cast.alice).cookies[settings.SESSION_COOKIE_NAME].value
+    path = f"/{cast.alice.tenancy.slug}/messenger/topics/{cast.payments.pk}/"
+    cost = cost_of(Request(path=path, headers={"Cookie": f"{settings.SESSION_COOKIE_NAME}={cookie}"}), requests=3)
+    assert sum(cost.parts.values()) == pytest.approx(cost.cpu)
+    assert {"templates", "middleware", "statements, in Python", "addresses"} <= cost.parts.keys()
+    assert any(sql.startswith("EXECUTE session_and_user") for sql, _ in cost.statements)
+    assert all(took > 0 for _, took in cost.statements)
 
 
 def test_a_chart_is_sound_svg_that_names_its_curves() -> None:

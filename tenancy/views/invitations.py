@@ -15,7 +15,6 @@ from tenancy.forms import NewPasswordForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.invitations import accept, accept_as_new_user, ask_again, find_invitation
 from tenancy.models import Invitation
-from tenancy.tasks import send_due_invitations
 
 
 @require_safe
@@ -31,7 +30,7 @@ def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         invited = get_object_or_404(Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk)
         ask_again(invited)
-        after_commit(send_due_invitations)
+        after_commit("tenancy.tasks.send_due_invitations")
     messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})
     return redirect("tenancy:users", request.member.tenancy.slug)
 

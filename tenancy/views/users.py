@@ -12,7 +12,6 @@ from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.listing import MemberFilter, MemberTable, as_csv, listed
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member
-from tenancy.tasks import send_due_invitations
 
 
 @require_safe
@@ -56,7 +55,7 @@ def invite(request: MemberHttpRequest) -> HttpResponse:
         try:
             with transaction.atomic():
                 invitation = form.save()
-                after_commit(send_due_invitations)
+                after_commit("tenancy.tasks.send_due_invitations")
         except IntegrityError as error:  # another administrator was a moment earlier
             if not violates(error, "invitation_once_per_address"):
                 raise
