@@ -90,7 +90,7 @@ def touch_forecasts(topics: QuerySet[Topic]) -> None:
 
     The caller holds the topics' groups: rows of many topics are locked here in no order.
     """
-    topics.update(revision=F("revision") + 1)
+    topics.update(revision=F("revision") + 1, audience_revision=F("audience_revision") + 1)
 
 
 # -- Streaming (in the ASGI process) -------------------------------------------------------------------
