@@ -25,7 +25,7 @@ from accounts.sessions import SessionStore, signed_in_user
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from ippex_messenger.redis_client import redis
-from messenger.hub import EVERY_TOPIC, Hub, Listener
+from messenger.hub import EVERY_TOPIC, Hub, Listener, Send
 from messenger.looks import Admission
 from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Message, Topic
@@ -48,7 +48,6 @@ _TOPIC_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 # -- Announcing (in any process) -----------------------------------------------------------------------
@@ -211,8 +210,7 @@ async def _relay(listener: Listener, receive: Receive, send: Send) -> None:
     leaving.add_done_callback(lambda _: listener.end())
     _keep_alive(listener, loop)
     try:
-        while (event := await listener.next_event()) is not None:
-            await _send_piece(send, event)
+        await listener.relay(send)
     finally:
         end.cancel()
         leaving.cancel()
