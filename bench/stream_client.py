@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,8 +76,12 @@ async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyn
             await _fetch(side, number, data["revision"], begun)
 
 
+@lru_cache(maxsize=16)
 def _told(text: bytes) -> dict[str, Any]:
-    """What an event holds: names and values, or the message itself as HTML."""
+    """What an event holds: names and values, or the message itself as HTML.
+
+    Once for all: a thousand readers have a thousand processors of their own for it.
+    """
     if text.startswith(b"{"):
         found: dict[str, Any] = json.loads(text)
         return found

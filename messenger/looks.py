@@ -123,9 +123,11 @@ def _make_clear(
 
 @contextmanager
 def _one_snapshot() -> Iterator[None]:
+    connection.ensure_connection()
+    if not connection.connection.readonly:
+        # Of the connection, for all that is asked over it: then BEGIN says so, and no statement of its own.
+        connection.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield
 
 
@@ -160,9 +162,21 @@ class _Change:
         self._changes = changes(subject.topic.pk, since)
         self._concerned = self._changes.concerned
         self._is_too_much = self._changes.is_more_than_a_page
+        # To all others it is the same, but for language and zone.
+        self._special = self._concerned | subject.choosing
         self._events: dict[tuple[int, int, str, str], bytes] = {}
+        self._events_of_most: dict[tuple[str, str], bytes] = {}
 
     def event(self, admission: Admission) -> bytes:
+        if admission.member_id in self._special:
+            return self._event_of(admission)
+        key = (admission.language, admission.time_zone)
+        found = self._events_of_most.get(key)
+        if found is None:
+            found = self._events_of_most[key] = self._event_of(admission)
+        return found
+
+    def _event_of(self, admission: Admission) -> bytes:
         recipients = self._subject.recipients(admission.member_id)
         whose = admission.member_id if admission.member_id in self._concerned else ANYBODY
         key = (recipients, whose, admission.language, admission.time_zone)
@@ -190,6 +204,11 @@ class _Subject:
         self._audience = audience_of(topic)
         self._muted = {member for (member,) in MUTED(topic.pk)}
         self._wanting_own = {member for (member,) in WANTING_OWN(topic.tenancy_id)}
+
+    @property
+    def choosing(self) -> set[int]:
+        """Who chose something that makes their forecast another one."""
+        return self._muted | self._wanting_own
 
     def recipients(self, member_id: int) -> int:
         """How many would be mailed a message of theirs."""
