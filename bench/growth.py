@@ -20,7 +20,6 @@ CHART = CHECKOUT / "docs" / "images" / "growth.svg"
 TENANCIES = (1, 10, 100, 1_000)
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (10, 100, 500, 1_000, 2_000)
-PUBLICATIONS = 6
 RELATIVE = "a second; the first size is 1"
 
 
@@ -90,12 +89,12 @@ class Growth:
 
     def streams(self) -> Panel:
         self.break_silence()
-        people = streams.listeners(max(STREAMS))
         ours, floor = [], []
-        for count in STREAMS:
-            measured = streams.measure(self.running, self.scene, people[:count], PUBLICATIONS)
-            ours.append((count, streams.p99(measured.shown)))
-            floor.append((count, streams.p99(measured.floor)))
+        people = streams.listeners(max(STREAMS))
+        for count, found in zip(STREAMS, streams.measure(self.running, self.scene, people, STREAMS), strict=True):
+            ours.append((count, streams.usual(found.shown)))
+            floor.append((count, streams.usual(found.floor)))
+            say(f"{count:,} streams: {ours[-1][1]:.1f} ms, a bare hub {floor[-1][1]:.1f} ms")
         return Panel(
             "Open streams", "ms until 99 of 100 show it", [_told("Messenger", ours), _told("a bare hub", floor)]
         )
