@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
+from bench.chart import PANELS
 from bench.load import Unusable
 from bench.rotation import ROUNDS, TURN_SECONDS
 from bench.run import filled_stack, run, say
@@ -24,6 +26,7 @@ def main() -> None:
     curves = commands.add_parser("growth")
     curves.add_argument("--seconds", type=int, default=1, help="of a turn")
     curves.add_argument("--rounds", type=int, default=ROUNDS)
+    curves.add_argument("--only", nargs="*", default=[], choices=PANELS, help="the others stay as they were")
     profiled = commands.add_parser("profile")
     profiled.add_argument("what", nargs="*", default=PROFILED)
     profiled.add_argument("--plans", action="store_true", help="of the statements, instead")
@@ -45,7 +48,7 @@ def _do(arguments: argparse.Namespace) -> int:
         )
         return int(arguments.strict and not all_met)
     if arguments.command == "growth":
-        _grow(arguments.seconds, arguments.rounds)
+        _grow(arguments.seconds, arguments.rounds, arguments.only)
     elif arguments.command == "profile":
         _profile(arguments.what, plans=arguments.plans)
     else:
@@ -54,14 +57,14 @@ def _do(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _grow(seconds: int, rounds: int) -> None:
+def _grow(seconds: int, rounds: int, only: Sequence[str]) -> None:
     with filled_stack(FULL) as running:
         from bench.growth import grow
         from bench.scene import Scene
 
         scene = Scene(FULL)
         scene.undo_posts()
-        grow(running, scene, seconds, rounds)
+        grow(running, scene, seconds, rounds, only)
 
 
 def _profile(what: list[str], *, plans: bool) -> None:

@@ -8,6 +8,8 @@ from html import escape
 WIDTH, HEIGHT = 300, 215  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 60, 34  # its margins
 COLUMNS = 3
+# Of growth.py, in the order in which they are drawn.
+PANELS = ("threads", "topics", "members", "tenancies", "clients", "streams")
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #424a53; }
 .title { font-size: 13px; font-weight: 600; fill: #1f2328; }

@@ -1,12 +1,16 @@
-"""How it grows: one panel for each thing of which there can be more, all sizes of a curve in one rotation."""
+"""How it grows: one panel for each thing of which there can be more, all sizes of a curve in one rotation.
+
+What was measured is kept in a file: panels that are not measured this time are drawn as they were the last time.
+"""
 
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from bench import mails, streams
-from bench.chart import Curve, Panel, draw
+from bench.chart import PANELS, Curve, Panel, draw
 from bench.load import CONCURRENCY
 from bench.rotation import Contestant, answer_of, take_turn
 from bench.run import say
@@ -20,7 +24,6 @@ CHART = CHECKOUT / "docs" / "images" / "growth.svg"
 TENANCIES = (1, 10, 100, 1_000)
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 STREAMS = (10, 100, 500, 1_000, 2_000)
-PUBLICATIONS = 6
 RELATIVE = "a second; the first size is 1"
 
 
@@ -32,9 +35,9 @@ class Growth:
         self.rounds = rounds
         self.url = running.url("pages")
 
-    def panels(self) -> Iterator[Panel]:
-        for measure in (self.threads, self.topics, self.members, self.tenancies, self.clients, self.streams):
-            yield measure()
+    def panels(self, names: Sequence[str]) -> Iterator[tuple[str, Panel]]:
+        for name in names:
+            yield name, getattr(self, name)()
 
     def threads(self) -> Panel:
         lengths = sorted(self.scene.threads)
@@ -90,12 +93,12 @@ class Growth:
 
     def streams(self) -> Panel:
         self.break_silence()
-        people = streams.listeners(max(STREAMS))
         ours, floor = [], []
-        for count in STREAMS:
-            measured = streams.measure(self.running, self.scene, people[:count], PUBLICATIONS)
-            ours.append((count, streams.p99(measured.shown)))
-            floor.append((count, streams.p99(measured.floor)))
+        people = streams.listeners(max(STREAMS))
+        for count, found in zip(STREAMS, streams.measure(self.running, self.scene, people, STREAMS), strict=True):
+            ours.append((count, streams.usual(found.shown)))
+            floor.append((count, streams.usual(found.floor)))
+            say(f"{count:,} streams: {ours[-1][1]:.1f} ms, a bare hub {floor[-1][1]:.1f} ms")
         return Panel(
             "Open streams", "ms until 99 of 100 show it", [_told("Messenger", ours), _told("a bare hub", floor)]
         )
@@ -126,15 +129,25 @@ def _told(what: str, points: list[tuple[int, float]]) -> Curve:
     return Curve(what, points)
 
 
-def grow(running: Stack, scene: Scene, seconds: int, rounds: int) -> None:
-    panels: list[Panel] = []
-    for panel in Growth(running, scene, seconds, rounds).panels():
-        panels.append(panel)
-        _write(panels, running.home.folder / "growth.json")  # what is measured is there, whatever becomes of the next
+def grow(running: Stack, scene: Scene, seconds: int, rounds: int, only: Sequence[str] = ()) -> None:
+    path = running.home.folder / "growth.json"
+    panels = read(path)
+    for name, panel in Growth(running, scene, seconds, rounds).panels(only or PANELS):
+        panels[name] = panel
+        # What is measured is there, whatever becomes of the next.
+        path.write_text(json.dumps({name: asdict(panel) for name, panel in panels.items()}, indent=1))
+        CHART.write_text(draw([panels[name] for name in PANELS if name in panels]))
+        say(f"Written to {path} and {CHART}")
 
 
-def _write(panels: Sequence[Panel], path: Path) -> None:
-    found = {panel.title: {curve.name: curve.points for curve in panel.curves} for panel in panels}
-    path.write_text(json.dumps(found, indent=1))
-    CHART.write_text(draw(panels))
-    say(f"Written to {path} and {CHART}")
+def read(path: Path) -> dict[str, Panel]:
+    """What was measured before."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return {
+        name: Panel(
+            panel["title"],
+            panel["unit"],
+            [Curve(curve["name"], [(size, value) for size, value in curve["points"]]) for curve in panel["curves"]],
+        )
+        for name, panel in found.items()
+    }

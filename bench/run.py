@@ -78,7 +78,8 @@ def run(
         single[goals.BARE_WORKER] = max(pss_kib(pid) for pid in running.workers("floor"))
         if _is_wanted("streams", only):
             say("Streams …")
-            single |= streams.measure(running, scene, streams.listeners(STREAMS)).as_single()
+            (found,) = streams.measure(running, scene, streams.listeners(STREAMS), [STREAMS])
+            single |= found.as_single()
         results = goals.Results(figures, single)
         verdicts = goals.judge(goals.GOALS, results)
         say("\n".join(["", table.of_figures(figures), "", table.of_single(single), "", table.of_verdicts(verdicts)]))

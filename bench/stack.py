@@ -97,7 +97,11 @@ def _program(name: str, port: int) -> Program:
         *(sys.executable, "-m", "granian", "--interface", interface, "--workers", str(workers)),
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-ws"),
         *("--workers-kill-timeout", "2"),
-        *(("--blocking-threads", str(WEB_THREADS)) if interface == "wsgi" else ()),
+        *(
+            ("--blocking-threads", str(WEB_THREADS))
+            if interface == "wsgi"
+            else ("--backpressure", str(application.CONNECTIONS))
+        ),
         target,
     )
     return Program(name=name, command=command)

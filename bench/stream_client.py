@@ -1,7 +1,8 @@
 """Many open streams in one process, and how long an event takes to each of them.
 
-Reads a plan (JSON) from standard input, opens all streams, says so, waits for a line, and publishes to each side
-in turn; answers with milliseconds. The same client for the product and for the bare hub.
+Reads a plan (JSON) from standard input. For each number of streams in it: opens so many (those of before stay
+open), says so, waits for a line, and publishes to each side in turn; answers with milliseconds, a list for each
+publication. The same client for the product and for the bare hub.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ class Side:
     is_published: bool = False
     received: list[float] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
+    open: int = 0
     everybody: asyncio.Event = field(default_factory=asyncio.Event)
     reached: set[int] = field(default_factory=set)
 
@@ -41,8 +44,15 @@ class Side:
             return  # a second event about the same
         self.reached.add(number)
         self.shown.append(ms)
-        if len(self.reached) == len(self.paths):
+        if len(self.reached) == self.open:
             self.everybody.set()
+
+    def begin(self) -> None:
+        self.everybody.clear()
+        self.reached.clear()
+        self.received, self.shown = [], []
+        self.is_published = False
+        self.published_at = time.monotonic()
 
 
 async def _send(url: str, head: str, body: str = "") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -73,10 +83,15 @@ async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyn
             side.note(number, (now - begun) * 1000)
         else:
             await _fetch(side, number, data["revision"], begun)
+    raise RuntimeError(f"stream {side.paths[number]} ended")
 
 
+@lru_cache(maxsize=16)
 def _told(text: bytes) -> dict[str, Any]:
-    """What an event holds: names and values, or the message itself as HTML."""
+    """What an event holds: names and values, or the message itself as HTML.
+
+    Once for all: a thousand readers have a thousand processors of their own for it.
+    """
     if text.startswith(b"{"):
         found: dict[str, Any] = json.loads(text)
         return found
@@ -104,10 +119,7 @@ async def _publish(side: Side) -> None:
     headers = "".join(f"{name}: {value}\r\n" for name, value in side.publish["headers"].items())
     path = urlsplit(side.publish["url"]).path
     head = f"POST {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n"
-    side.everybody.clear()
-    side.reached.clear()
-    side.is_published = False
-    side.published_at = time.monotonic()
+    side.begin()
     reader, writer = await _send(side.publish["url"], head, body)
     answer = await reader.readline()
     if b" 20" not in answer:
@@ -127,34 +139,46 @@ async def _watch_publications(redis_url: str, sides: list[Side]) -> None:
                         side.published_at, side.is_published = time.monotonic(), True
 
 
+async def _open(sides: list[Side], count: int, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """So many streams of each side, with those that are open."""
+    gate, opened = asyncio.Semaphore(OPENING_AT_ONCE), asyncio.Queue[int]()
+    listening = [
+        tasks.create_task(_listen(side, number, gate, opened)) for side in sides for number in range(side.open, count)
+    ]
+    for _ in listening:
+        await opened.get()
+    for side in sides:
+        side.open = count
+    return listening
+
+
+async def _measure(sides: list[Side], publications: int, pause: float) -> list[dict[str, list[list[float]]]]:
+    found: list[dict[str, list[list[float]]]] = [{"received": [], "shown": []} for _ in sides]
+    end = time.monotonic() + ENOUGH_SECONDS
+    for number in range(publications + 1):
+        if number > 1 and time.monotonic() > end:
+            break
+        for side, of_side in zip(sides, found, strict=True):
+            await _publish(side)
+            await asyncio.sleep(pause)
+            if number:  # the first was to warm up
+                of_side["received"].append(side.received)
+                of_side["shown"].append(side.shown)
+    return found
+
+
 async def main() -> None:
     plan = json.loads(sys.stdin.readline())
     sides = [Side(**side) for side in plan["sides"]]
-    gate, opened = asyncio.Semaphore(OPENING_AT_ONCE), asyncio.Queue[int]()
     async with asyncio.TaskGroup() as tasks:
-        listening = [
-            tasks.create_task(_listen(side, number, gate, opened))
-            for side in sides
-            for number in range(len(side.paths))
-        ]
-        for _ in listening:
-            await opened.get()
-        print("open", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        watching = tasks.create_task(_watch_publications(plan["redis_url"], sides))
-        await asyncio.sleep(PAUSE_SECONDS)
-        end = time.monotonic() + ENOUGH_SECONDS
-        for number in range(plan["publications"] + 1):
-            if number > 1 and time.monotonic() > end:
-                break
-            for side in sides:
-                if number == 1:  # the first was to warm up
-                    side.received.clear()
-                    side.shown.clear()
-                await _publish(side)
-                await asyncio.sleep(plan["pause"])
-        print(json.dumps([{"received": side.received, "shown": side.shown} for side in sides]), flush=True)
-        for task in (watching, *listening):
+        running = [tasks.create_task(_watch_publications(plan["redis_url"], sides))]
+        for count in plan["counts"]:
+            running += await _open(sides, count, tasks)
+            print("open", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            await asyncio.sleep(PAUSE_SECONDS)
+            print(json.dumps(await _measure(sides, plan["publications"], plan["pause"])), flush=True)
+        for task in running:
             task.cancel()
 
 

@@ -4,6 +4,7 @@ The stream is dispatched before Django's handler: behind it and its synchronous 
 stream would keep a thread and a connection to PostgreSQL.
 """
 
+import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +15,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
 pages = get_asgi_application()
 
 from messenger.live import serve_stream, stream_slug  # noqa: E402  (needs the application registry)
+
+# What is loaded by now stays: to go through all of it, now and then, would hold up every open stream meanwhile.
+gc.collect()
+gc.freeze()
 
 
 async def application(

@@ -1,7 +1,8 @@
-"""How many read a topic, and how many of them get its e-mails: counted once a process for each revision of the topic.
+"""How many read a topic, and how many of them get its e-mails: counted once a process until either changes.
 
-What changes either raises the revision (live.touch_forecasts), so that a thousand open threads of a group of
-thousands count it once. What does not (a user who may sign in nowhere any more) is noticed within COUNTED_FOR.
+What changes either raises the topic's `audience_revision` (live.touch_forecasts), which a message does not: counting a
+group of thousands takes as long as all else that a message costs. What does not raise it (a user who may sign in
+nowhere any more) is noticed within COUNTED_FOR.
 """
 
 import time
@@ -45,7 +46,7 @@ COUNTS = Prepared(
 
 
 def audience_of(topic: Topic) -> Audience:
-    return _count(topic.group_id, topic.pk, topic.revision, int(time.monotonic() // COUNTED_FOR))
+    return _count(topic.group_id, topic.pk, topic.audience_revision, int(time.monotonic() // COUNTED_FOR))
 
 
 @lru_cache(maxsize=2_500)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -11,20 +11,22 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from messenger.database_thread import DatabaseThread
-from messenger.looks import Admission, End, changed_event, look
+from messenger.eager import begin
+from messenger.looks import Admission, End, News, changed_event, look
 from messenger.querysets import readable_revisions, with_messenger
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # Streams end within 5 seconds of losing access.
 CHECK_ACCESS_SECONDS = 2
 RECONNECT_SECONDS = 1
 # How soon the subscription ends after the last listener left.
 HEAR_SECONDS = 1
-# Of a look: how many listeners at once. The next ones are looked up while the first are told.
-LOOK_AT = 1_000
+# Of a look: how many listeners at once. The next ones are looked up while the bytes of the first go out.
+LOOK_AT = 250
 
 _database = DatabaseThread()
 
@@ -36,22 +38,30 @@ GONE = b"event: gone\ndata: {}\n\n"
 
 
 class Listener:
-    """One open stream: whose it is, and what is to be sent to it."""
+    """One open stream: whose it is, and what is to be sent to it.
+
+    What it is told is handed on there and then, not by a task that has to be woken for it.
+    """
 
     def __init__(self, admission: Admission, known_revision: int) -> None:
         self.admission = admission
-        self.is_over = False
         # What was sent last. What was found meanwhile and could not be sent yet is replaced by what is found later.
         self.revision = known_revision
         self._waiting: tuple[int, bytes] | None = None
-        self._news = asyncio.Event()
+        self._send: Send | None = None  # until the answer has begun
+        self._unfinished: asyncio.Task[None] | None = None  # what the server takes its time for
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.done()
 
     def tell(self, revision: int, event: bytes) -> None:
         """There is this revision; told twice or late, nothing happens."""
         newest = self._waiting[0] if self._waiting else self.revision
         if revision > newest and not self.is_over:
             self._waiting = revision, event
-            self._news.set()
+            self._hand_on()
 
     def tell_once_more(self) -> None:
         """Something changed that has no revision of its own: a topic of a list."""
@@ -61,29 +71,59 @@ class Listener:
         """So that what is silent for long is not closed on the way."""
         if self._waiting is None and not self.is_over:
             self._waiting = self.revision, STILL_HERE
-            self._news.set()
+            self._hand_on()
 
     def end(self) -> None:
         """Close the stream; its page may come back and ask again. What was not sent yet is not sent any more."""
-        self.is_over = True
         self._waiting = None
-        self._news.set()
+        if not self.is_over:
+            self._over.set_result(None)
 
     def shut_out(self) -> None:
         """Close the stream for good: its member may not read the topic any more."""
-        self.end()
-        self._waiting = self.revision, GONE
+        if not self.is_over:
+            self._waiting = self.revision, GONE
+            self._hand_on()
+        if not self.is_over:
+            self._over.set_result(None)
 
-    async def next_event(self) -> bytes | None:
-        """What is to be sent, once there is something; None when the stream is to end."""
-        while self._waiting is None and not self.is_over:
-            self._news.clear()
-            await self._news.wait()
-        if self._waiting is None:
-            return None
+    async def relay(self, send: Send) -> None:
+        """Send what is there and what comes, until the stream is to end."""
+        self._send = send
+        self._hand_on()
+        try:
+            await self._over
+            while self._unfinished:
+                await self._unfinished
+        finally:
+            if self._unfinished:
+                self._unfinished.cancel()
+
+    def _hand_on(self) -> None:
+        if self._send is None or self._unfinished or self._waiting is None:
+            return
         self.revision, event = self._waiting
         self._waiting = None
-        return event
+        try:
+            rest = begin(self._send({"type": "http.response.body", "body": event, "more_body": True}))
+        except Exception as error:  # it is this stream's alone
+            self._fail(error)
+        else:
+            if rest is not None:
+                self._unfinished = asyncio.create_task(self._hand_on_the_rest(rest))
+
+    async def _hand_on_the_rest(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+        except Exception as error:
+            self._fail(error)
+        self._unfinished = None
+        self._hand_on()
+
+    def _fail(self, error: Exception) -> None:
+        self._waiting = None
+        if not self.is_over:
+            self._over.set_exception(error)
 
 
 class Hub:
@@ -175,21 +215,24 @@ class Hub:
         What is told comes from the same look as the access: an announcement says only that it is worth
         looking, and one that was lost is made good at the next look. Where we can't know, all streams end.
         """
-        for some in _batches(listeners):
-            asked = [(listener.admission, listener.revision) for listener in some]
-            found = await self._ask(some, lambda asked=asked: look(asked))  # type: ignore[misc]
-            for listener, one in zip(some, found or (), strict=False):
-                if one is End.NO_ACCESS:
-                    listener.shut_out()
-                elif one is End.SIGNED_OUT:
-                    listener.end()  # the page asks again, and is told so
-                elif one is not None:
-                    listener.tell(one.revision, one.event)
+        loop = asyncio.get_running_loop()
+        batches = [listeners[start : start + LOOK_AT] for start in range(0, len(listeners), LOOK_AT)]
+        asked = [[(listener.admission, listener.revision) for listener in batch] for batch in batches]
+
+        def answer(number: int, found: list[News | End | None]) -> None:
+            loop.call_soon_threadsafe(_tell, batches[number], found)
+
+        await self._ask(listeners, lambda: look(asked, answer))
 
 
-def _batches(listeners: Sequence[Listener]) -> Iterator[Sequence[Listener]]:
-    for start in range(0, len(listeners), LOOK_AT):
-        yield listeners[start : start + LOOK_AT]
+def _tell(listeners: Sequence[Listener], found: Sequence[News | End | None]) -> None:
+    for listener, one in zip(listeners, found, strict=True):
+        if one is End.NO_ACCESS:
+            listener.shut_out()
+        elif one is End.SIGNED_OUT:
+            listener.end()  # the page asks again, and is told so
+        elif one is not None:
+            listener.tell(one.revision, one.event)
 
 
 def _announced_topic(event: dict[str, Any]) -> int | None:

@@ -25,7 +25,7 @@ from accounts.sessions import SessionStore, signed_in_user
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from ippex_messenger.redis_client import redis
-from messenger.hub import EVERY_TOPIC, Hub, Listener
+from messenger.hub import EVERY_TOPIC, Hub, Listener, Send
 from messenger.looks import Admission
 from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Message, Topic
@@ -48,7 +48,6 @@ _TOPIC_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 # -- Announcing (in any process) -----------------------------------------------------------------------
@@ -90,7 +89,7 @@ def touch_forecasts(topics: QuerySet[Topic]) -> None:
 
     The caller holds the topics' groups: rows of many topics are locked here in no order.
     """
-    topics.update(revision=F("revision") + 1)
+    topics.update(revision=F("revision") + 1, audience_revision=F("audience_revision") + 1)
 
 
 # -- Streaming (in the ASGI process) -------------------------------------------------------------------
@@ -211,8 +210,7 @@ async def _relay(listener: Listener, receive: Receive, send: Send) -> None:
     leaving.add_done_callback(lambda _: listener.end())
     _keep_alive(listener, loop)
     try:
-        while (event := await listener.next_event()) is not None:
-            await _send_piece(send, event)
+        await listener.relay(send)
     finally:
         end.cancel()
         leaving.cancel()

@@ -5,7 +5,7 @@ which the message was there to be handed out (docs/decisions/0025-streams-carry-
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -16,12 +16,20 @@ from django.db import connection, transaction
 from django.utils import timezone, translation
 
 from accounts.sessions import STILL_OPEN
+from ippex_messenger.prepared import Prepared, instance
 from messenger.audience import audience_of
 from messenger.forecast_line import ForecastLine
 from messenger.models import MailChoice, Topic, TopicMute
-from messenger.querysets import readable_revisions
+from messenger.querysets import LISTENING, TOPICS_IN_USE, readable_revisions
 from messenger.rows import ANYBODY, Reader
 from messenger.threads import changes
+
+MUTED = Prepared("muted", lambda topic: TopicMute.objects.filter(topic=topic).values_list("member"), "bigint")
+WANTING_OWN = Prepared(
+    "wanting_own",
+    lambda tenancy: MailChoice.objects.filter(own_messages=True, member__tenancy=tenancy).values_list("member"),
+    "bigint",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +58,73 @@ class End(Enum):
     SIGNED_OUT = "signed out"
 
 
-def look(listening: Sequence[tuple[Admission, int]]) -> list[News | End | None]:
-    """For each of these, with the revision that they were told last: what is new, if anything is."""
+def look(
+    batches: Sequence[Sequence[tuple[Admission, int]]], answer: Callable[[int, list[News | End | None]], object]
+) -> None:
+    """For each of these, with the revision that they were told last: what is new, if anything is.
+
+    `answer` is called with the number of each batch as soon as it is known; all of them are of one snapshot.
+    """
     with _one_snapshot():
-        sessions = dict(STILL_OPEN([admission.session_key for admission, _ in listening], timezone.now()))
-        revisions = readable_revisions(
-            {admission.member_id for admission, _ in listening}, {admission.topic_id for admission, _ in listening}
-        )
-        told: list[News | End | None] = []
-        writer = _Writer()
-        for admission, since in listening:
-            revision = revisions.get((admission.member_id, admission.topic_id))
-            if admission.session_key not in sessions or sessions[admission.session_key] != admission.password:
-                told.append(End.SIGNED_OUT)
-            elif revision is None:
-                told.append(End.NO_ACCESS)
-            else:
-                told.append(News(revision, writer.event(admission, since)) if revision > since else None)
-        return told
+        topic_ids = {admission.topic_id for batch in batches for admission, _ in batch}
+        topics = {topic.pk: topic for topic in map(_as_topic, TOPICS_IN_USE(sorted(topic_ids)))}
+        writer = _Writer(topics)
+        for number, batch in enumerate(batches):
+            answer(number, _found(batch, topics, writer))
+
+
+def _as_topic(values: tuple[Any, ...]) -> Topic:
+    return instance(Topic, values)
+
+
+def _found(
+    listening: Sequence[tuple[Admission, int]], topics: Mapping[int, Topic], writer: "_Writer"
+) -> list[News | End | None]:
+    """One statement says who may listen; only where it does not name somebody, two more say why."""
+    groups = {topics[admission.topic_id].group_id for admission, _ in listening if admission.topic_id in topics}
+    may = set(LISTENING([admission.session_key for admission, _ in listening], sorted(groups), timezone.now()))
+    found: list[News | End | None] = []
+    unclear = []
+    for admission, since in listening:
+        topic = topics.get(admission.topic_id)
+        if topic and (admission.session_key, admission.password, admission.member_id, topic.group_id) in may:
+            found.append(News(topic.revision, writer.event(admission, since)) if topic.revision > since else None)
+        else:
+            unclear.append(len(found))
+            found.append(End.NO_ACCESS)
+    if unclear:
+        _make_clear(found, unclear, listening, writer)
+    return found
+
+
+def _make_clear(
+    found: list[News | End | None],
+    unclear: Sequence[int],
+    listening: Sequence[tuple[Admission, int]],
+    writer: "_Writer",
+) -> None:
+    """Who is signed out, who has no access, and who may listen by a session that does not know its user."""
+    asked = [listening[place][0] for place in unclear]
+    sessions = dict(STILL_OPEN([admission.session_key for admission in asked], timezone.now()))
+    revisions = readable_revisions(
+        {admission.member_id for admission in asked}, {admission.topic_id for admission in asked}
+    )
+    for place in unclear:
+        admission, since = listening[place]
+        revision = revisions.get((admission.member_id, admission.topic_id))
+        if admission.session_key not in sessions or sessions[admission.session_key] != admission.password:
+            found[place] = End.SIGNED_OUT
+        elif revision is not None:
+            found[place] = News(revision, writer.event(admission, since)) if revision > since else None
 
 
 @contextmanager
 def _one_snapshot() -> Iterator[None]:
+    connection.ensure_connection()
+    if not connection.connection.readonly:
+        # Of the connection, for all that is asked over it: then BEGIN says so, and no statement of its own.
+        connection.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield
 
 
@@ -86,7 +136,8 @@ def changed_event(revision: int, **content: int | str | dict[str, Any]) -> bytes
 class _Writer:
     """Writes the events of one look, each distinct one once: most readers of a busy thread are told the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, topics: Mapping[int, Topic]) -> None:
+        self._topics = topics
         self._subjects: dict[int, _Subject] = {}
         self._changes: dict[tuple[int, int], _Change] = {}
 
@@ -94,7 +145,7 @@ class _Writer:
         """For somebody who passed the check of the same look."""
         found = self._changes.get((admission.topic_id, since))
         if found is None:
-            subject = self._subjects.get(admission.topic_id) or _Subject(admission.topic_id)
+            subject = self._subjects.get(admission.topic_id) or _Subject(self._topics[admission.topic_id])
             self._subjects[admission.topic_id] = subject
             found = self._changes[admission.topic_id, since] = _Change(subject, since)
         return found.event(admission)
@@ -108,9 +159,21 @@ class _Change:
         self._changes = changes(subject.topic.pk, since)
         self._concerned = self._changes.concerned
         self._is_too_much = self._changes.is_more_than_a_page
+        # To all others it is the same, but for language and zone.
+        self._special = self._concerned | subject.choosing
         self._events: dict[tuple[int, int, str, str], bytes] = {}
+        self._events_of_most: dict[tuple[str, str], bytes] = {}
 
     def event(self, admission: Admission) -> bytes:
+        if admission.member_id in self._special:
+            return self._event_of(admission)
+        key = (admission.language, admission.time_zone)
+        found = self._events_of_most.get(key)
+        if found is None:
+            found = self._events_of_most[key] = self._event_of(admission)
+        return found
+
+    def _event_of(self, admission: Admission) -> bytes:
         recipients = self._subject.recipients(admission.member_id)
         whose = admission.member_id if admission.member_id in self._concerned else ANYBODY
         key = (recipients, whose, admission.language, admission.time_zone)
@@ -133,12 +196,16 @@ class _Change:
 class _Subject:
     """A topic, and what its next message would do for each of its readers."""
 
-    def __init__(self, topic_pk: int) -> None:
-        self.topic = Topic.objects.get(pk=topic_pk)
-        self._audience = audience_of(self.topic)
-        self._muted = set(TopicMute.objects.filter(topic=topic_pk).values_list("member", flat=True))
-        wanting = MailChoice.objects.filter(own_messages=True, member__tenancy=self.topic.tenancy_id)
-        self._wanting_own = set(wanting.values_list("member", flat=True))
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self._audience = audience_of(topic)
+        self._muted = {member for (member,) in MUTED(topic.pk)}
+        self._wanting_own = {member for (member,) in WANTING_OWN(topic.tenancy_id)}
+
+    @property
+    def choosing(self) -> set[int]:
+        """Who chose something that makes their forecast another one."""
+        return self._muted | self._wanting_own
 
     def recipients(self, member_id: int) -> int:
         """How many would be mailed a message of theirs."""

@@ -12,7 +12,7 @@ from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
-from ippex_messenger.prepared import Prepared
+from ippex_messenger.prepared import Prepared, columns
 from tenancy.models import Member, MemberQuerySet
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ def _memberships() -> GroupMembershipQuerySet:
     from messenger.models import GroupMembership
 
     return GroupMembership.objects.all()
+
+
+def _topics() -> "TopicQuerySet":
+    from messenger.models import Topic
+
+    return Topic.objects.all()
 
 
 class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
@@ -174,6 +180,26 @@ def _readable(member_ids: Collection[int], topic_ids: Collection[int]) -> models
 
 
 _READABLE = Prepared("readable_revisions", _readable, "bigint[]", "bigint[]")
+
+TOPICS_IN_USE = Prepared(
+    "topics_in_use",
+    lambda topics: _topics().filter(pk__one_of=topics, is_active=True).values_list(*columns(_topics().model)),
+    "bigint[]",
+)
+
+
+def _listening(session_keys: Collection[str], groups: Collection[int], now: Any) -> models.QuerySet[Any, Any]:
+    sessions = {
+        "member__user__sessions__session_key__one_of": session_keys,
+        "member__user__sessions__expire_date__gt": now,
+    }
+    memberships = _memberships().in_force().filter(group__pk__one_of=groups, **sessions)
+    return memberships.values_list("member__user__sessions__session_key", "member__user__password", "member", "group")
+
+
+# Of sessions: whose membership of which of these groups lets them in, and the hashed password. It begins with the
+# sessions, so that it costs the same for each of them, however many people are in the groups.
+LISTENING = Prepared("listening", _listening, "text[]", "bigint[]", "timestamptz")
 
 
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:

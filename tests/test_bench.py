@@ -1,7 +1,10 @@
 """The bench measures what it says: the fill is what the product would have written, the table's arithmetic holds."""
 
+import json
 import random
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from bench import table
+from bench import growth, streams, table
 from bench.chart import Curve, Panel, draw
 from bench.conversation import as_the_rule_says, conversation
 from bench.fill import CROWD_SLUG, SLUG, write
@@ -193,3 +196,19 @@ def test_a_chart_is_sound_svg_that_names_its_curves() -> None:
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count("last page") == 2
     assert {"Messages", "1,000"} <= set(texts)
+
+
+def test_a_curve_that_is_not_drawn_anew_is_as_it_was_measured(tmp_path: Path) -> None:
+    panel = Panel("Messages", "pages a second", [Curve("last page", [(10, 1.0), (1000, 0.98)])])
+    path = tmp_path / "growth.json"
+    assert growth.read(path) == {}
+    path.write_text(json.dumps({"threads": asdict(panel)}))
+    assert growth.read(path) == {"threads": panel}
+
+
+def test_a_publication_that_was_disturbed_does_not_decide_how_long_streams_wait() -> None:
+    publications = [[10.0] * 100, [11.0] * 100, [500.0] * 100]
+    assert streams.usual(publications) == 11
+    found = streams.Streams(shown=publications, received=publications, floor=[[5.0] * 100] * 3, kib=1, subscriptions=1)
+    assert found.to_floor == pytest.approx(2.2)
+    assert found.as_single()["streams p99"] == 500, "which says so all the same"

@@ -1,22 +1,25 @@
 """The embedded servers and their supervisor, tried with real processes in a folder of their own."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg2
 import pytest
 import redis
 
+from ippex_messenger.embedded import application
 from ippex_messenger.embedded.account import unprivileged_account
 from ippex_messenger.embedded.binaries import postgres_binary
 from ippex_messenger.embedded.errors import Refused
-from ippex_messenger.embedded.home import CHECKOUT, Home
+from ippex_messenger.embedded.home import CHECKOUT, Home, free_port
 from ippex_messenger.embedded.postgres import postgres_answers
 from ippex_messenger.embedded.processes import LINUX, command_line
 from ippex_messenger.embedded.servers import servers
@@ -155,6 +158,33 @@ def test_a_folder_closed_to_everybody_else_stays_closed_and_works(home: Home, tm
     with servers(home, durable=False):
         assert postgres_answers(home)
         assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+STREAMS = 1_200  # the web server's own limit is 1,024
+
+
+def test_a_web_process_answers_beside_more_than_a_thousand_open_streams(home: Home) -> None:
+    port = free_port()
+    program = application.web(home, port)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(3 * STREAMS, hard), hard))
+    server = subprocess.Popen([*program.command[:-1], "bench.floors.hub:application"], cwd=CHECKOUT)
+    try:
+        assert within(10, lambda: is_open(port))
+        with ExitStack() as streams:
+            for number in range(STREAMS):
+                stream = streams.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                stream.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b" 200 " in stream.recv(100), f"stream {number}"
+    finally:
+        server.terminate()
+        server.wait(10)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
 
 
 def processes_of(home: Home) -> list[int]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import sessions
 from ippex_messenger.prepared import Prepared
-from messenger import threads, topic_list
+from messenger import querysets, threads, topic_list
 from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of
 from messenger.search import MARKED
@@ -293,6 +293,25 @@ def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None
     assert "Seq Scan on tenancy_member" not in plan
     assert "Seq Scan on accounts_user" not in plan
     assert len(middleware.ACTIVE_MEMBER(cast.bob.user_id, "northwind")) == 1
+
+
+def test_who_may_listen_is_found_by_sessions_and_not_by_going_through_a_group(cast: Cast, many_people: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_groupmembership (tenancy_id, group_id, member_id, joined_at, joined_roster) "
+            "SELECT tenancy_id, %s, id, now(), 1 FROM tenancy_member WHERE name LIKE 'user%%'",
+            [cast.payroll.pk],
+        )
+        cursor.execute("SELECT session_key FROM accounts_session ORDER BY session_key LIMIT 250")
+        keys = [key for (key,) in cursor.fetchall()]
+        cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as after a few looks
+    plan = plan_of(querysets.LISTENING, keys, [cast.payroll.pk], timezone.now())
+    assert plan.index("on accounts_session") < plan.index("on messenger_groupmembership"), plan
+    for table in ("accounts_session", "accounts_user", "tenancy_member", "messenger_groupmembership"):
+        assert f"Seq Scan on {table}" not in plan
+    assert "Index Cond: (member_id = " in plan, "of each, by the index"
+    assert len(querysets.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
 
 
 def test_the_list_finds_its_topics_by_time_and_joins_only_to_those_it_shows(cast: Cast) -> None:

@@ -6,6 +6,9 @@ import sys
 from .home import Home
 from .processes import Program
 
+# Open streams wait, and cost next to nothing. granian accepts no connection beyond 1,024, if nothing else is said.
+CONNECTIONS = 20_000
+
 
 def preparation(home: Home, demo: bool) -> Program:
     return Program(
@@ -22,6 +25,7 @@ def web(home: Home, port: int) -> Program:
             *(sys.executable, "-m", "granian", "--interface", "asginl"),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--workers", "1", "--log-level", "warning", "--no-ws"),
+            *("--backpressure", str(CONNECTIONS)),
             *("--workers-kill-timeout", "2"),  # open streams would keep it from stopping
             "ippex_messenger.embedded.web:application",
         ),

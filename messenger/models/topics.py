@@ -49,6 +49,8 @@ class Topic(models.Model):
     last_sequence = models.PositiveBigIntegerField(default=0)
     # Grows under the same lock at each change of the dialogue: what a reader who was away asks for.
     revision = models.PositiveBigIntegerField(default=0)
+    # Grows when it may be others, or more, who would be mailed a next message (audience.py): not at each message.
+    audience_revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
     objects: ClassVar[TopicQuerySet] = TopicQuerySet.as_manager()  # type: ignore[assignment]
 
