@@ -8,6 +8,7 @@ import redis
 
 from bench import sink
 from bench.load import Unusable, ask, one_of
+from bench.proc import cpu_ms
 from bench.scene import Scene
 from bench.stack import Stack
 from messenger.mails import message_mail
@@ -16,6 +17,7 @@ from messenger.models import Delivery, Message
 PATIENCE_SECONDS = 40
 FLOOR_MAILS = 1_000
 FLOOR_TURNS = 3  # before ours, and as many after
+USED = ("worker", "postgres", "sink")
 
 
 def measure(running: Stack, scene: Scene) -> dict[str, float]:
@@ -26,7 +28,7 @@ def measure(running: Stack, scene: Scene) -> dict[str, float]:
     forget(running)
     running.stop("worker")
     turns += [_floor(running, scene) for _ in range(FLOOR_TURNS)]
-    return {"mails a second": ours, "floor M mails a second": statistics.median(turns)}
+    return {**ours, "floor M mails a second": statistics.median(turns)}
 
 
 def _floor(running: Stack, scene: Scene) -> float:
@@ -40,11 +42,12 @@ def _floor(running: Stack, scene: Scene) -> float:
         return FLOOR_MAILS / (time.monotonic() - begun)
 
 
-def _ours(running: Stack, scene: Scene) -> float:
+def _ours(running: Stack, scene: Scene) -> dict[str, float]:
     """From the post of a message to the last mail settled, or so far as patience goes."""
     topic = scene.crowds[max(scene.crowds)]
     _wait_for_worker(running)
     sink.reset(running.home.smtp_port)
+    used = {name: cpu_ms(running.pids(name)) for name in USED}
     begun = time.monotonic()
     answer = ask(running.url("pages"), one_of(scene.post([topic], scene.crowd_member)))
     if answer.status != 201:
@@ -60,7 +63,8 @@ def _ours(running: Stack, scene: Scene) -> float:
     taken = sink.taken(running.home.smtp_port)
     if settled == 0 or taken < settled:
         raise Unusable(f"{settled} mails are said to be sent, {taken} arrived.")
-    return settled / took
+    costs = {f"{name}, CPU ms a mail": (cpu_ms(running.pids(name)) - used[name]) / settled for name in USED}
+    return {"mails a second": settled / took, **costs}
 
 
 def _wait_for_worker(running: Stack) -> None:

@@ -42,6 +42,7 @@ PARTS = {
     "random numbers": r"/random\.py|/secrets\.py|/django/utils/crypto",
     "middleware": r"/middleware|/django/utils/deprecation|/csp/|whitenoise|permissions_policy",
     "Markdown": r"markdown_it|linkify|nh3|/bodies\.py|/mention_rule\.py",
+    "rows": r"/messenger/(rows|topic_list|mentions|wording)\.py",
     "the view and what it asks": r"/messenger/",
     "addresses": r"/django/urls/|/urllib/",
     "request and response": r"/django/(http|core|dispatch|shortcuts|views)|asgiref|/http/|/email/",

@@ -85,7 +85,9 @@ def _stages(results: Results) -> Iterator[str]:
 
 def _mails(results: Results) -> Iterator[str]:
     ours, floor = (1000 / results.single[name] for name in (MAILS, f"floor M {MAILS}"))
-    yield f"a mail takes {ours:.2f} ms, of which sending it (the floor) {floor:.2f}"
+    yield f"a mail takes {ours:.2f} ms, of which sending it (the floor) {floor:.2f}; CPU of a mail:"
+    used = [(name, took) for name, took in results.single.items() if name.endswith("CPU ms a mail")]
+    yield from _table(used, PARTS_SHOWN)
 
 
 def _memory(results: Results, requests: Sequence[Request]) -> Iterator[str]:
