@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from messenger.models import GroupMembership, Message, MessengerGroup, Topic  # noqa: F401  (named in quotes)
 
 
+def _in_use(group: str) -> dict[str, bool]:
+    """The half of the access rule that is about a group; `group` leads to it."""
+    return {f"{group}is_active": True, f"{group}tenancy__messenger_enabled": True}
+
+
 class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
     def open(self) -> "GroupMembershipQuerySet":
         """Those that nobody ended, whatever the state of their member, group and tenancy."""
@@ -26,12 +31,11 @@ class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
 
     def in_force(self) -> "GroupMembershipQuerySet":
         """Those that let their member read the group now. This is the access rule."""
-        return self.open().filter(
-            group__is_active=True,
-            group__tenancy__messenger_enabled=True,
-            member__is_active=True,
-            member__user__is_active=True,
-        )
+        return self.of_people().filter(**_in_use("group__"))
+
+    def of_people(self) -> "GroupMembershipQuerySet":
+        """The half of the rule that is about the member: for groups that are known to be in use."""
+        return self.open().filter(member__is_active=True, member__user__is_active=True)
 
     def letting_into(self, topic: Any) -> "GroupMembershipQuerySet":
         """Those that let their member read a topic now: its id, or a reference to it from within a query."""
@@ -183,7 +187,9 @@ _READABLE = Prepared("readable_revisions", _readable, "bigint[]", "bigint[]")
 
 TOPICS_IN_USE = Prepared(
     "topics_in_use",
-    lambda topics: _topics().filter(pk__one_of=topics, is_active=True).values_list(*columns(_topics().model)),
+    lambda topics: (
+        _topics().filter(pk__one_of=topics, is_active=True, **_in_use("group__")).values_list(*columns(_topics().model))
+    ),
     "bigint[]",
 )
 
@@ -193,12 +199,13 @@ def _listening(session_keys: Collection[str], groups: Collection[int], now: Any)
         "member__user__sessions__session_key__one_of": session_keys,
         "member__user__sessions__expire_date__gt": now,
     }
-    memberships = _memberships().in_force().filter(group__pk__one_of=groups, **sessions)
+    memberships = _memberships().of_people().filter(group__pk__one_of=groups, **sessions)
     return memberships.values_list("member__user__sessions__session_key", "member__user__password", "member", "group")
 
 
-# Of sessions: whose membership of which of these groups lets them in, and the hashed password. It begins with the
-# sessions, so that it costs the same for each of them, however many people are in the groups.
+# Of sessions: whose membership of which of these groups lets them in, and the hashed password. With the groups of
+# TOPICS_IN_USE, in the same snapshot, that is the access rule; each group is looked up once, and not for each member.
+# It begins with the sessions, so that it costs the same for each of them, however many people are in the groups.
 LISTENING = Prepared("listening", _listening, "text[]", "bigint[]", "timestamptz")
 
 
