@@ -207,8 +207,9 @@ def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tup
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,
     )
+    is_asked_once = above is not None and len(rows) < PAGE_LENGTH  # what came after what somebody has already
     # What is not committed is kept for nobody, and what is on its way to people changes without a word.
-    if not connection.in_atomic_block and all(row.is_settled for row in rows):
+    if not is_asked_once and not connection.in_atomic_block and all(row.is_settled for row in rows):
         concerned = concerned_by(rows)
         _concerned.put(shown, concerned)
         _pages.put((shown, reader.pk if reader.pk in concerned else ANYBODY), page, len(page.html))

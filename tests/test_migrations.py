@@ -113,9 +113,15 @@ def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessi
     assert not OldSession.objects.exists()
 
 
-def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast) -> None:
-    migrate([("messenger", "0009_indexes_that_serve_an_order")])
+@pytest.fixture
+def posted_before_places(cast: Cast) -> Iterator[Message]:
     message = post(cast.payments, cast.alice, "wages")
+    migrate([("messenger", "0009_indexes_that_serve_an_order")])
+    yield message
+    migrate([])
+
+
+def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, posted_before_places: Message) -> None:
     migrate([])
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
@@ -127,5 +133,5 @@ def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast) -> No
         cursor.execute(f"EXPLAIN {found}", values)
         assert "message_search" in str(cursor.fetchall())
         cursor.execute(found, values)
-        assert cursor.fetchall() == [(message.pk,)]
+        assert cursor.fetchall() == [(posted_before_places.pk,)]
         cursor.execute("RESET enable_seqscan")
