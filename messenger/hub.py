@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.utils import timezone
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from accounts.sessions import STILL_OPEN
 from messenger.database_thread import DatabaseThread
 from messenger.eager import begin
 from messenger.looks import Admission, End, News, changed_event, look
@@ -189,14 +191,21 @@ class Hub:
             await self._look_at_lists()
 
     async def _look_at_lists(self) -> None:
-        """Shut out those who are in no active group any more."""
+        """Shut out those who are in no active group any more, and end the streams of those who are signed out."""
         lists = list(self._listeners.get(EVERY_TOPIC, ()))
         if not lists:
             return
         members = {listener.admission.member_id for listener in lists}
-        admitted = await self._ask(lists, lambda: with_messenger(members))
+        keys = [listener.admission.session_key for listener in lists]
+        answer = await self._ask(lists, lambda: (dict(STILL_OPEN(keys, timezone.now())), with_messenger(members)))
+        if answer is None:
+            return
+        sessions, admitted = answer
         for listener in lists:
-            if admitted is not None and listener.admission.member_id not in admitted:
+            admission = listener.admission
+            if admission.session_key not in sessions or sessions[admission.session_key] != admission.password:
+                listener.end()
+            elif admission.member_id not in admitted:
                 listener.shut_out()
 
     async def _ask(self, listeners: Collection[Listener], question: Callable[[], T]) -> T | None:

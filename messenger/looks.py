@@ -88,7 +88,7 @@ def _found(
     for admission, since in listening:
         topic = topics.get(admission.topic_id)
         if topic and (admission.session_key, admission.password, admission.member_id, topic.group_id) in may:
-            found.append(News(topic.revision, writer.event(admission, since)) if topic.revision > since else None)
+            found.append(writer.news(admission, since) if topic.revision > since else None)
         else:
             unclear.append(len(found))
             found.append(End.NO_ACCESS)
@@ -115,7 +115,7 @@ def _make_clear(
         if admission.session_key not in sessions or sessions[admission.session_key] != admission.password:
             found[place] = End.SIGNED_OUT
         elif revision is not None:
-            found[place] = News(revision, writer.event(admission, since)) if revision > since else None
+            found[place] = writer.news(admission, since) if revision > since else None
 
 
 @contextmanager
@@ -141,14 +141,14 @@ class _Writer:
         self._subjects: dict[int, _Subject] = {}
         self._changes: dict[tuple[int, int], _Change] = {}
 
-    def event(self, admission: Admission, since: int) -> bytes:
+    def news(self, admission: Admission, since: int) -> News:
         """For somebody who passed the check of the same look."""
         found = self._changes.get((admission.topic_id, since))
         if found is None:
             subject = self._subjects.get(admission.topic_id) or _Subject(self._topics[admission.topic_id])
             self._subjects[admission.topic_id] = subject
             found = self._changes[admission.topic_id, since] = _Change(subject, since)
-        return found.event(admission)
+        return found.news(admission)
 
 
 class _Change:
@@ -161,25 +161,26 @@ class _Change:
         self._is_too_much = self._changes.is_more_than_a_page
         # To all others it is the same, but for language and zone.
         self._special = self._concerned | subject.choosing
-        self._events: dict[tuple[int, int, str, str], bytes] = {}
-        self._events_of_most: dict[tuple[str, str], bytes] = {}
+        self._written: dict[tuple[int, int, str, str], News] = {}
+        self._written_for_most: dict[tuple[str, str], News] = {}
 
-    def event(self, admission: Admission) -> bytes:
+    def news(self, admission: Admission) -> News:
         if admission.member_id in self._special:
-            return self._event_of(admission)
+            return self._news_for(admission)
         key = (admission.language, admission.time_zone)
-        found = self._events_of_most.get(key)
+        found = self._written_for_most.get(key)
         if found is None:
-            found = self._events_of_most[key] = self._event_of(admission)
+            found = self._written_for_most[key] = self._news_for(admission)
         return found
 
-    def _event_of(self, admission: Admission) -> bytes:
+    def _news_for(self, admission: Admission) -> News:
         recipients = self._subject.recipients(admission.member_id)
         whose = admission.member_id if admission.member_id in self._concerned else ANYBODY
         key = (recipients, whose, admission.language, admission.time_zone)
-        found = self._events.get(key)
+        found = self._written.get(key)
         if found is None:
-            found = self._events[key] = self._write(admission, whose, recipients)
+            event = self._write(admission, whose, recipients)
+            found = self._written[key] = News(self._subject.topic.revision, event)
         return found
 
     def _write(self, admission: Admission, whose: int, recipients: int) -> bytes:

@@ -3,9 +3,9 @@
 Numbers, names and what else is put into a sentence keep their letters, and so does a sentence that was forgotten.
 """
 
-import gc
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import _lru_cache_wrapper, cache
@@ -67,9 +67,12 @@ def forget_languages() -> None:
 
 
 def _kept_by_language() -> list[Any]:
-    cached = (thing for thing in gc.get_objects() if isinstance(thing, _lru_cache_wrapper))
-    ours = [function for function in cached if function.__module__.partition(".")[0] in OURS]
-    return [function for function in ours if "language" in inspect.signature(function).parameters]
+    # By the modules, not by what the garbage collector knows: what stays for good is none of its business any more.
+    ours = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in OURS]
+    functions = {
+        function for module in ours for function in vars(module).values() if isinstance(function, _lru_cache_wrapper)
+    }
+    return [function for function in functions if "language" in inspect.signature(function).parameters]
 
 
 # -- What a page says ----------------------------------------------------------------------------------------

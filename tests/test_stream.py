@@ -363,6 +363,18 @@ def test_for_everybody_else_there_is_no_such_stream(cast: Cast) -> None:
     play(scene())
 
 
+def change_password(member: Member) -> None:
+    member.user.set_password("another horse battery")
+    member.user.save()
+
+
+SIGNING_OUT: dict[str, Callable[[Cast], object]] = {
+    "signed out": lambda cast: Session.objects.filter(user=cast.bob.user).delete(),
+    "session over": lambda cast: Session.objects.filter(user=cast.bob.user).update(expire_date=timezone.now()),
+    "password changed": lambda cast: change_password(cast.bob),
+}
+
+
 def list_of(cookie: str) -> Stream:
     """The stream of a topic list."""
     return Stream("/northwind/messenger/stream/", "", cookie)
@@ -394,6 +406,23 @@ def test_an_open_topic_list_ends_when_there_is_no_messenger_for_its_reader_any_m
             await elsewhere(lambda: save_group(cast.payroll, [cast.alice]))
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == [("gone", "{}")]
+
+    play(scene())
+
+
+@pytest.mark.parametrize("way", SIGNING_OUT)
+def test_an_open_topic_list_ends_when_its_reader_is_signed_out(
+    cast: Cast, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 0.2)
+    alice, bob = cookie_of(cast.alice), cookie_of(cast.bob)
+
+    async def scene() -> None:
+        async with list_of(alice) as alices, list_of(bob) as bobs:
+            await elsewhere(lambda: SIGNING_OUT[way](cast))
+            await bobs.until(lambda: bobs.is_over)
+            assert bobs.events == [], "the page asks again, and hears that it is signed out"
+            assert not alices.is_over
 
     play(scene())
 
@@ -561,18 +590,6 @@ def test_who_lost_access_at_the_moment_of_a_post_is_handed_nothing_of_it(
                 assert "Confidential-canary" not in alices.text
 
     play(scene())
-
-
-def change_password(member: Member) -> None:
-    member.user.set_password("another horse battery")
-    member.user.save()
-
-
-SIGNING_OUT: dict[str, Callable[[Cast], object]] = {
-    "signed out": lambda cast: Session.objects.filter(user=cast.bob.user).delete(),
-    "session over": lambda cast: Session.objects.filter(user=cast.bob.user).update(expire_date=timezone.now()),
-    "password changed": lambda cast: change_password(cast.bob),
-}
 
 
 @pytest.mark.parametrize("way", SIGNING_OUT)
