@@ -34,10 +34,12 @@ WALK_LENGTH = 1_000
 # As many more, where that is likely to fill the page: no more than the index would cost.
 WALK_GROWTH = 5
 # The first stretch should hold a page of hits, if the word is as frequent there as among the messages walked through;
-# each other is so many times as long, the last one is all there is. Where the first holds nothing, that comes next;
-# among certain topics or authors, who may have been silent lately, after one more.
+# each other is so many times as long, the last one is all there is. Where the first two hold nothing, that comes next
+# (one would be too few: of a sudden bustle the newest messages lie close together); among certain topics or authors,
+# who may have been silent lately, after one more.
 GROWTH = 16
 STRETCHES = 4
+EMPTY_STRETCHES = 2
 # Of more authors the index is not asked; hits are sorted out afterwards.
 MANY = 200
 # A beginning of a word that so many of the newest messages hold, in a hundred, is not asked of the index, which would
@@ -228,7 +230,7 @@ def _look_up_as_far_as_needed(
     length = max(apart * messages_a_hit * PAGE_LENGTH, places.SHORTEST)
     found, deadline = list[Cursor](), time.monotonic() + TIMEOUT_SECONDS
     for number in range(STRETCHES + 1):
-        is_worthwhile = number < STRETCHES and (found or number < 1 + is_narrow)
+        is_worthwhile = number < STRETCHES and (found or number < EMPTY_STRETCHES + is_narrow)
         since = _earlier(survey.last, length * GROWTH**number) if is_worthwhile else None
         is_all = since is None or (scope.since is not None and since <= scope.since)
         found = _look_up(reader, by_index, query.whole, scope if is_all else replace(scope, since=since), survey.first)

@@ -456,6 +456,23 @@ def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_m
     assert 20 < fetched["Actual Rows"] < 50, "of 80 there are"
 
 
+def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_messages: MessengerGroup) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
+            "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
+            "SELECT tenancy_id, topic_id, 20000 + sequence, author_id, gen_random_uuid(), 'bustle', '', 1, "
+            "now() + interval '1 day' + sequence * interval '10 ms', 0, 1, 'email', '', 30, '' "
+            "FROM messenger_message WHERE sequence <= 6000 AND topic_id = %s",
+            [many_messages.topics.get().pk],
+        )
+    with CaptureQueriesContext(connection) as queries:
+        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
+    first, second, *_ = [one["sql"].partition("WITH hit")[2] for one in queries if "WITH hit" in one["sql"]]
+    assert "posted_at >=" in first
+    assert "posted_at >=" in second, "nothing is left of the day before, and still not everything is asked for"
+
+
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", []):
