@@ -104,12 +104,15 @@ let stream = null;
 let comeBack = null;
 let catchingUp = Promise.resolve();
 let askAgain = null;
+let missedSince = Infinity; // a revision from which on something may be missing after all
 
 /** Ask for what changed; for nothing where the page has come as far as `wanted` by the time of asking. */
 function catchUp(wanted = Infinity) {
   // One at a time, and once more if there was news meanwhile.
   catchingUp = catchingUp.then(async () => {
     if (isOver || wanted <= revision) return;
+    revision = Math.min(revision, missedSince);
+    missedSince = Infinity;
     try {
       let came;
       do {
@@ -216,15 +219,28 @@ function loadOnReaching(link, load) {
   }).observe(link);
 }
 
+/** Put a page of messages above or below those that are there. */
+async function load(query) {
+  const before = revision;
+  const html = await fetchRows(query);
+  const came = rows.place(html);
+  // What changed meanwhile was not on this page yet when it was told: it is asked for again.
+  if (revision > before) {
+    missedSince = Math.min(missedSince, before);
+    catchUp();
+  }
+  return came;
+}
+
 loadOnReaching(thread.querySelector("[data-older]"), async () => {
   const heightBefore = document.documentElement.scrollHeight;
-  rows.place(await fetchRows(`before=${rows.first}`));
+  await load(`before=${rows.first}`);
   window.scrollBy(0, document.documentElement.scrollHeight - heightBefore);
   return rows.first === 1;
 });
 
 loadOnReaching(thread.querySelector("[data-newer]"), async () => {
-  const came = rows.place(await fetchRows(`after=${rows.last}`));
+  const came = await load(`after=${rows.last}`);
   hasTheEnd = came.count < PAGE_LENGTH;
   if (hasTheEnd) newBelow.hidden = true;
   reading.watch();
