@@ -67,7 +67,8 @@ export class Composer {
     } finally {
       button.disabled = false;
       this.body.readOnly = false;
-      this.body.focus();
+      // The message may have come by the stream before the answer, and its writer gone on to something else.
+      if (document.activeElement === document.body || this.form.contains(document.activeElement)) this.body.focus();
     }
   }
 
