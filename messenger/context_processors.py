@@ -1,10 +1,11 @@
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from messenger.models import MessengerGroup
-from messenger.reading import count_unread_topics
+from messenger.reading import count_unread_topics, unread_in_words
 
 
 def main_menu(request: HttpRequest) -> dict[str, Any]:
@@ -14,12 +15,15 @@ def main_menu(request: HttpRequest) -> dict[str, Any]:
         return {}
     known = getattr(request, "sees_messenger", None)
     topics = f"/{member.tenancy.slug}/messenger/"
+    unread = cache(lambda: count_unread_topics(member))
     return {
         # Whose entry is the current one: of the many paths of the dialogue, the one of the list.
         "menu_path": topics if request.path.startswith(topics) else request.path,
         "sees_messenger": known
         if known is not None
         else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),
-        "unread_topics": SimpleLazyObject(lambda: count_unread_topics(member)),
+        "unread_topics": SimpleLazyObject(unread),
+        "has_unread_topics": SimpleLazyObject(unread),
+        "unread_badge": SimpleLazyObject(lambda: unread_in_words(unread())),
         "sees_messenger_users": member.is_administrator or member.tenancy.messenger_enabled,
     }

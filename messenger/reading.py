@@ -9,7 +9,7 @@ from messenger.menu_badge import count_anew_after_commit, remembered
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member
 
-# The main menu says "99+" where there are more.
+# Where there are more, the main menu says "99+" (as static/js/topic-list.js does).
 MOST_COUNTED = 99
 
 _MOVE_FORWARD = (
@@ -75,6 +75,11 @@ UNREAD_TOPICS = Prepared(
 def count_unread_topics(member: Member) -> int:
     """How many topics have something unread, for the main menu; no more are counted than it can say."""
     return remembered(member, lambda: len(UNREAD_TOPICS(member.pk)))
+
+
+def unread_in_words(topics: int) -> str:
+    """As many unread topics as the main menu says."""
+    return str(topics) if topics <= MOST_COUNTED else f"{MOST_COUNTED}+"
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:

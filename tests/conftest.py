@@ -5,14 +5,20 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.template import Context
+from django.template.loader import get_template
 from django.test.utils import setup_databases, teardown_databases
+from django.utils.safestring import SafeString
 from playwright.sync_api import Browser
 
 from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
+from ippex_messenger.outlines import as_context, outlined
+from messenger import pages
 from messenger.audience import forget_audiences
 from messenger.mails import forget_letters
+from messenger.pages import Values
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -53,6 +59,18 @@ def embedded_servers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(embedded_servers: None) -> None:
     """pytest-django asks for this before it makes the test database: by then PostgreSQL answers."""
+
+
+@pytest.fixture(autouse=True)
+def outlines_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every page that any test asks for: filled in, an outline is what its template makes of the same values."""
+
+    def compared(template: str, same: Values, shown: Values) -> SafeString:
+        html = outlined(template, same, shown)
+        assert html == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
+        return html
+
+    monkeypatch.setattr(pages, "outlined", compared)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 from django.utils import translation
 
+from ippex_messenger import outlines
 from ippex_messenger.templatetags import kept
+from messenger import topic_rows
 
 OURS = ("accounts", "tenancy", "messenger", "ippex_messenger")
 
@@ -62,6 +64,8 @@ def spoken_everywhere() -> Iterator[None]:
 def forget_languages() -> None:
     """What processes keep of what they said in a language."""
     kept._kept.clear()
+    outlines._outlines.clear()
+    topic_rows._rows.clear()
     for function in _kept_by_language():
         function.cache_clear()
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.safestring import SafeString, mark_safe
@@ -11,6 +13,7 @@ from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.mentions import people_in, shown_to
 from messenger.models import Message, Topic
+from messenger.pages import render_page, render_piece
 from messenger.posting import DifferentTextError, post_message
 from messenger.quoting import quotation_of
 
@@ -85,8 +88,7 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _composer_with_errors(request: MessengerHttpRequest, topic: Topic, form: MessageForm) -> HttpResponse:
-    context = {"form": form, "topic": topic, "forecast": ForecastLine.of(topic)}
-    return render(request, "messenger/_composer.html", context, status=422)
+    return render_piece(request, "messenger/_composer.html", *_composer(topic, form), status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
@@ -139,13 +141,46 @@ def _render_thread(
     status: int = 200,
     preview: SafeString | None = None,
 ) -> HttpResponse:
-    context = {
-        "topic": topic,
-        "page": page,
+    same, shown = _composer(topic, form, preview)
+    same |= {
+        "topic.is_muted": topic.is_muted,  # type: ignore[attr-defined]
+        "page.is_empty": page.is_empty,
+        "page.has_older": page.has_older,
+        "page.has_newer": page.has_newer,
         "has_news": page.last > topic.read_up_to,  # type: ignore[attr-defined]
-        "form": form,
-        "preview": preview,
-        "forecast": ForecastLine.of(topic),
-        "manages": request.member.is_messenger_manager,
     }
-    return render(request, "messenger/thread.html", context, status=status)
+    shown |= {
+        "topic.name": topic.name,
+        "topic.group.pk": topic.group_id,
+        "topic.revision": topic.revision,
+        "topic.last_sequence": topic.last_sequence,
+        "topic.read_up_to": topic.read_up_to,  # type: ignore[attr-defined]
+        "page.html": page.html,
+        "page.first": page.first,
+        "page.last": page.last,
+    }
+    return render_page(request, "messenger/thread.html", same, shown, status)
+
+
+def _composer(
+    topic: Topic, form: MessageForm, preview: SafeString | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What templates/messenger/_composer.html shows, as `outlined` takes it."""
+    forecast = ForecastLine.of(topic)
+    return {
+        "topic.people": topic.people,  # type: ignore[attr-defined]
+        "forecast.is_emailed": forecast.is_emailed,
+        "forecast.turns": forecast.turns,
+        "composer.is_refused": bool(form["body"].errors),
+        "composer.is_previewed": preview is not None,
+    }, {
+        "topic.pk": topic.pk,
+        "topic.group.name": topic.group.name,
+        "forecast.now": forecast.now,
+        "forecast.seconds": forecast.seconds,
+        "forecast.then": forecast.then,
+        "composer.client_id": str(form["client_id"].value() or ""),
+        "composer.body": form["body"].value() or "",
+        "composer.errors": " ".join(map(str, form["body"].errors)),
+        "composer.preview": preview or "",
+    }

@@ -1,9 +1,14 @@
+from functools import lru_cache
+
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -12,8 +17,10 @@ from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, Topic
 from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
+from messenger.pages import render_page, render_piece
 from messenger.simulation import simulate
-from messenger.topic_list import count_inactive, first_page, groups_of, page_of, search
+from messenger.topic_list import ReadGroup, count_inactive, first_page, groups_of, page_of, search
+from messenger.topic_rows import render_topic_rows
 from messenger.topics import save_topic
 from tenancy.listing import page_number
 from tenancy.models import Member
@@ -35,18 +42,46 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         rows, has_more = page_of(found, member, page)
     else:
         rows, has_more = first_page(member, groups)
-    context = {
-        "topics": tuple(rows),
-        "next_page": page + 1 if has_more else None,
-        "previous_page": page - 1 or None,
-        "groups": tuple(groups),
-        "query": words,
-        "group_id": group_id,
+    same = {
+        "has_topics": bool(rows),
+        "has_next": has_more,
+        "has_previous": page > 1,
+        "has_groups": len(groups) > 1,
+        "has_words": bool(words),
         "is_searching": bool(words or group_id),
         "shows_inactive": shows_inactive,
         "inactive_count": count_inactive(member),
     }
-    return render(request, "messenger/_topics.html" if is_by_script(request) else "messenger/topics.html", context)
+    shown = {
+        "rows": render_topic_rows(
+            rows, member.tenancy.slug, manages=member.is_messenger_manager, shows_inactive=shows_inactive
+        ),
+        "next_url": _with_page(request, page + 1),
+        "previous_url": _with_page(request, page - 1),
+        "group_options": _group_options(tuple(groups), group_id),
+        "query": words,
+        "messages_url": reverse("messenger:search", args=[member.tenancy.slug]) + _with_page(request),
+    }
+    if is_by_script(request):
+        return render_piece(request, "messenger/_topics.html", same, shown)
+    return render_page(request, "messenger/topics.html", same, shown)
+
+
+def _with_page(request: MessengerHttpRequest, number: int | None = None) -> str:
+    """The query, with the number of another page."""
+    query = request.GET.copy()
+    if number is not None:
+        query["page"] = str(number)
+    return "?" + query.urlencode()
+
+
+@lru_cache(maxsize=500)
+def _group_options(groups: tuple[ReadGroup, ...], chosen: str) -> SafeString:
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        ((group.pk, mark_safe(" selected" * (str(group.pk) == chosen)), group.name) for group in groups),  # noqa: S308
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

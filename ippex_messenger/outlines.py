@@ -1,0 +1,83 @@
+"""Pages that are rendered once with stand-ins for what differs from one time to the next, and then only filled in.
+
+What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the same as before but
+for a few names and numbers. Why, and what to look out for: docs/decisions/0033-outlines.md.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.template import Context
+from django.template.loader import get_template
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+
+from ippex_messenger.keep import Keep
+
+MOST = 4_000_000  # characters
+
+# What stands in for a text has a NUL, which no text of a page has; for a number, digits that nobody can foresee.
+_DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
+_STAND_IN = re.compile(rf"\0:([0-9]{{3}})\0|{_DIGITS}([0-9]{{3}})")
+
+
+def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Any]) -> SafeString:
+    """The HTML of a template, whose names may have dots (`topic.name`); for the active language.
+
+    The page is kept by all values of `same`, with which the template may do what it likes. Those of `shown` it may
+    only show, as they are: to neither a condition nor a filter they are what they will be. Texts are escaped, unless
+    they are marked as safe; whole numbers are shown without separators (`stringformat:"d"`). There is nothing else in
+    the context, not even the request, so that nobody is shown anything of somebody else's.
+    """
+    key = (template, get_language(), *same.values())
+    outline = _outlines.get(key)
+    if outline is None:
+        outline = _Outline(template, same, shown)
+        _outlines.put(key, outline, outline.size)
+    return outline.filled(shown)
+
+
+class _Outline:
+    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+        names = list(shown)
+        stand_ins = {name: _stand_in(number, shown[name]) for number, name in enumerate(names)}
+        html = get_template(template).template.render(Context(as_context({**same, **stand_ins})))  # type: ignore[attr-defined]
+        self._pieces: list[str] = []
+        self._places: list[tuple[int, str]] = []
+        end = 0
+        for found in _STAND_IN.finditer(html):
+            self._pieces += [html[end : found.start()], ""]
+            self._places.append((len(self._pieces) - 1, names[int(found[1] or found[2])]))
+            end = found.end()
+        self._pieces.append(html[end:])
+        self.size = len(html)
+
+    def filled(self, shown: Mapping[str, Any]) -> SafeString:
+        pieces = self._pieces.copy()
+        for position, name in self._places:
+            pieces[position] = conditional_escape(shown[name])
+        return mark_safe("".join(pieces))  # noqa: S308  (the template escaped the rest)
+
+
+_outlines: Keep[_Outline] = Keep(MOST)
+
+
+def _stand_in(number: int, value: Any) -> SafeString | int:
+    if isinstance(value, int):
+        return int(f"{_DIGITS}{number:03d}")
+    return mark_safe(f"\0:{number:03d}\0")  # noqa: S308
+
+
+def as_context(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of names with dots, what a template finds by them."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split(".")
+        inner = nested
+        for step in path:
+            inner = inner.setdefault(step, {})
+        inner[last] = value
+    return nested

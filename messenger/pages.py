@@ -1,0 +1,60 @@
+"""The pages that are asked for most, as outlines: what of a page differs is said by the view, in one place."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.middleware.csrf import get_token
+from django.template.loader import render_to_string
+
+from ippex_messenger.outlines import as_context, outlined
+from ippex_messenger.templatetags.interface import initials
+from messenger.http import MessengerHttpRequest
+from messenger.reading import count_unread_topics, unread_in_words
+
+Values = Mapping[str, Any]
+
+
+def render_page(
+    request: MessengerHttpRequest, template: str, same: Values, shown: Values, status: int = 200
+) -> HttpResponse:
+    """A page with the main menu, for who sees Messenger: `same` and `shown` as `outlined` takes them."""
+    if get_messages(request):  # once after something was done: not worth an outline
+        return HttpResponse(render_to_string(template, as_context({**same, **shown}), request), status=status)
+    same_frame, shown_frame = _frame(request)
+    return HttpResponse(outlined(template, {**same_frame, **same}, {**shown_frame, **shown}), status=status)
+
+
+def render_piece(
+    request: MessengerHttpRequest, template: str, same: Values, shown: Values, status: int = 200
+) -> HttpResponse:
+    """Of such a page: what a page that is open asks for."""
+    return HttpResponse(render_to_string(template, as_context({**same, **shown}), request), status=status)
+
+
+def _frame(request: MessengerHttpRequest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What templates/frame.html shows: as the context processors say it to every page."""
+    user, member = request.user, request.member
+    tenancy = member.tenancy
+    unread = count_unread_topics(member)
+    return {
+        "tenancy.slug": tenancy.slug,
+        "menu_path": f"/{tenancy.slug}/messenger/",
+        "sees_messenger": True,
+        "sees_messenger_users": member.is_administrator or tenancy.messenger_enabled,
+        "has_unread_topics": unread > 0,
+        "member.is_administrator": member.is_administrator,
+        "member.is_messenger_manager": member.is_messenger_manager,
+        "user.appearance": user.appearance,
+        "user.time_zone": user.time_zone,
+    }, {
+        "tenancy.name": tenancy.name,
+        "member.pk": member.pk,
+        "member.name": member.name,
+        "member.initials": initials(member.name),
+        "user.pk": user.pk,
+        "unread_topics": unread,
+        "unread_badge": unread_in_words(unread),
+        "csrf_token": get_token(request),
+    }

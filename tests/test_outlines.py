@@ -1,0 +1,77 @@
+"""Pages that are rendered once and then filled in: what is filled in, and what must never be."""
+
+from typing import Any
+
+import pytest
+from django.template import engines
+from django.utils import translation
+from django.utils.safestring import mark_safe
+
+from ippex_messenger import outlines
+from ippex_messenger.outlines import outlined
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Templates by name, as a test writes them; each counts how often it was asked for."""
+    sources: dict[str, str] = {}
+    asked: list[str] = []
+
+    def get_template(name: str) -> Any:
+        asked.append(name)
+        return engines["django"].from_string(sources[name])
+
+    monkeypatch.setattr(outlines, "get_template", get_template)
+    outlines._outlines.clear()
+    yield sources, asked
+    outlines._outlines.clear()
+
+
+def test_a_template_is_rendered_once_and_then_filled_in(written: Any) -> None:
+    sources, asked = written
+    sources["page"] = "{% if manages %}<b>{% endif %}{{ topic.name }} {{ topic.pk|stringformat:'d' }} {{ topic.name }}"
+    assert outlined("page", {"manages": True}, {"topic.name": "One", "topic.pk": 1}) == "<b>One 1 One"
+    assert outlined("page", {"manages": True}, {"topic.name": "Two", "topic.pk": 22}) == "<b>Two 22 Two"
+    assert asked == ["page"]
+    assert outlined("page", {"manages": False}, {"topic.name": "Two", "topic.pk": 22}) == "Two 22 Two"
+    assert asked == ["page", "page"]
+
+
+def test_what_is_filled_in_is_escaped_unless_it_is_marked_as_safe(written: Any) -> None:
+    written[0]["page"] = "{{ text }}"
+    for _ in range(2):
+        assert outlined("page", {}, {"text": "<b>&'\""}) == "&lt;b&gt;&amp;&#x27;&quot;"
+        assert outlined("page", {}, {"text": mark_safe("<b>")}) == "<b>"
+
+
+def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> None:
+    written[0]["page"] = "{{ one }}{{ two }}"
+    assert outlined("page", {}, {"one": "\0:001\0", "two": "secret"}) == "\0:001\0secret"
+    of_two = f"{outlines._DIGITS}001"
+    assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
+
+
+def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -> None:
+    written[0]["page"] = "[{{ request }}{{ user }}{{ messages }}{{ name }}]"
+    assert outlined("page", {}, {"name": "Ann"}) == "[Ann]"
+
+
+def test_each_language_has_an_outline_of_its_own(written: Any) -> None:
+    written[0]["page"] = '{% translate "Yesterday" %} {{ name }}'
+    assert outlined("page", {}, {"name": "Ann"}) == "Yesterday Ann"
+    with translation.override("de"):
+        assert outlined("page", {}, {"name": "Ann"}) == "Gestern Ann"
+
+
+def test_a_number_within_a_link_is_filled_in(written: Any) -> None:
+    written[0]["page"] = '{% url "messenger:thread" "northwind" pk %}'
+    for pk in (7, 123_456_789):
+        assert outlined("page", {}, {"pk": pk}) == f"/northwind/messenger/topics/{pk}/"
+
+
+def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlines._outlines, "_most", 10_000)
+    written[0]["page"] = "{{ number }}" + "x" * 1_000
+    for number in range(200):
+        assert outlined("page", {"number": number}, {}).startswith(str(number))
+        assert len(outlines._outlines._values) <= 10
