@@ -7,11 +7,11 @@ for a few names and numbers. Why, and what to look out for: docs/decisions/0033-
 import re
 import secrets
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from django.template import Context
 from django.template.loader import get_template
-from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
@@ -24,7 +24,7 @@ _DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
 _STAND_IN = re.compile(rf"\0:([0-9]{{3}})\0|{_DIGITS}([0-9]{{3}})")
 
 
-def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Any]) -> SafeString:
+def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, str | int]) -> SafeString:
     """The HTML of a template, whose names may have dots (`topic.name`); for the active language.
 
     The page is kept by all values of `same`, with which the template may do what it likes. Those of `shown` it may
@@ -41,7 +41,7 @@ def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Any]) -
 
 
 class _Outline:
-    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, str | int]) -> None:
         names = list(shown)
         stand_ins = {name: _stand_in(number, shown[name]) for number, name in enumerate(names)}
         html = get_template(template).template.render(Context(as_context({**same, **stand_ins})))  # type: ignore[attr-defined]
@@ -55,17 +55,24 @@ class _Outline:
         self._pieces.append(html[end:])
         self.size = len(html)
 
-    def filled(self, shown: Mapping[str, Any]) -> SafeString:
+    def filled(self, shown: Mapping[str, str | int]) -> SafeString:
+        texts = {name: _escaped(value) for name, value in shown.items()}
         pieces = self._pieces.copy()
         for position, name in self._places:
-            pieces[position] = conditional_escape(shown[name])
+            pieces[position] = texts[name]
         return mark_safe("".join(pieces))  # noqa: S308  (the template escaped the rest)
 
 
 _outlines: Keep[_Outline] = Keep(MOST)
 
 
-def _stand_in(number: int, value: Any) -> SafeString | int:
+def _escaped(value: str | int) -> str:
+    if isinstance(value, str):
+        return value if hasattr(value, "__html__") else escape(value)
+    return str(value)
+
+
+def _stand_in(number: int, value: str | int) -> SafeString | int:
     if isinstance(value, int):
         return int(f"{_DIGITS}{number:03d}")
     return mark_safe(f"\0:{number:03d}\0")  # noqa: S308

@@ -13,11 +13,12 @@ from ippex_messenger.templatetags.interface import initials
 from messenger.http import MessengerHttpRequest
 from messenger.reading import count_unread_topics, unread_in_words
 
-Values = Mapping[str, Any]
+Same = Mapping[str, Any]
+Shown = Mapping[str, str | int]
 
 
 def render_page(
-    request: MessengerHttpRequest, template: str, same: Values, shown: Values, status: int = 200
+    request: MessengerHttpRequest, template: str, same: Same, shown: Shown, status: int = 200
 ) -> HttpResponse:
     """A page with the main menu, for who sees Messenger: `same` and `shown` as `outlined` takes them."""
     if get_messages(request):  # once after something was done: not worth an outline
@@ -27,13 +28,13 @@ def render_page(
 
 
 def render_piece(
-    request: MessengerHttpRequest, template: str, same: Values, shown: Values, status: int = 200
+    request: MessengerHttpRequest, template: str, same: Same, shown: Shown, status: int = 200
 ) -> HttpResponse:
     """Of such a page: what a page that is open asks for."""
     return HttpResponse(render_to_string(template, as_context({**same, **shown}), request), status=status)
 
 
-def _frame(request: MessengerHttpRequest) -> tuple[dict[str, Any], dict[str, Any]]:
+def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
     """What templates/frame.html shows: as the context processors say it to every page."""
     user, member = request.user, request.member
     tenancy = member.tenancy

@@ -18,7 +18,7 @@ from ippex_messenger.outlines import as_context, outlined
 from messenger import pages
 from messenger.audience import forget_audiences
 from messenger.mails import forget_letters
-from messenger.pages import Values
+from messenger.pages import Same, Shown
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -65,7 +65,7 @@ def django_db_modify_db_settings(embedded_servers: None) -> None:
 def outlines_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every page that any test asks for: filled in, an outline is what its template makes of the same values."""
 
-    def compared(template: str, same: Values, shown: Values) -> SafeString:
+    def compared(template: str, same: Same, shown: Shown) -> SafeString:
         html = outlined(template, same, shown)
         assert html == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
         return html

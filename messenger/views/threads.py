@@ -1,4 +1,6 @@
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,13 +20,28 @@ from messenger.posting import DifferentTextError, post_message
 from messenger.quoting import quotation_of
 
 
+@dataclass(frozen=True)
+class Composer:
+    """What is in the composer: a text, the id of the message that it becomes, and what is wrong with it."""
+
+    body: str = ""
+    client_id: str = field(default_factory=lambda: str(uuid4()))
+    errors: str = ""
+    preview: SafeString | None = None  # the text as it would be shown
+
+    @classmethod
+    def of(cls, form: MessageForm, preview: SafeString | None = None) -> "Composer":
+        errors = " ".join(map(str, form["body"].errors))
+        return cls(form["body"].value() or "", str(form["client_id"].value() or ""), errors, preview)
+
+
 @require_safe
 def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
     page = _requested_page(request, topic)
     if topic.last_sequence and not page.first:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
-    return _render_thread(request, topic, page, MessageForm(initial={"body": _requested_quotation(request, topic)}))
+    return _render_thread(request, topic, page, Composer(_requested_quotation(request, topic)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,7 +81,7 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
     if is_by_script(request):
         return _composer_with_errors(request, topic, form)
-    return _render_thread(request, topic, threads.latest(topic, request.member), form, status=422)
+    return _render_thread(request, topic, threads.latest(topic, request.member), Composer.of(form), status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -84,11 +101,11 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if is_by_script(request):
         return HttpResponse(html) if html is not None else _composer_with_errors(request, topic, form)
     status = 422 if html is None else 200
-    return _render_thread(request, topic, threads.latest(topic, request.member), form, status, html)
+    return _render_thread(request, topic, threads.latest(topic, request.member), Composer.of(form, html), status)
 
 
 def _composer_with_errors(request: MessengerHttpRequest, topic: Topic, form: MessageForm) -> HttpResponse:
-    return render_piece(request, "messenger/_composer.html", *_composer(topic, form), status=422)
+    return render_piece(request, "messenger/_composer.html", *_values_of(Composer.of(form), topic), status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
@@ -137,11 +154,10 @@ def _render_thread(
     request: MessengerHttpRequest,
     topic: Topic,
     page: threads.Page,
-    form: MessageForm,
+    composer: Composer,
     status: int = 200,
-    preview: SafeString | None = None,
 ) -> HttpResponse:
-    same, shown = _composer(topic, form, preview)
+    same, shown = _values_of(composer, topic)
     same |= {
         "topic.is_muted": topic.is_muted,  # type: ignore[attr-defined]
         "page.is_empty": page.is_empty,
@@ -162,25 +178,23 @@ def _render_thread(
     return render_page(request, "messenger/thread.html", same, shown, status)
 
 
-def _composer(
-    topic: Topic, form: MessageForm, preview: SafeString | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[str, str | int]]:
     """What templates/messenger/_composer.html shows, as `outlined` takes it."""
     forecast = ForecastLine.of(topic)
     return {
         "topic.people": topic.people,  # type: ignore[attr-defined]
         "forecast.is_emailed": forecast.is_emailed,
         "forecast.turns": forecast.turns,
-        "composer.is_refused": bool(form["body"].errors),
-        "composer.is_previewed": preview is not None,
+        "composer.is_refused": bool(composer.errors),
+        "composer.is_previewed": composer.preview is not None,
     }, {
         "topic.pk": topic.pk,
         "topic.group.name": topic.group.name,
         "forecast.now": forecast.now,
         "forecast.seconds": forecast.seconds,
         "forecast.then": forecast.then,
-        "composer.client_id": str(form["client_id"].value() or ""),
-        "composer.body": form["body"].value() or "",
-        "composer.errors": " ".join(map(str, form["body"].errors)),
-        "composer.preview": preview or "",
+        "composer.client_id": composer.client_id,
+        "composer.body": composer.body,
+        "composer.errors": composer.errors,
+        "composer.preview": composer.preview or "",
     }
