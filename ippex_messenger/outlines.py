@@ -17,20 +17,23 @@ from django.utils.translation import get_language
 
 from ippex_messenger.keep import Keep
 
-MOST = 4_000_000  # characters
+MOST = 4_000_000  # bytes
+
+# A text, which is escaped unless it is marked as safe; a whole number, shown without separators; HTML as it is sent.
+Showable = str | int | bytes
 
 # What stands in for a text has a NUL, which no text of a page has; for a number, digits that nobody can foresee.
 _DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
 _STAND_IN = re.compile(rf"\0:([0-9]{{3}})\0|{_DIGITS}([0-9]{{3}})")
 
 
-def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, str | int]) -> SafeString:
-    """The HTML of a template, whose names may have dots (`topic.name`); for the active language.
+def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Showable]) -> bytes:
+    """The HTML of a template, whose names may have dots (`topic.name`), encoded; for the active language.
 
     The page is kept by all values of `same`, with which the template may do what it likes. Those of `shown` it may
-    only show, as they are: to neither a condition nor a filter they are what they will be. Texts are escaped, unless
-    they are marked as safe; whole numbers are shown without separators (`stringformat:"d"`). There is nothing else in
-    the context, not even the request, so that nobody is shown anything of somebody else's.
+    only show, as they are (numbers with `stringformat:"d"`): to neither a condition nor a filter they are what they
+    will be. There is nothing else in the context, not even the request, so that nobody is shown anything of somebody
+    else's.
     """
     key = (template, get_language(), *same.values())
     outline = _outlines.get(key)
@@ -41,38 +44,39 @@ def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, str | i
 
 
 class _Outline:
-    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, str | int]) -> None:
+    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, Showable]) -> None:
         names = list(shown)
         stand_ins = {name: _stand_in(number, shown[name]) for number, name in enumerate(names)}
         html = get_template(template).template.render(Context(as_context({**same, **stand_ins})))  # type: ignore[attr-defined]
-        self._pieces: list[str] = []
+        self._pieces: list[bytes] = []
         self._places: list[tuple[int, str]] = []
         end = 0
         for found in _STAND_IN.finditer(html):
-            self._pieces += [html[end : found.start()], ""]
+            self._pieces += [html[end : found.start()].encode(), b""]
             self._places.append((len(self._pieces) - 1, names[int(found[1] or found[2])]))
             end = found.end()
-        self._pieces.append(html[end:])
+        self._pieces.append(html[end:].encode())
         self.size = len(html)
 
-    def filled(self, shown: Mapping[str, str | int]) -> SafeString:
-        texts = {name: _escaped(value) for name, value in shown.items()}
+    def filled(self, shown: Mapping[str, Showable]) -> bytes:
+        texts = {name: _encoded(value) for name, value in shown.items()}
         pieces = self._pieces.copy()
         for position, name in self._places:
             pieces[position] = texts[name]
-        return mark_safe("".join(pieces))  # noqa: S308  (the template escaped the rest)
+        return b"".join(pieces)
 
 
 _outlines: Keep[_Outline] = Keep(MOST)
 
 
-def _escaped(value: str | int) -> str:
-    if isinstance(value, str):
-        return value if hasattr(value, "__html__") else escape(value)
-    return str(value)
+def _encoded(value: Showable) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    text = str(value)
+    return (text if hasattr(value, "__html__") else escape(text)).encode()
 
 
-def _stand_in(number: int, value: str | int) -> SafeString | int:
+def _stand_in(number: int, value: Showable) -> SafeString | int:
     if isinstance(value, int):
         return int(f"{_DIGITS}{number:03d}")
     return mark_safe(f"\0:{number:03d}\0")  # noqa: S308
@@ -86,5 +90,5 @@ def as_context(values: Mapping[str, Any]) -> dict[str, Any]:
         inner = nested
         for step in path:
             inner = inner.setdefault(step, {})
-        inner[last] = value
+        inner[last] = mark_safe(value.decode()) if isinstance(value, bytes) else value  # noqa: S308
     return nested

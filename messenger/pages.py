@@ -8,13 +8,13 @@ from django.http import HttpResponse
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 
-from ippex_messenger.outlines import as_context, outlined
+from ippex_messenger.outlines import Showable, as_context, outlined
 from ippex_messenger.templatetags.interface import initials
 from messenger.http import MessengerHttpRequest
 from messenger.reading import count_unread_topics, unread_in_words
 
 Same = Mapping[str, Any]
-Shown = Mapping[str, str | int]
+Shown = Mapping[str, Showable]
 
 
 def render_page(

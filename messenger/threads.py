@@ -88,7 +88,7 @@ def topic_for(reader: Member, pk: int) -> Topic:
 class Page:
     """Consecutive messages of a topic, rendered for one reader."""
 
-    html: SafeString
+    html: bytes  # encoded once: what is kept is sent as it is
     first: int  # sequence numbers; 0 where the page is empty
     last: int
     last_of_topic: int
@@ -188,7 +188,7 @@ def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
 Fetched = tuple[list[Row], Row | None]  # the rows of a page, and the one above them
 
 # By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
-_pages: Keep[Page] = Keep(4_000_000)  # characters
+_pages: Keep[Page] = Keep(4_000_000)  # bytes
 _concerned: Keep[set[int]] = Keep(1_000)
 
 
@@ -202,7 +202,7 @@ def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tup
             return page
     rows, above = fetch()
     page = Page(
-        html=render_rows(rows, above, Reader.of(reader, topic.pk), where[-1]),
+        html=render_rows(rows, above, Reader.of(reader, topic.pk), where[-1]).encode(),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,

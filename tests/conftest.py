@@ -8,7 +8,6 @@ from django.db import connection
 from django.template import Context
 from django.template.loader import get_template
 from django.test.utils import setup_databases, teardown_databases
-from django.utils.safestring import SafeString
 from playwright.sync_api import Browser
 
 from ippex_messenger.breaker import redis_breaker
@@ -65,9 +64,9 @@ def django_db_modify_db_settings(embedded_servers: None) -> None:
 def outlines_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every page that any test asks for: filled in, an outline is what its template makes of the same values."""
 
-    def compared(template: str, same: Same, shown: Shown) -> SafeString:
+    def compared(template: str, same: Same, shown: Shown) -> bytes:
         html = outlined(template, same, shown)
-        assert html == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
+        assert html.decode() == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
         return html
 
     monkeypatch.setattr(pages, "outlined", compared)

@@ -199,7 +199,7 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
 
 
 def html_for(member: Member, topic: Topic) -> str:
-    return threads.latest(threads.topic_for(member, topic.pk), member).html
+    return threads.latest(threads.topic_for(member, topic.pk), member).html.decode()
 
 
 @pytest.fixture
@@ -214,13 +214,13 @@ def settled(committed: Cast) -> Cast:
 def test_a_page_is_fetched_once_for_all_who_have_no_part_in_it(settled: Cast) -> None:
     topics = {who: threads.topic_for(who, settled.payments.pk) for who in (settled.alice, settled.bob, settled.charlie)}
     of_bob = threads.latest(topics[settled.bob], settled.bob)
-    assert "From Alice" in of_bob.html
+    assert "From Alice" in of_bob.html.decode()
     assert statements(lambda: threads.latest(topics[settled.charlie], settled.charlie)) == 0
     assert threads.latest(topics[settled.charlie], settled.charlie) == of_bob
     for _ in range(2):
         own = threads.latest(topics[settled.alice], settled.alice)
-        assert "message-own" in own.html
-        assert "message-own" not in of_bob.html
+        assert "message-own" in own.html.decode()
+        assert "message-own" not in of_bob.html.decode()
     assert statements(lambda: threads.latest(topics[settled.alice], settled.alice)) == 0
 
 
@@ -263,18 +263,18 @@ def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> N
 def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
     Message.objects.update(addressees=None)
     topic = threads.topic_for(settled.bob, settled.payments.pk)
-    assert "about to go out" in threads.latest(topic, settled.bob).html
+    assert "about to go out" in threads.latest(topic, settled.bob).html.decode()
     Message.objects.update(addressees=1)
-    assert "E-mailed to 1 person" in threads.latest(topic, settled.bob).html
+    assert "E-mailed to 1 person" in threads.latest(topic, settled.bob).html.decode()
 
 
 def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
     topic = threads.topic_for(settled.bob, settled.payments.pk)
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
-        assert "Never said" in threads.latest(topic, settled.bob).html
+        assert "Never said" in threads.latest(topic, settled.bob).html.decode()
         transaction.set_rollback(True)
-    assert "From Alice" in threads.latest(topic, settled.bob).html
+    assert "From Alice" in threads.latest(topic, settled.bob).html.decode()
 
 
 # -- A topic's audience ------------------------------------------------------------------------------------------------

@@ -8,7 +8,11 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 
 from ippex_messenger import outlines
-from ippex_messenger.outlines import outlined
+from ippex_messenger.outlines import Showable
+
+
+def outlined(template: str, same: dict[str, Any], shown: dict[str, Showable]) -> str:
+    return outlines.outlined(template, same, shown).decode()
 
 
 @pytest.fixture
@@ -42,6 +46,7 @@ def test_what_is_filled_in_is_escaped_unless_it_is_marked_as_safe(written: Any) 
     for _ in range(2):
         assert outlined("page", {}, {"text": "<b>&'\""}) == "&lt;b&gt;&amp;&#x27;&quot;"
         assert outlined("page", {}, {"text": mark_safe("<b>")}) == "<b>"
+        assert outlined("page", {}, {"text": "<b>ø</b>".encode()}) == "<b>ø</b>"
 
 
 def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> None:

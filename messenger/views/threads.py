@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from ippex_messenger.outlines import Showable
 from messenger import threads
 from messenger.bodies import render as render_body
 from messenger.forecast_line import ForecastLine
@@ -178,7 +179,7 @@ def _render_thread(
     return render_page(request, "messenger/thread.html", same, shown, status)
 
 
-def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[str, str | int]]:
+def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[str, Showable]]:
     """What templates/messenger/_composer.html shows, as `outlined` takes it."""
     forecast = ForecastLine.of(topic)
     return {

@@ -1,4 +1,5 @@
 from functools import lru_cache
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -13,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.constraints import violates
+from ippex_messenger.outlines import Showable
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
@@ -42,7 +44,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         rows, has_more = page_of(found, member, page)
     else:
         rows, has_more = first_page(member, groups)
-    same = {
+    same: dict[str, Any] = {
         "has_topics": bool(rows),
         "has_next": has_more,
         "has_previous": page > 1,
@@ -52,7 +54,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "shows_inactive": shows_inactive,
         "inactive_count": count_inactive(member),
     }
-    shown = {
+    shown: dict[str, Showable] = {
         "rows": render_topic_rows(
             rows, member.tenancy.slug, manages=member.is_messenger_manager, shows_inactive=shows_inactive
         ),
