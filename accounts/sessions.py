@@ -3,13 +3,17 @@
 Django's own would be two, the second with what the first one answered.
 """
 
-from typing import Any
+import json
+from functools import lru_cache
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core import signing
+from django.core.signing import BadSignature
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -59,10 +63,33 @@ class SessionStore(DatabaseStore):
         rows = OPEN(key, timezone.now())
         return (rows[0][0], rows[0][1:]) if rows else None
 
+    def decode(self, session_data: bytes | str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(_unsigned(session_data, self.key_salt)))
+        except (BadSignature, ValueError):
+            return super().decode(session_data)  # which says so
+
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         session = super().create_model_instance(data)
         session.user_id = data.get(SESSION_KEY)  # type: ignore[attr-defined]
         return session
+
+
+class _AsItIs:
+    """In place of a serializer."""
+
+    def dumps(self, data: bytes) -> bytes:
+        return data
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+
+# A row that is read again is signed as it was: half the time of reading a session. Whether it is open, the row says.
+@lru_cache(maxsize=1_000)
+def _unsigned(session_data: Any, salt: str) -> bytes:
+    """The JSON of a session; raises BadSignature."""
+    return cast("bytes", signing.loads(session_data, salt=salt, serializer=_AsItIs))
 
 
 def signed_in_user(request: HttpRequest) -> User | AnonymousUser:

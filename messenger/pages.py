@@ -5,9 +5,9 @@ from typing import Any
 
 from django.contrib.messages import get_messages
 from django.http import HttpResponse
-from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 
+from ippex_messenger.csrf import form_token
 from ippex_messenger.outlines import Showable, as_context, outlined
 from ippex_messenger.templatetags.interface import initials
 from messenger.http import MessengerHttpRequest
@@ -57,5 +57,5 @@ def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
         "user.pk": user.pk,
         "unread_topics": unread,
         "unread_badge": unread_in_words(unread),
-        "csrf_token": get_token(request),
+        "csrf_token": form_token(request),
     }

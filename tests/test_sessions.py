@@ -208,3 +208,27 @@ def test_nobody_is_a_member_elsewhere_or_without_being_active(cast: Cast) -> Non
     assert client.get("/aurora/").status_code == 404
     Member.objects.filter(pk=cast.bob.pk).update(is_active=False)
     assert client.get(MENU).status_code == 404
+
+
+def test_what_a_request_changes_in_its_session_is_not_what_the_next_one_reads(cast: Cast) -> None:
+    client = sign_in(cast.bob)
+    key = session_of(client).session_key
+    one = SessionStore(key)
+    one["shown"] = ["first"]
+    one.save()
+    one = SessionStore(key)
+    one["shown"].append("only here, and not saved")
+    assert SessionStore(key)["shown"] == ["first"]
+
+
+def test_who_is_signed_in_reads_their_own_language_and_others_that_of_their_browser(cast: Cast) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(language="en-gb")
+    american = {"Accept-Language": "en"}
+    signed_in = sign_in(cast.bob).get(MENU, headers=american)
+    assert signed_in["Content-Language"] == "en-gb"
+    assert '<html lang="en-gb"' in signed_in.content.decode()
+    for language in ("en", "en-gb"):
+        answer = Client().get("/accounts/login/", headers={"Accept-Language": language})
+        assert answer["Content-Language"] == language
+        assert f'<html lang="{language}"' in answer.content.decode()
+        assert "Accept-Language" in answer["Vary"]

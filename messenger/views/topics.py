@@ -58,23 +58,26 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "rows": render_topic_rows(
             rows, member.tenancy.slug, manages=member.is_messenger_manager, shows_inactive=shows_inactive
         ),
-        "next_url": _with_page(request, page + 1),
-        "previous_url": _with_page(request, page - 1),
+        "next_url": _with_page(request, page + 1) if has_more else "",
+        "previous_url": _with_page(request, page - 1) if page > 1 else "",
         "group_options": _group_options(tuple(groups), group_id),
         "query": words,
-        "messages_url": reverse("messenger:search", args=[member.tenancy.slug]) + _with_page(request),
+        "messages_url": reverse("messenger:search", args=[member.tenancy.slug]) + _as_asked(request),
     }
     if is_by_script(request):
         return render_piece(request, "messenger/_topics.html", same, shown)
     return render_page(request, "messenger/topics.html", same, shown)
 
 
-def _with_page(request: MessengerHttpRequest, number: int | None = None) -> str:
+def _with_page(request: MessengerHttpRequest, number: int) -> str:
     """The query, with the number of another page."""
     query = request.GET.copy()
-    if number is not None:
-        query["page"] = str(number)
+    query["page"] = str(number)
     return "?" + query.urlencode()
+
+
+def _as_asked(request: MessengerHttpRequest) -> str:
+    return f"?{request.GET.urlencode()}" if request.GET else ""
 
 
 @lru_cache(maxsize=500)
