@@ -18,7 +18,7 @@ class ForecastLine:
     is_emailed: bool
     now: str  # what is so at this moment
     seconds: int  # until it changes by itself; 0: it does not
-    then: str  # what is so then
+    then: str  # what is so then; empty where nothing changes
 
     @property
     def turns(self) -> bool:
@@ -29,11 +29,12 @@ class ForecastLine:
         """For a topic as its reader opens it (threads.topic_for)."""
         now = timezone.now()
         forecast = forecast_for(topic, topic.recipients, now)  # type: ignore[attr-defined]
-        counts_down = forecast.email_from is not None and forecast.recipients > 0
-        return cls(
-            is_emailed=forecast.is_emailed,
-            now=_say(forecast, topic, now),
-            seconds=ceil((forecast.email_from - now).total_seconds()) if counts_down and forecast.email_from else 0,
+        line = cls(is_emailed=forecast.is_emailed, now=_say(forecast, topic, now), seconds=0, then="")
+        if forecast.email_from is None or not forecast.recipients:
+            return line
+        return replace(
+            line,
+            seconds=ceil((forecast.email_from - now).total_seconds()),
             then=_say(replace(forecast, reason="", email_from=None), topic, now),
         )
 
