@@ -1,5 +1,6 @@
 """What is computed once and shown to many: pieces of pages, the menu's badge, a topic's audience."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 
-from messenger import threads
+from messenger import threads, topic_list
 from messenger.audience import Audience, audience_of, forget_audiences
 from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.models import Message, Topic
 from messenger.reading import count_unread_topics, mark_all_read, mark_read, mark_unread_from
+from messenger.topics import save_topic
 from tenancy.members import save_member
 from tenancy.models import Member
 from tests.cast import Cast, make_topic, post, sign_in
@@ -275,6 +277,85 @@ def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
         assert "Never said" in threads.latest(topic, settled.bob).html.decode()
         transaction.set_rollback(True)
     assert "From Alice" in threads.latest(topic, settled.bob).html.decode()
+
+
+# -- Rows of the list --------------------------------------------------------------------------------------------------
+
+
+def row_of(client: Client, topic: Topic) -> str:
+    page = client.get("/northwind/messenger/").content.decode()
+    (row,) = [row for row in page.split('<li class="topic')[1:] if f"/topics/{topic.pk}/" in row]
+    return row.partition("</li>\n")[0]
+
+
+def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
+    def look(who: Member) -> None:
+        page_of_list = topic_list.first_page(who, topic_list.groups_of(who))
+        assert [row.excerpt for row in page_of_list[0] if row.pk == settled.payments.pk] == ["From Alice"]
+
+    look(settled.bob)
+    assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
+    topic_list._last.clear()
+    assert statements(lambda: look(settled.charlie)) == 3
+
+
+def test_whatever_the_list_shows_of_a_topic_is_seen_to_change_at_once(settled: Cast) -> None:
+    topic, bob = settled.payments, sign_in(settled.bob)
+
+    def now() -> Topic:
+        return Topic.objects.get(pk=topic.pk)
+
+    def set_up(**values: Any) -> None:
+        changed = now()
+        for name, value in values.items():
+            setattr(changed, name, value)
+        save_topic(changed, values)
+
+    def rename(member: Member, name: str) -> None:
+        member.name = name
+        save_member(member)
+
+    def rename_group(name: str) -> None:
+        settled.payroll.name = name
+        save_group(settled.payroll, [settled.alice, settled.bob, settled.charlie])
+
+    changes: list[tuple[Callable[[], object], str]] = [
+        (lambda: set_up(name="Another name"), ">Another name</a>"),
+        (lambda: set_up(notification_interval=125), "a pause of 2 hours 5 minutes"),
+        (lambda: set_up(notifications_enabled=False), "E-mails are off"),
+        (lambda: set_up(notifications_enabled=True), "a pause of 2 hours 5 minutes"),
+        (lambda: set_muted(now(), settled.bob, muted=True), "Muted by you"),
+        (lambda: set_muted(now(), settled.bob, muted=False), "a pause of 2 hours 5 minutes"),
+        (lambda: edit_message(topic.pk, 1, settled.alice, "Said otherwise"), "Said otherwise"),
+        (lambda: rename(settled.alice, "Alice Renamed"), "<b>Alice Renamed:</b>"),
+        (lambda: rename_group("Group Renamed"), "Group Renamed"),
+        (lambda: post(now(), settled.charlie, "@Bob Brandt, look"), ":</b> @Bob Brandt, look"),
+        (lambda: remove_message(topic.pk, 2, settled.charlie), "Message removed"),
+        (lambda: post(now(), settled.charlie, "@Bob Brandt, again"), "You are mentioned in unread messages"),
+        (lambda: mark_read(now(), settled.bob, 2), ">1<span"),
+        (lambda: mark_unread_from(now(), settled.bob, 1), ">3<span"),
+    ]
+    for change, shown in changes:
+        before = row_of(bob, topic)
+        assert shown not in before, f"{shown}: or the test proves nothing"
+        assert row_of(bob, topic) == before
+        change()
+        assert shown in row_of(bob, topic)
+    mark_read(now(), settled.bob, 3)
+    assert "unread" not in row_of(bob, topic).replace("data-unread", "")
+
+
+def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
+    def excerpt() -> list[str]:
+        rows, _ = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))
+        return [row.excerpt for row in rows if row.pk == settled.payments.pk]
+
+    topic_list._last.clear()
+    with transaction.atomic():
+        Message.objects.update(body_html="Never said")
+        assert excerpt() == ["Never said"]
+        transaction.set_rollback(True)
+    assert excerpt() == ["From Alice"]
 
 
 # -- A topic's audience ------------------------------------------------------------------------------------------------

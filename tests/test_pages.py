@@ -18,6 +18,7 @@ from accounts.people import create_user
 from messenger.audience import forget_audiences
 from messenger.groups import save_group
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+from messenger.topic_list import first_page, groups_of
 from tenancy.invitations import ask_again, link_of
 from tenancy.models import Invitation, Member, Tenancy
 from tests.cast import PASSWORD, Cast, make_group, make_member, make_topic, post, sign_in
@@ -65,6 +66,25 @@ def send(client: Client, topic: Topic, body: str = "Hello", client_id: object = 
 def errors_of(response: Response) -> set[str]:
     assert response.status_code == 422
     return set(response.context["form"].errors)
+
+
+# -- The list ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "excerpt"),
+    [
+        ("**412** payments, *all* paid.", "412 payments, all paid."),
+        ("See [the file](https://example.org/x), @Bob Brandt, `x`!", "See the file, @Bob Brandt, x!"),
+        ("One\nTwo", "One Two"),
+        ("- One\n- Two\n\nThree", "One Two Three"),
+        ("1 < 2 & 3", "1 < 2 & 3"),
+    ],
+)
+def test_what_was_said_last_reads_as_it_was_written(cast: Cast, body: str, excerpt: str) -> None:
+    post(cast.payments, cast.alice, body)
+    (row,) = [row for row in first_page(cast.bob, groups_of(cast.bob))[0] if row.pk == cast.payments.pk]
+    assert row.excerpt == excerpt
 
 
 # -- Headers -----------------------------------------------------------------------------------------------
@@ -952,6 +972,7 @@ def enlarge(cast: Cast) -> None:
 def test_the_topic_list_costs_at_most_6_statements_whatever_is_in_it(cast: Cast, who: str) -> None:
     client, costs = sign_in(getattr(cast, who)), []
     topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(2))]
+    post(cast.payments, cast.alice)
     costs.append(cost(lambda: client.get(TOPICS)))
     topics += [make_topic(cast.payroll, f"Further topic {number}") for number in range(37)]
     for topic in topics:

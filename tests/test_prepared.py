@@ -314,7 +314,7 @@ def test_who_may_listen_is_found_by_sessions_and_not_by_going_through_a_group(ca
     assert len(querysets.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
 
 
-def test_the_list_finds_its_topics_by_time_and_joins_only_to_those_it_shows(cast: Cast) -> None:
+def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_shows(cast: Cast) -> None:
     group = make_group(cast.northwind, "Large", cast.alice)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -326,10 +326,9 @@ def test_the_list_finds_its_topics_by_time_and_joins_only_to_those_it_shows(cast
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup, tenancy_member, messenger_message")
     plan = plan_of(topic_list.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
-    found, _, shown = plan.partition("topic_latest_of_tenancy")
-    assert shown, plan
-    assert found.rstrip().endswith("->  Index Scan using"), plan
-    assert "Limit" in found.splitlines()[-2], "at once, no sort of all before it"
+    first, second, *_ = plan.splitlines()
+    assert first.startswith("Limit"), plan
+    assert "Index Scan using topic_latest_of_tenancy" in second, "at once, no sort of all before it"
     rows, has_more = topic_list.first_page(cast.alice, topic_list.groups_of(cast.alice))
     assert [row.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
     assert (len(rows), has_more) == (50, True)

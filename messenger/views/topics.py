@@ -41,7 +41,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
     if shows_inactive or words or group_id or page > 1:
         inactive = Topic.objects.manageable_by(member).filter(is_active=False)
         found = search(inactive if shows_inactive else Topic.objects.visible_to(member), words, group_id)
-        rows, has_more = page_of(found, member, page)
+        rows, has_more = page_of(found, groups, member, page)
     else:
         rows, has_more = first_page(member, groups)
     same: dict[str, Any] = {
