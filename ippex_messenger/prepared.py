@@ -34,7 +34,7 @@ _LARGEST_CONSTANT = 2_000_000_000
 
 # Of each connection, the statements that it knows; False: one that it is to make anew. PostgreSQL keeps them until the
 # connection ends, whatever becomes of the transaction in which they were made.
-_known: WeakKeyDictionary[Any, dict["Prepared", bool]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict["Statement", bool]] = WeakKeyDictionary()
 
 
 @Field.register_lookup
@@ -51,23 +51,11 @@ class OneOf(Lookup):  # type: ignore[type-arg]
         return f"{left} = ANY(%s)", (*parameters, self.rhs)
 
 
-class Prepared:
-    """A queryset with parameters, called with their values; answers with the rows of its `values_list`.
+class Statement:
+    """What a connection prepares when it is first asked for it, and executes by name from then on."""
 
-        READABLE = Prepared(
-            "readable", lambda member, topic: visible_to(Member(pk=member)).filter(pk=topic).values_list("pk"),
-            "bigint", "bigint",
-        )
-        rows = READABLE(member.pk, topic.pk)
-
-    `build` is called once, with values that stand for the parameters. Whatever else it asks (a role of the member, the
-    clock, the active language) has one answer for the life of the process: hand it over as a parameter. A parameter
-    must reach the SQL as it is; one that is lost or changed on the way is refused, where that can be seen.
-    """
-
-    def __init__(self, name: str, build: Callable[..., QuerySet[Any, Any]], *types: str) -> None:
+    def __init__(self, name: str, *types: str) -> None:
         self.name = name
-        self._build = build
         self._types = types
         places = ", ".join(["%s"] * len(types))
         self._execute = f"EXECUTE {name}({places})" if types else f"EXECUTE {name}"
@@ -95,7 +83,7 @@ class Prepared:
             self._prepare(known)
         cursor.execute(self._execute, values)
 
-    def _prepare(self, known: dict["Prepared", bool]) -> None:
+    def _prepare(self, known: dict["Statement", bool]) -> None:
         connection.validate_no_broken_transaction()
         # Past Django's own cursor: how many statements a request makes does not depend on which connection it has.
         with connection.wrap_database_errors, connection.connection.cursor() as cursor:
@@ -104,6 +92,36 @@ class Prepared:
                 del known[self]
             cursor.execute(self._compiled.definition)
         known[self] = True
+
+    @property
+    def _compiled(self) -> "_Compiled":
+        raise NotImplementedError
+
+    def _convert(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for position, (converters, expression) in self._compiled.converters.items():
+            for convert in converters:
+                values[position] = convert(values[position], expression, connection)
+        return tuple(values)
+
+
+class Prepared(Statement):
+    """A queryset with parameters, called with their values; answers with the rows of its `values_list`.
+
+        READABLE = Prepared(
+            "readable", lambda member, topic: visible_to(Member(pk=member)).filter(pk=topic).values_list("pk"),
+            "bigint", "bigint",
+        )
+        rows = READABLE(member.pk, topic.pk)
+
+    `build` is called once, with values that stand for the parameters. Whatever else it asks (a role of the member, the
+    clock, the active language) has one answer for the life of the process: hand it over as a parameter. A parameter
+    must reach the SQL as it is; one that is lost or changed on the way is refused, where that can be seen.
+    """
+
+    def __init__(self, name: str, build: Callable[..., QuerySet[Any, Any]], *types: str) -> None:
+        super().__init__(name, *types)
+        self._build = build
 
     @cached_property
     def _compiled(self) -> "_Compiled":
@@ -133,13 +151,6 @@ class Prepared:
             raise ValueError(f"{self.name}: {parameter!r} would be the same for good; is it made of a parameter?")
         return parameter
 
-    def _convert(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        values = list(row)
-        for position, (converters, expression) in self._compiled.converters.items():
-            for convert in converters:
-                values[position] = convert(values[position], expression, connection)
-        return tuple(values)
-
 
 class PreparedUpdate(Prepared):
     """The same for changing rows: `build` answers with a queryset and with what its rows are to hold.
@@ -166,6 +177,19 @@ class PreparedUpdate(Prepared):
         query.add_update_values(changes)
         compiler: SQLCompiler = query.get_compiler("default")
         return compiler
+
+
+class PreparedSql(Statement):
+    """The same for what the ORM does not say: SQL with its parameters as $1, $2 and so on."""
+
+    def __init__(self, name: str, sql: str, *types: str) -> None:
+        super().__init__(name, *types)
+        self._sql = sql
+
+    @cached_property
+    def _compiled(self) -> "_Compiled":
+        types = f"({', '.join(self._types)})" if self._types else ""
+        return _Compiled(f"PREPARE {self.name}{types} AS {self._sql}", {})
 
 
 def _array(values: list[Any]) -> str:

@@ -31,11 +31,10 @@ def people_in(topic_pk: int, text: str) -> People:
 
 def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
     """Keep whom a new message mentions, its author excepted."""
-    Mention.objects.bulk_create(
-        Mention(tenancy_id=message.tenancy_id, topic_id=message.topic_id, sequence=message.sequence, member_id=pk)
-        for pk in mentioned
-        if pk != message.author_id
-    )
+    others = [pk for pk in mentioned if pk != message.author_id]
+    if others:
+        where = {"tenancy_id": message.tenancy_id, "topic_id": message.topic_id, "sequence": message.sequence}
+        Mention.objects.bulk_create(Mention(**where, member_id=pk) for pk in others)
 
 
 def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
-from ippex_messenger.prepared import Prepared, columns, instance
+from ippex_messenger.prepared import Prepared, PreparedSql, columns, instance
 from messenger import live, querysets
 from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentions import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
-from messenger.reading import mark_own_read
+from messenger.reading import mark_read
 from tenancy.models import Member
 
 
@@ -24,9 +24,17 @@ class DifferentTextError(Exception):
     """This author used this client id in this topic before, for another text."""
 
 
+class Previous(NamedTuple):
+    """The message before: whose it is, and when it was posted."""
+
+    author_id: int
+    posted_at: datetime
+
+
 @dataclass(frozen=True)
 class Posted:
     message: Message
+    previous: Previous | None  # in the topic; None: it is the first
     is_new: bool  # False: a double click or a retry, answered with the message already stored
 
 
@@ -39,7 +47,7 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
     text = clean_body(body)
     try:
         with transaction.atomic():
-            return Posted(_post(topic_pk, author, text, client_id), is_new=True)
+            return _post(topic_pk, author, text, client_id)
     except IntegrityError as error:
         if not violates(error, "message_client_id_once"):
             raise
@@ -49,10 +57,10 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
         raise Topic.DoesNotExist
     if message.body != text:
         raise DifferentTextError
-    return Posted(message, is_new=False)
+    return Posted(message, previous=None, is_new=False)
 
 
-def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
+def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     roster = querysets.hold_roster(topic_pk)
     if roster is None:
         raise Topic.DoesNotExist
@@ -62,12 +70,14 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Message:
     posted_at = timezone.now()
     if topic.last_sequence:
         posted_at = max(posted_at, topic.last_activity_at)
-    message = write_message(topic, author, body, client_id, posted_at, roster)
-    mark_own_read(topic, author, message.sequence)
+    posted = write_message(topic, author, body, client_id, posted_at, roster)
+    message = posted.message
+    if message.sequence == 1:  # nothing before it is unread
+        mark_read(topic, author, message.sequence)
     live.announce_after_commit(topic)
     if message.outcome == Message.Outcome.EMAIL:
         after_commit("messenger.tasks.notify_members", message.pk)
-    return message
+    return posted
 
 
 # "The previous message" has one meaning only while nobody else can post into the topic.
@@ -92,7 +102,7 @@ def _lock(topic_pk: int, author: Member) -> Topic:
 
 def write_message(
     topic: Topic, author: Member, body: Body, client_id: UUID, posted_at: datetime, roster: int
-) -> Message:
+) -> Posted:
     """The next message of a topic, with its decision as of `posted_at`.
 
     The caller holds the topic's row and the group's roster.
@@ -118,29 +128,43 @@ def write_message(
         interval_minutes=decision.interval_minutes,
         elapsed=decision.elapsed,
     )
-    _store(message)
+    previous = _store(message)
     save_mentions(message, body.mentioned)
-    return message
+    return Posted(message, previous, is_new=True)
 
 
 # All columns but the key, which the database gives, in the order of the table.
 _COLUMNS = [field for field in Message._meta.concrete_fields if not field.primary_key]
+_TYPES = [str(field.db_type(connection)) for field in _COLUMNS]
+_PLACE = {field.name: f"${number}" for number, field in enumerate(_COLUMNS, 1)}
+_OF_PREVIOUS = "(SELECT {} FROM messenger_message WHERE topic_id = {topic} AND sequence = {sequence} - 1)"
 
-# The topic and its message as one statement: two would be another way to the database and back for every post.
-_STORE = (  # noqa: S608  (names of columns)
-    "WITH topic AS (UPDATE messenger_topic SET last_sequence = %s, revision = %s, last_activity_at = %s WHERE id = %s) "
-    "INSERT INTO messenger_message ({}) VALUES ({}) RETURNING id"
-).format(", ".join(str(field.column) for field in _COLUMNS), ", ".join("%s" for _ in _COLUMNS))
+# The topic, its message, and that its author has read it where nothing before it was unread to them: one statement, for
+# each by itself would be another way to the database and back for every post.
+_STORED = PreparedSql(
+    "stored_message",
+    "WITH topic AS ("  # noqa: S608  (columns and places)
+    "UPDATE messenger_topic SET last_sequence = {sequence}, revision = {revision}, last_activity_at = {posted_at} "
+    "WHERE id = {topic}), "
+    "own AS (UPDATE messenger_readposition SET sequence = {sequence} "
+    "WHERE member_id = {author} AND topic_id = {topic} AND sequence = {sequence} - 1) "
+    "INSERT INTO messenger_message ({columns}) VALUES ({values}) "
+    "RETURNING id, {previous_author}, {previous_posted_at}".format(
+        previous_author=_OF_PREVIOUS.format("author_id", **_PLACE),
+        previous_posted_at=_OF_PREVIOUS.format("posted_at", **_PLACE),
+        columns=", ".join(str(field.column) for field in _COLUMNS),
+        values=", ".join(_PLACE.values()),
+        **_PLACE,
+    ),
+    *_TYPES,
+)
 
 
-def _store(message: Message) -> None:
-    """A new message, and what its topic says of its latest one."""
-    values: list[Any] = [field.get_db_prep_save(getattr(message, field.attname), connection) for field in _COLUMNS]
-    latest: list[Any] = [message.sequence, message.revision, message.posted_at, message.topic_id]
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE, latest + values)
-        (message.pk,) = cursor.fetchone()
+def _store(message: Message) -> Previous | None:
+    """Write it, with what its topic says of its latest one; answers with the message before."""
+    ((message.pk, author, posted_at),) = _STORED(*(getattr(message, field.attname) for field in _COLUMNS))
     message._state.adding, message._state.db = False, connection.alias
+    return Previous(author, posted_at) if author else None
 
 
 def example_message(topic: Topic, author: Member, body: str) -> Message:

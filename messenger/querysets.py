@@ -8,11 +8,11 @@ a membership lets its member in while it is open and everything that it hangs on
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
-from ippex_messenger.prepared import Prepared, columns
+from ippex_messenger.prepared import Prepared, PreparedSql, columns
 from tenancy.models import Member, MemberQuerySet
 
 if TYPE_CHECKING:
@@ -256,11 +256,14 @@ def hold_roster(topic_pk: int) -> int | None:
     one answer. A statement of its own before the access rule is asked: a query that has to wait for a
     lock judges other tables by what it saw before the wait.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT roster FROM messenger_messengergroup WHERE id = "
-            "(SELECT group_id FROM messenger_topic WHERE id = %s) FOR SHARE",
-            [topic_pk],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
+    for (roster,) in _HELD_ROSTER(topic_pk):
+        return int(roster)
+    return None
+
+
+_HELD_ROSTER = PreparedSql(
+    "held_roster",
+    "SELECT roster FROM messenger_messengergroup WHERE id = "
+    "(SELECT group_id FROM messenger_topic WHERE id = $1) FOR SHARE",
+    "bigint",
+)

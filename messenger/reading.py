@@ -18,24 +18,12 @@ _MOVE_FORWARD = (
     "WHERE messenger_readposition.sequence < EXCLUDED.sequence"
 )
 
-_FOLLOW = "UPDATE messenger_readposition SET sequence = %s WHERE member_id = %s AND topic_id = %s AND sequence = %s"
-
 
 def mark_read(topic: Topic, member: Member, sequence: int) -> None:
     """Everything up to this message has been on the member's screen; a position only moves forward."""
     with connection.cursor() as cursor:
         cursor.execute(_MOVE_FORWARD, [topic.tenancy_id, topic.pk, member.pk, sequence])
     count_anew_after_commit(member)
-
-
-def mark_own_read(topic: Topic, author: Member, sequence: int) -> None:
-    """One's own message is read where nothing before it was unread."""
-    if sequence == 1:
-        mark_read(topic, author, sequence)
-        return
-    # What is unread is counted anew all the same: something was said.
-    with connection.cursor() as cursor:
-        cursor.execute(_FOLLOW, [sequence, author.pk, topic.pk, sequence - 1])
 
 
 def mark_unread_from(topic: Topic, member: Member, sequence: int) -> None:

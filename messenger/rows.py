@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -33,6 +33,16 @@ DISC_COLOURS = 8
 ANYBODY = 0
 
 
+class Above(Protocol):
+    """What a message tells the one below it: whether a day or an author begins there."""
+
+    @property
+    def author_id(self) -> int: ...
+
+    @property
+    def posted_at(self) -> datetime: ...
+
+
 class Row(NamedTuple):
     sequence: int
     author_id: int
@@ -51,6 +61,29 @@ class Row(NamedTuple):
     remover: str | None
     removal_reason: str
     missing: dict[str, int] | None  # as wording.Missing
+
+    @classmethod
+    def of_new(cls, message: Message) -> "Row":
+        """Of a message that was posted just now: its mails, where there are any, are about to go out."""
+        return cls(
+            sequence=message.sequence,
+            author_id=message.author_id,
+            author_name=message.author.name,
+            body_html=message.body_html,
+            posted_at=message.posted_at,
+            outcome=message.outcome,
+            reason=message.reason,
+            interval_minutes=message.interval_minutes,
+            elapsed=message.elapsed,
+            addressees=None,
+            revision=message.revision,
+            edited_at=None,
+            removed_at=None,
+            removed_by=None,
+            remover=None,
+            removal_reason="",
+            missing=None,
+        )
 
     @property
     def is_settled(self) -> bool:
@@ -94,7 +127,7 @@ def concerned_by(rows: Iterable[Row]) -> set[int]:
     return {row.author_id for row in rows}.union(*(mentioned_in(row.body_html) for row in rows))
 
 
-def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first_unread: int = 0) -> SafeString:
+def render_rows(rows: Iterable[Row], previous: Above | None, reader: Reader, first_unread: int = 0) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
     `previous` is the message that stands above the first one: it decides whether a day or an author
@@ -109,7 +142,7 @@ def render_rows(rows: Iterable[Row], previous: Row | None, reader: Reader, first
     return mark_safe("".join(parts))  # noqa: S308  (escaped or sanitised piece by piece)
 
 
-def _render(row: Row, previous: Row | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
+def _render(row: Row, previous: Above | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
     language = get_language() or ""
     day = row.posted_at.astimezone(zone).date()
     starts_day = previous is None or previous.posted_at.astimezone(zone).date() != day

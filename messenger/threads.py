@@ -14,7 +14,7 @@ from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
 from messenger.models import Message, MessengerGroup, Topic
-from messenger.rows import ANYBODY, Reader, Row, columns_of, concerned_by, render_rows
+from messenger.rows import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
@@ -144,6 +144,11 @@ def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) ->
         return rows[:PAGE_LENGTH], None
 
     return _page(topic, reader, fetch, ("after", sequence, first_unread))
+
+
+def new(message: Message, previous: Above | None, reader: Member) -> bytes:
+    """A message that was posted just now, as it stands below the one before it; nothing is asked for it."""
+    return render_rows([Row.of_new(message)], previous, Reader.of(reader, message.topic_id)).encode()
 
 
 @dataclass(frozen=True)

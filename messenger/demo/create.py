@@ -91,7 +91,7 @@ def _say(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:
     days_ago, clock, who, text = line
     day = timezone.now().date() - timedelta(days=days_ago)
     posted_at = datetime.combine(day, time.fromisoformat(clock), tzinfo=timezone.get_default_timezone())
-    message = write_message(topic, members[who], prepare(text), uuid4(), posted_at, topic.group.roster)
+    message = write_message(topic, members[who], prepare(text), uuid4(), posted_at, topic.group.roster).message
     outbox.fan_out(message.pk)
     Delivery.objects.filter(message=message, state=Delivery.State.WAITING).update(
         state=Delivery.State.SENT, settled_at=posted_at

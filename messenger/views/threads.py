@@ -15,9 +15,9 @@ from messenger.forecast_line import ForecastLine
 from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.mentions import people_in, shown_to
-from messenger.models import Message, Topic
+from messenger.models import Topic
 from messenger.pages import render_page, render_piece
-from messenger.posting import DifferentTextError, post_message
+from messenger.posting import DifferentTextError, Posted, post_message
 from messenger.quoting import quotation_of
 
 
@@ -75,7 +75,7 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
             form.add_error("body", _("A message was sent from this page before. Send once more to post this one too."))
             form.renew_client_id()
         else:
-            return _answer_posted(request, posted.message)
+            return _answer_posted(request, posted)
     elif "client_id" in form.errors:
         form.add_error("body", _("This page was not complete. Send once more."))
         form.renew_client_id()
@@ -109,11 +109,14 @@ def _composer_with_errors(request: MessengerHttpRequest, topic: Topic, form: Mes
     return render_piece(request, "messenger/_composer.html", *_values_of(Composer.of(form), topic), status=422)
 
 
-def _answer_posted(request: MessengerHttpRequest, message: Message) -> HttpResponse:
+def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
+    message = posted.message
     if is_by_script(request):
         # Whatever came in since the page's last message comes along, and the thread has no gap.
         last_shown = cursor(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
+        if posted.is_new and start == message.sequence - 1:
+            return HttpResponse(threads.new(message, posted.previous, request.member), status=201)
         return HttpResponse(threads.after(message.topic, start, request.member).html, status=201)
     response = redirect("messenger:thread", request.member.tenancy.slug, message.topic_id)
     response.status_code = 303
