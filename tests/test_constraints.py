@@ -128,6 +128,7 @@ FOREIGN_REFERENCES: list[tuple[str, Offence]] = [
         lambda cast: Topic.objects.create(tenancy=cast.northwind, group=cast.foreign, name="Foreign"),
     ),
     ("message_topic_same_tenancy", lambda cast: new_message(cast, topic=cast.secrets)),
+    ("message_topic_same_tenancy", lambda cast: new_message(cast, tenancy_id=4711)),  # there is no such tenancy
     ("message_author_same_tenancy", lambda cast: new_message(cast, author=cast.erin)),
     (
         "delivery_message_same_tenancy",

@@ -107,7 +107,8 @@ class Message(models.Model):
         NOTIFICATIONS_OFF = "notifications_off", _("notifications off")
         INTERVAL = "interval", _("within the interval")
 
-    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_index=False)
+    # It is the topic's, by the composite key: looking for it once more would lock its row for each post.
+    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False, db_index=False)
     sequence = models.PositiveBigIntegerField()
     author = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
