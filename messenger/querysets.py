@@ -37,6 +37,14 @@ class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
         """The half of the rule that is about the member: for groups that are known to be in use."""
         return self.open().filter(member__is_active=True, member__user__is_active=True)
 
+    def of(self, member: Member) -> "GroupMembershipQuerySet":
+        """`in_force` for one member. What it asks of them, their user and their tenancy is asked once, not each time.
+
+        A group is of its members' tenancy: the database sees to that.
+        """
+        able = Member.objects.active().filter(pk=member.pk, tenancy__messenger_enabled=True)
+        return self.open().filter(Exists(able), member=member, group__is_active=True)
+
     def letting_into(self, topic: Any) -> "GroupMembershipQuerySet":
         """Those that let their member read a topic now: its id, or a reference to it from within a query."""
         return self.in_force().filter(group__topics=topic, group__topics__is_active=True)
@@ -57,7 +65,7 @@ def _topics() -> "TopicQuerySet":
 class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
     def visible_to(self, member: Member) -> "MessengerGroupQuerySet":
         """The groups whose topics this member reads."""
-        return self.filter(pk__in=_memberships().in_force().filter(member=member).values("group"))
+        return self.filter(pk__in=_memberships().of(member).values("group"))
 
     def manageable_by(self, member: Member) -> "MessengerGroupQuerySet":
         """The groups in which this member creates and edits topics: their own, with the role."""
@@ -80,7 +88,7 @@ class MessengerGroupQuerySet(models.QuerySet["MessengerGroup"]):
 class TopicQuerySet(models.QuerySet["Topic"]):
     def visible_to(self, member: Member) -> "TopicQuerySet":
         """The topics that this member reads and takes part in: active ones of their groups."""
-        return self.filter(is_active=True, group__in=_memberships().in_force().filter(member=member).values("group"))
+        return self.filter(is_active=True, group__in=_memberships().of(member).values("group"))
 
     def active_in(self, groups: Collection[int]) -> "TopicQuerySet":
         """Of groups (ids) that `MessengerGroup.objects.visible_to` found just now: the same as `visible_to`.
@@ -89,11 +97,19 @@ class TopicQuerySet(models.QuerySet["Topic"]):
         """
         return self.filter(group__pk__one_of=groups, is_active=True)
 
+    def active_of(self, group: int) -> "TopicQuerySet":
+        """The same, of a single one: its latest topics are found by time whatever else is in the tenancy."""
+        return self.filter(group=group, is_active=True)
+
+    def inactive_in(self, groups: Collection[int]) -> "TopicQuerySet":
+        """Of such groups the inactive ones: a Messenger manager edits them, as `manageable_by` says."""
+        return self.filter(group__pk__one_of=groups, is_active=False)
+
     def manageable_by(self, member: Member) -> "TopicQuerySet":
         """The topics, inactive ones too, whose settings this member edits."""
         if not member.is_messenger_manager:
             return self.none()
-        return self.filter(group__in=_memberships().in_force().filter(member=member).values("group"))
+        return self.filter(group__in=_memberships().of(member).values("group"))
 
     def with_reader(self, member: Member) -> "TopicQuerySet":
         """Each with what is this member's own: `is_muted`, `wants_own` messages mailed, `read_up_to` (a sequence)."""
@@ -135,7 +151,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def visible_with_topic_to(self, member: Member) -> "MessageQuerySet":
         """The same, where the topic is asked for something too: each message's own, not all that the member reads."""
-        groups = _memberships().in_force().filter(member=member).values("group")
+        groups = _memberships().of(member).values("group")
         return self.filter(topic__is_active=True, topic__group__in=groups)
 
     def with_missing(self) -> "MessageQuerySet":

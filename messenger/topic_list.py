@@ -8,8 +8,8 @@ from html import unescape
 from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Count, F, Q, QuerySet
-from django.db.models.functions import Left
+from django.db.models import Count, F, FilteredRelation, Q, QuerySet
+from django.db.models.functions import Left, Lower
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import strip_tags
@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared
 from ippex_messenger.templatetags.interface import short_when
-from messenger.models import Message, MessengerGroup, Topic
+from messenger.models import GroupMembership, Topic
 from messenger.querysets import TopicQuerySet
 from messenger.wording import notifications_in_words
 from tenancy.models import Member
@@ -28,32 +28,23 @@ from tenancy.models import Member
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
 EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
+# What is asked of a topic each time it is shown: who may see it, whether it changed, and what is the reader's own.
+COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "read_up_to")
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
 # Where one word ends and another begins: not at “<strong>412</strong>,”.
 TAG_BETWEEN_WORDS = re.compile(r"<(?!/?(?:a|code|del|em|s|span|strong)\b)")
 
 
-class Found(NamedTuple):
-    """What the list asks of a topic each time it is shown."""
+class Shown(NamedTuple):
+    """What it shows of a topic to everybody: the same until the topic has another revision or a name changes."""
 
-    pk: int
-    revision: int
-    group_id: int
     name: str
     notifications_enabled: bool
     notification_interval: int
     last_activity_at: datetime
     last_sequence: int
-    is_mentioned: bool
-    is_muted: bool
-    read_up_to: int
-
-
-class Last(NamedTuple):
-    """What it shows of the last message, which is the same until the topic has another revision or a name changes."""
-
-    author: str
-    excerpt: str
+    author: str | None  # of the last message; None: there is none yet
+    excerpt: str | None  # None: the last message was removed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +77,11 @@ def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
 
 def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[list[TopicRow], bool]:
     """What the list opens with: as page_of, of all topics of the groups that somebody reads."""
-    found = [Found._make(values) for values in FIRST_PAGE(reader.tenancy_id, reader.pk, [group.pk for group in groups])]
-    return _as_rows(found, groups, reader), len(found) > PAGE_LENGTH
+    if len(groups) == 1:
+        found = FIRST_PAGE_OF_GROUP(groups[0].pk, reader.pk)
+    else:
+        found = FIRST_PAGE(reader.tenancy_id, reader.pk, [group.pk for group in groups])
+    return _page(found, groups, reader)
 
 
 def page_of(
@@ -98,12 +92,11 @@ def page_of(
     `groups`: those that somebody reads, of which the topics are.
     """
     start = (number - 1) * PAGE_LENGTH
-    found = [Found._make(values) for values in _columns(topics, reader)[start : start + PAGE_LENGTH + 1]]
-    return _as_rows(found, groups, reader), len(found) > PAGE_LENGTH
+    return _page(list(_columns(topics, reader)[start : start + PAGE_LENGTH + 1]), groups, reader)
 
 
 def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any, ...]]:
-    return topics.with_reader(reader).with_unread_mention(reader).latest_first().values_list(*Found._fields)
+    return topics.with_reader(reader).with_unread_mention(reader).latest_first().values_list(*COLUMNS)
 
 
 FIRST_PAGE = Prepared(
@@ -116,12 +109,33 @@ FIRST_PAGE = Prepared(
     "bigint",
     "bigint[]",
 )
-LAST = Prepared(
-    "last_messages",
+# Most people are in one group. To look for its topics among all of the tenancy costs the more, the more there are.
+FIRST_PAGE_OF_GROUP = Prepared(
+    "first_topics_of_group",
+    lambda group, member: _columns(Topic.objects.active_of(group), Member(pk=member))[: PAGE_LENGTH + 1],
+    "bigint",
+    "bigint",
+)
+SHOWN = Prepared(
+    "shown_topics",
     lambda topics: (
-        Message.objects.filter(topic__pk__one_of=topics, sequence=F("topic__last_sequence"))
-        .annotate(excerpt=Left("body_html", EXCERPT_SOURCE_LENGTH))
-        .values_list("topic", "topic__revision", "author__name", "excerpt", "removed_at")
+        Topic.objects.filter(pk__one_of=topics)
+        .annotate(
+            last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
+            excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
+        )
+        .values_list(
+            "pk",
+            "revision",
+            "name",
+            "notifications_enabled",
+            "notification_interval",
+            "last_activity_at",
+            "last_sequence",
+            "last__author__name",
+            "excerpt",
+            "last__removed_at",
+        )
     ),
     "bigint[]",
 )
@@ -129,19 +143,17 @@ LAST = Prepared(
 
 GROUPS = Prepared(
     "groups_of_reader",
-    lambda member: MessengerGroup.objects.visible_to(Member(pk=member)).by_name().values_list("pk", "name"),
+    lambda member: (
+        GroupMembership.objects.of(Member(pk=member))
+        .order_by(Lower("group__name"), "group")
+        .values_list("group", "group__name")
+    ),
     "bigint",
 )
 INACTIVE = Prepared(
     "inactive_topics",
-    lambda member: (
-        Topic.objects.manageable_by(Member(pk=member, is_messenger_manager=True))
-        .filter(is_active=False)
-        .values("is_active")
-        .annotate(count=Count("pk"))
-        .values_list("count")
-    ),
-    "bigint",
+    lambda groups: Topic.objects.inactive_in(groups).values("group").annotate(count=Count("*")).values_list("count"),
+    "bigint[]",
 )
 
 
@@ -155,43 +167,54 @@ def groups_of(reader: Member) -> list[ReadGroup]:
     return [ReadGroup._make(values) for values in GROUPS(reader.pk)]
 
 
-def count_inactive(member: Member) -> int:
+def count_inactive(member: Member, groups: list[ReadGroup]) -> int:
     """How many inactive topics this member could bring back: a Messenger manager those of their groups."""
-    counted = INACTIVE(member.pk) if member.is_messenger_manager else []
-    return int(counted[0][0]) if counted else 0
+    counts = INACTIVE([group.pk for group in groups]) if member.is_messenger_manager else []
+    return sum(count for (count,) in counts)
 
 
-# By topic, its revision, that of names, and language.
-_last: Keep[Last | None] = Keep(5_000)
+# By topic, its revision, and that of names.
+_shown: Keep[Shown] = Keep(5_000)
 
 
-def _last_of(found: list[Found], reader: Member) -> dict[int, Last | None]:
-    """By topic; None: nobody has written there yet."""
-    place = (reader.tenancy.names_revision, get_language())
-    known = {topic.pk: _last.get((topic.pk, topic.revision, *place)) for topic in found}
-    missing = [topic.pk for topic in found if topic.last_sequence and known[topic.pk] is None]
-    for pk, revision, author, html, removed_at in LAST(missing) if missing else ():
-        known[pk] = Last(author, _("Message removed") if removed_at else _as_text(html))
+def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member) -> tuple[list[TopicRow], bool]:
+    place = (timezone.get_current_timezone(), timezone.localdate(), get_language())
+    names, shown = dict(groups), _shown_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
+    rows = [
+        _as_row(pk, names[group], max(topic.last_sequence - read_up_to, 0), is_mentioned, is_muted, topic, *place)
+        for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
+        if group in names and (topic := shown[pk])  # of a group that they came into just now it is shown the next time
+    ]
+    return rows, len(found) > PAGE_LENGTH
+
+
+def _shown_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, Shown | None]:
+    shown = {pk: _shown.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
+    missing = [pk for pk, topic in shown.items() if topic is None]
+    for pk, revision, *values, html, removed_at in SHOWN(missing) if missing else ():
+        shown[pk] = topic = Shown._make((*values, None if removed_at else _as_text(html or "")))
         # Under the revision that it was read with: something may have been said since the topic was found.
         if not connection.in_atomic_block:
-            _last.put((pk, revision, *place), known[pk])
-    return known
-
-
-def _as_rows(found: list[Found], groups: list["ReadGroup"], reader: Member) -> list[TopicRow]:
-    found = found[:PAGE_LENGTH]
-    place = (timezone.get_current_timezone(), timezone.localdate(), get_language())
-    names, last = dict(groups), _last_of(found, reader)
-    # Of a group that they came into just now it is shown the next time.
-    return [_as_row(topic, names[topic.group_id], last[topic.pk], *place) for topic in found if topic.group_id in names]
+            _shown.put((pk, revision, names_revision), topic)
+    return shown
 
 
 @lru_cache(maxsize=2_500)
-def _as_row(topic: Found, group: str, last: Last | None, zone: tzinfo, today: date, language: str | None) -> TopicRow:
+def _as_row(
+    pk: int,
+    group: str,
+    unread: int,
+    is_mentioned: bool,
+    is_muted: bool,
+    topic: Shown,
+    zone: tzinfo,
+    today: date,
+    language: str | None,
+) -> TopicRow:
     """In the active zone and language, and as it is said today: these only tell what was kept apart."""
     at = topic.last_activity_at.astimezone(zone)
     return TopicRow(
-        pk=topic.pk,
+        pk=pk,
         name=topic.name,
         group=group,
         notifications_enabled=topic.notifications_enabled,
@@ -199,11 +222,11 @@ def _as_row(topic: Found, group: str, last: Last | None, zone: tzinfo, today: da
         when=short_when(at),
         moment=date_format(at, "DATETIME_FORMAT"),
         timestamp=at.isoformat(timespec="seconds"),
-        is_muted=topic.is_muted,
-        unread=max(topic.last_sequence - topic.read_up_to, 0),
-        is_mentioned=topic.is_mentioned,
-        author=last.author if last else None,
-        excerpt=last.excerpt if last else "",
+        is_muted=is_muted,
+        unread=unread,
+        is_mentioned=is_mentioned,
+        author=topic.author,
+        excerpt=_("Message removed") if topic.excerpt is None else topic.excerpt,
     )
 
 

@@ -1,6 +1,7 @@
 """What is computed once and shown to many: pieces of pages, the menu's badge, a topic's audience."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 
 from messenger import threads, topic_list
 from messenger.audience import Audience, audience_of, forget_audiences
@@ -23,7 +24,7 @@ from messenger.reading import count_unread_topics, mark_all_read, mark_read, mar
 from messenger.topics import save_topic
 from tenancy.members import save_member
 from tenancy.models import Member
-from tests.cast import Cast, make_topic, post, sign_in
+from tests.cast import Cast, age, make_topic, post, sign_in
 from tests.faults import redis_away
 
 # -- Pieces of pages ---------------------------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
 
     look(settled.bob)
     assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
-    topic_list._last.clear()
+    topic_list._shown.clear()
     assert statements(lambda: look(settled.charlie)) == 3
 
 
@@ -345,12 +346,48 @@ def test_whatever_the_list_shows_of_a_topic_is_seen_to_change_at_once(settled: C
     assert "unread" not in row_of(bob, topic).replace("data-unread", "")
 
 
+def test_a_topic_moves_up_with_what_is_said_in_it(settled: Cast) -> None:
+    empty = make_topic(settled.payroll, "Nothing yet")
+    for topic in (settled.payments, empty):
+        age(topic, timedelta(days=400))
+    bob = sign_in(settled.bob)
+    before = row_of(bob, empty)
+    assert "No message yet" in before
+    assert row_of(bob, empty) == before
+    message = post(empty, settled.alice, "The first")
+    after = row_of(bob, empty)
+    assert "The first" in after
+    assert f'<time datetime="{message.posted_at:%Y-}' not in before
+    assert f'<time datetime="{message.posted_at:%Y-}' in after
+
+
+def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
+    settled: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> topic_list.TopicRow:
+        (row,) = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))[0]
+        return row
+
+    monkeypatch.setattr(topic_list, "_", lambda text: f"{text} ({get_language()})")
+    remove_message(settled.payments.pk, 1, settled.alice)
+    english = row()
+    assert english.excerpt == "Message removed (en-gb)"
+    assert row() is english, "kept, or the test proves nothing"
+    with translation.override("de"):
+        assert row().excerpt == "Message removed (de)"
+    moments = set()
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # 25 hours apart
+        with timezone.override(zone):
+            moments.add(row().moment)
+    assert len(moments) == 2
+
+
 def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
     def excerpt() -> list[str]:
         rows, _ = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))
         return [row.excerpt for row in rows if row.pk == settled.payments.pk]
 
-    topic_list._last.clear()
+    topic_list._shown.clear()
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
         assert excerpt() == ["Never said"]

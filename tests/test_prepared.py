@@ -334,6 +334,64 @@ def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_sho
     assert (len(rows), has_more) == (50, True)
 
 
+def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast) -> None:
+    large, small = make_group(cast.northwind, "Large", cast.bob), make_group(cast.northwind, "Small", cast.charlie)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_topic (tenancy_id, group_id, name, notifications_enabled, notification_interval, "
+            "is_active, created_at, last_activity_at, last_sequence, revision) "
+            "SELECT %s, CASE WHEN n %% 25 = 0 THEN %s ELSE %s END, 'Topic ' || n, true, 30, n %% 1000 > 0, now(), "
+            "now() - n * interval '1 minute', 0, 0 FROM generate_series(1, 5000) n",
+            [cast.northwind.pk, small.pk, large.pk],
+        )
+        cursor.execute("ANALYZE messenger_topic, messenger_messengergroup")
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as our connections have it
+    plan = plan_of(topic_list.FIRST_PAGE_OF_GROUP, small.pk, cast.charlie.pk)
+    assert plan.startswith("Limit"), plan
+    assert "topic_latest_of_group" in plan
+    assert "Seq Scan on messenger_topic " not in plan
+    assert " Sort  (" not in plan.replace("Incremental Sort", ""), "at most of what is of one moment, not of all"
+    plan = plan_of(topic_list.INACTIVE, [small.pk])
+    assert "Index Only Scan using topic_inactive_of_group" in plan, plan
+    assert "Index Cond: (group_id = ANY ($1))" in plan
+    cast.charlie.is_messenger_manager = True
+    assert topic_list.count_inactive(cast.charlie, topic_list.groups_of(cast.charlie)) == 5
+    rows, has_more = topic_list.first_page(cast.charlie, topic_list.groups_of(cast.charlie))
+    assert [row.name for row in rows[:2]] == ["Topic 25", "Topic 50"]
+    assert (len(rows), has_more) == (50, True)
+    assert {row.group for row in rows} == {"Small"}
+
+
+def test_whether_somebody_may_read_is_asked_once_and_not_for_each_of_their_groups(
+    cast: Cast, many_people: None
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO messenger_groupmembership (tenancy_id, group_id, member_id, joined_at, joined_roster) "
+            "SELECT tenancy_id, %s, id, now(), 1 FROM tenancy_member WHERE name LIKE 'user%%'",
+            [cast.payroll.pk],
+        )
+        cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    plan = plan_of(topic_list.GROUPS, cast.bob.pk)
+    _, once, each = plan.partition("One-Time Filter")
+    assert once, plan
+    assert "on messenger_groupmembership" in each
+    assert not any(f"on {table}" in each for table in ("tenancy_member", "accounts_user", "tenancy_tenancy")), plan
+    assert "Seq Scan on messenger_groupmembership" not in plan
+    assert [group.name for group in topic_list.groups_of(cast.bob)] == ["Payroll"]
+
+
+def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_by_the_sequence(
+    long_topic: Topic,
+) -> None:
+    plan = plan_of(topic_list.SHOWN, [long_topic.pk])
+    assert "message_sequence_unique_in_topic" in plan, plan
+    assert "Seq Scan on messenger_message" not in plan
+    ((pk, *_),) = topic_list.SHOWN([long_topic.pk])
+    assert pk == long_topic.pk
+
+
 def test_what_search_shows_is_fetched_by_its_ids(long_topic: Topic) -> None:
     plan = plan_of(MARKED, long_topic.group.memberships.get().member_id, "'hello'", [1, 2, 3])
     assert "Seq Scan on messenger_message" not in plan

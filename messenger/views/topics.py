@@ -52,7 +52,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "has_words": bool(words),
         "is_searching": bool(words or group_id),
         "shows_inactive": shows_inactive,
-        "inactive_count": count_inactive(member),
+        "inactive_count": count_inactive(member, groups),
     }
     shown: dict[str, Showable] = {
         "rows": render_topic_rows(
