@@ -123,7 +123,7 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     with _patience():
         query = _as_query(text)
         found = _newest_hits(reader, query, scope)
-        hits = _fetch(reader, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
+        hits = _fetch(scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
 
@@ -232,6 +232,8 @@ def _look_up_as_far_as_needed(
     for number in range(STRETCHES + 1):
         is_worthwhile = number < STRETCHES and (found or number < EMPTY_STRETCHES + is_narrow)
         since = _earlier(survey.last, length * GROWTH**number) if is_worthwhile else None
+        # What the index finds is found in full from a little earlier on: those hits are fetched anyway.
+        since = since and places.reached(since, survey.first)
         is_all = since is None or (scope.since is not None and since <= scope.since)
         found = _look_up(reader, by_index, query.whole, scope if is_all else replace(scope, since=since), survey.first)
         if is_all or len(found) > PAGE_LENGTH:
@@ -344,7 +346,7 @@ def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
 # -- What is shown of it --------------------------------------------------------------------------------------
 
 
-def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
+def _marked(groups: list[int], query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
     # Character by character as long as the body: so its words stand at the same places.
     apart = Func(F("body"), Value(JOINERS + START + STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
     marked = SearchHeadline(
@@ -356,7 +358,7 @@ def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[
         highlight_all=True,
     )
     return (
-        Message.objects.visible_with_topic_to(Member(pk=reader))
+        Message.objects.active_in(groups)
         .filter(pk__one_of=pks)
         .annotate(marked=marked)
         .order_by("-posted_at", "-pk")
@@ -364,9 +366,9 @@ def _marked(reader: int, query: str, pks: list[int]) -> QuerySet[Message, tuple[
     )
 
 
-MARKED = Prepared("marked_messages", _marked, "bigint", "text", "bigint[]")
+MARKED = Prepared("marked_messages", _marked, "bigint[]", "text", "bigint[]")
 
 
-def _fetch(reader: Member, query: Query, pks: list[int]) -> list[Hit]:
-    """The hits to be shown; the access rule is asked once more, for all of them."""
-    return [Hit._make(values) for values in MARKED(reader.pk, query.whole, pks)]
+def _fetch(scope: Scope, query: Query, pks: list[int]) -> list[Hit]:
+    """The hits to be shown; whether their topics are read is asked once more, for all of them."""
+    return [Hit._make(values) for values in MARKED(list(scope.groups), query.whole, pks)]

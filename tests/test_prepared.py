@@ -393,5 +393,5 @@ def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_
 
 
 def test_what_search_shows_is_fetched_by_its_ids(long_topic: Topic) -> None:
-    plan = plan_of(MARKED, long_topic.group.memberships.get().member_id, "'hello'", [1, 2, 3])
+    plan = plan_of(MARKED, [long_topic.group_id], "'hello'", [1, 2, 3])
     assert "Seq Scan on messenger_message" not in plan

@@ -319,6 +319,15 @@ def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
     for since, until in ((moment, moment), (moment - length, moment), (moment, moment + length)):
         assert set(places.of_time(tenancy, since, until)) & set(counted)
         assert not set(places.of_time(tenancy + 1, since, until)) & set(counted)
+    until = moment + length
+    reached = places.reached(until - timedelta(days=1), until)
+    assert reached <= until - timedelta(days=1)
+    asked = places.of_time(tenancy, until - timedelta(days=1), until)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, reached])
+        assert set(asked) & set(cursor.fetchone()[0]), "from then on all are held"
+        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, reached - timedelta(microseconds=1)])
+        assert not set(asked) & set(cursor.fetchone()[0]), "and none before"
     far = timedelta(days=1 + 2**25 // 86_400)
     if length < timedelta(days=2000):
         assert not set(places.of_time(tenancy, moment + far, moment + far + length)) & set(counted)
