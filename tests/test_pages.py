@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.people import create_user
 from messenger.audience import forget_audiences
+from messenger.choices import set_muted
 from messenger.groups import save_group
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
 from messenger.topic_list import first_page, groups_of
@@ -69,6 +70,20 @@ def errors_of(response: Response) -> set[str]:
 
 
 # -- The list ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Requested-With": "fetch"}], ids=["page", "script"])
+@pytest.mark.parametrize("who", ["alice", "bob"])
+@pytest.mark.parametrize("query", [{}, {"inactive": "1"}, {"q": "pay"}], ids=str)
+def test_every_icon_that_a_row_of_the_list_shows_is_drawn_on_its_page(
+    cast: Cast, who: str, query: dict[str, str], headers: dict[str, str]
+) -> None:
+    Topic.objects.filter(pk=make_topic(cast.payroll, "Payday").pk).update(is_active=False)
+    set_muted(cast.payments, cast.bob, muted=True)
+    page = text_of(sign_in(getattr(cast, who)).get(TOPICS, query, headers=headers))
+    shown = set(re.findall(r'<use href="#icon-([a-z-]+)"/>', page))
+    assert "people" in shown
+    assert shown <= set(re.findall(r'<symbol id="icon-([a-z-]+)" viewBox="0 0 16 16"><path ', page))
 
 
 @pytest.mark.parametrize(

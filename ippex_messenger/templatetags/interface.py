@@ -1,5 +1,6 @@
 """Template tags that every page may use; loaded for all templates by the settings."""
 
+import re
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -15,6 +16,8 @@ register = template.Library()
 
 ICONS = settings.BASE_DIR / "static" / "vendor" / "bootstrap-icons"
 
+_OUTER = re.compile(r"<svg[^>]*>\s*(.*?)\s*</svg>", re.DOTALL)
+
 
 @cache
 def _drawing(name: str) -> SafeString:
@@ -27,6 +30,21 @@ def icon(name: str, label: str = "") -> SafeString:
     if label:
         return format_html('<span class="icon" role="img" aria-label="{}">{}</span>', label, _drawing(name))
     return format_html('<span class="icon" aria-hidden="true">{}</span>', _drawing(name))
+
+
+@register.simple_tag
+def symbols(*names: str) -> SafeString:
+    """Icons that a list says in each of its rows: drawn once, for `symbol` to show."""
+    drawn = [_OUTER.sub(rf'<symbol id="icon-{name}" viewBox="0 0 16 16">\1</symbol>', _drawing(name)) for name in names]
+    return mark_safe(f"<div hidden><svg>{''.join(drawn)}</svg></div>")  # noqa: S308  (files of ours)
+
+
+@register.simple_tag
+def symbol(name: str) -> SafeString:
+    """As `icon`, of the ones that the page has drawn with `symbols`."""
+    return format_html(
+        '<span class="icon" aria-hidden="true"><svg fill="currentColor"><use href="#icon-{}"/></svg></span>', name
+    )
 
 
 @register.filter
