@@ -96,7 +96,7 @@ def page_of(
 
 
 def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any, ...]]:
-    return topics.with_reader(reader).with_unread_mention(reader).latest_first().values_list(*COLUMNS)
+    return topics.with_unread_mention(reader).latest_first().values_list(*COLUMNS)
 
 
 FIRST_PAGE = Prepared(
