@@ -1,4 +1,5 @@
 from typing import Any
+from zoneinfo import available_timezones
 
 from allauth.account import forms as allauth_forms
 from django import forms
@@ -6,10 +7,12 @@ from django.core import validators
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import TIME_ZONES, User
+from accounts.models import User
 from accounts.passwords import note_reset_request
 from ippex_messenger.background import after_commit
 from ippex_messenger.forms import PageFormMixin
+
+TIME_ZONES = [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
 
 
 class LoginForm(PageFormMixin, allauth_forms.LoginForm):

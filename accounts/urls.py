@@ -1,9 +1,18 @@
 """allauth's pages that this product has: signing in and out, passwords. There is no sign-up."""
 
-from allauth.account import views as allauth_views
+from typing import TYPE_CHECKING
+
 from django.urls import path, re_path
 
-from accounts import views
+from ippex_messenger.later import ViewsOf
+
+if TYPE_CHECKING:
+    from allauth.account import views as allauth_views
+
+    from accounts import views
+else:
+    allauth_views = ViewsOf("allauth.account.views")
+    views = ViewsOf("accounts.views")
 
 urlpatterns = [
     path("login/", allauth_views.login, name="account_login"),

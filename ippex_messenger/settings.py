@@ -57,9 +57,6 @@ INSTALLED_APPS = [
     "django.forms",
     "crispy_forms",
     "crispy_bootstrap5",
-    "csp",
-    "django_filters",
-    "django_tables2",
 ]
 
 MIDDLEWARE = [
@@ -89,6 +86,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "libraries": {"django_tables2": "ippex_messenger.templatetags.tables"},
             "builtins": [
                 "crispy_forms.templatetags.crispy_forms_tags",
                 "django.contrib.humanize.templatetags.humanize",

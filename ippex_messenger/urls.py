@@ -1,8 +1,15 @@
+from typing import TYPE_CHECKING
+
 from django.urls import include, path, re_path, register_converter
 
 from ippex_messenger import views
 from ippex_messenger.converters import PositiveIntegerConverter, TenancySlugConverter
-from messenger.views.unsubscribe import unsubscribe
+from ippex_messenger.later import ViewsOf
+
+if TYPE_CHECKING:
+    from messenger.views import unsubscribe
+else:
+    unsubscribe = ViewsOf("messenger.views.unsubscribe")
 
 register_converter(PositiveIntegerConverter, "id")
 register_converter(TenancySlugConverter, "tenancy")
@@ -18,7 +25,7 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),
-    re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe, name="unsubscribe"),
+    re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe.unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.health_urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),

@@ -1,8 +1,15 @@
 """Below `/<tenancy>/administration/user-groups/messenger-users/`."""
 
+from typing import TYPE_CHECKING
+
 from django.urls import path
 
-from messenger.views import groups
+from ippex_messenger.later import ViewsOf
+
+if TYPE_CHECKING:
+    from messenger.views import groups
+else:
+    groups = ViewsOf("messenger.views.groups")
 
 app_name = "messenger_users"
 

@@ -1,8 +1,15 @@
 """Below `/<tenancy>/administration/system/e-mails/`."""
 
+from typing import TYPE_CHECKING
+
 from django.urls import path
 
-from messenger.views import health
+from ippex_messenger.later import ViewsOf
+
+if TYPE_CHECKING:
+    from messenger.views import health
+else:
+    health = ViewsOf("messenger.views.health")
 
 app_name = "messenger_health"
 

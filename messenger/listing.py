@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from messenger.models import GroupMembership, MessengerGroup
-from tenancy.listing import ByNameMixin, NamedFilter, roles_in_words, status_in_words
+from tenancy.tables import ByNameMixin, NamedFilter, roles_in_words, status_in_words
 
 
 class GroupFilter(NamedFilter):

@@ -1,8 +1,19 @@
 """Below `/<tenancy>/messenger/`. The stream at `stream/` is served before Django (ippex_messenger/asgi.py)."""
 
+from typing import TYPE_CHECKING
+
 from django.urls import path
 
-from messenger.views import composing, messages, preferences, reading, records, search, threads, topics
+from ippex_messenger.later import ViewsOf
+from messenger.views import composing, reading, threads, topics
+
+if TYPE_CHECKING:
+    from messenger.views import messages, preferences, records, search
+else:
+    messages = ViewsOf("messenger.views.messages")
+    preferences = ViewsOf("messenger.views.preferences")
+    records = ViewsOf("messenger.views.records")
+    search = ViewsOf("messenger.views.search")
 
 app_name = "messenger"
 

@@ -1,6 +1,16 @@
+from typing import TYPE_CHECKING
+
 from django.urls import include, path, re_path
 
-from tenancy.views import invitations, places, settings, users
+from ippex_messenger.later import ViewsOf
+from tenancy.views import places
+
+if TYPE_CHECKING:
+    from tenancy.views import invitations, settings, users
+else:
+    invitations = ViewsOf("tenancy.views.invitations")
+    settings = ViewsOf("tenancy.views.settings")
+    users = ViewsOf("tenancy.views.users")
 
 tenancy_patterns = [
     path("", places.menu, name="menu"),

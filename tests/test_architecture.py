@@ -25,6 +25,7 @@ SHARED = (
     "cache.py",
     "middleware.py",
     "keep.py",
+    "later.py",
     "prepared.py",
     "redis_client.py",
     "templatetags",

@@ -13,7 +13,7 @@ from messenger.groups import history_of, save_group
 from messenger.listing import GroupFilter, GroupTable, MembershipFilter, MembershipTable
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.listing import as_csv, listed
+from tenancy.tables import as_csv, listed
 
 
 @require_safe

@@ -9,9 +9,9 @@ from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.listing import MemberFilter, MemberTable, as_csv, listed
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member
+from tenancy.tables import MemberFilter, MemberTable, as_csv, listed
 
 
 @require_safe

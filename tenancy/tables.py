@@ -1,0 +1,126 @@
+"""The lists of Administration: search, filter, sort by column, pages."""
+
+import csv
+from typing import Any
+
+import django_tables2 as tables
+from django import forms
+from django.core.paginator import EmptyPage
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Lower
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as translated
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter, FilterSet
+from django_tables2 import RequestConfig
+
+from tenancy.listing import page_number
+from tenancy.models import Member
+
+PAGE_LENGTH = 50
+
+
+class NamedFilter(FilterSet):
+    """The search field and the status of a list whose rows have a name and are active or not."""
+
+    q = CharFilter(
+        method="search",
+        label=_("Search"),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Search"), "maxlength": 120}),
+    )
+    status = ChoiceFilter(
+        method="with_status",
+        label=_("Status"),
+        empty_label=_("Active and inactive"),
+        choices=[("active", _("Active")), ("inactive", _("Inactive"))],
+    )
+
+    search_fields: tuple[str, ...] = ("name",)
+
+    def search(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
+        condition = Q()
+        for field in self.search_fields:
+            condition |= Q(**{f"{field}__icontains": value})
+        return rows.filter(condition)
+
+    def with_status(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
+        return rows.filter(is_active=value == "active")
+
+
+class MemberFilter(NamedFilter):
+    search_fields = ("name", "user__email")
+
+    def with_status(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        can_enter = Q(is_active=True, user__is_active=True)
+        return rows.filter(can_enter if value == "active" else ~can_enter)
+
+    class Meta:
+        model = Member
+        fields: list[str] = []
+
+
+class ByNameMixin:
+    """Sorts the column `name` ignoring case; the database's own order is by code point."""
+
+    def order_name(self, rows: QuerySet[Any], is_descending: bool) -> tuple[QuerySet[Any], bool]:
+        by_name = Lower("name").desc() if is_descending else Lower("name").asc()
+        return rows.order_by(by_name, "pk"), True
+
+
+class MemberTable(ByNameMixin, tables.Table):
+    name = tables.Column()
+    email = tables.Column(accessor="user__email", verbose_name=_("E-mail address"))
+    roles = tables.Column(empty_values=(), orderable=False, verbose_name=_("Roles"))
+    is_active = tables.Column(verbose_name=_("Status"))
+
+    class Meta:
+        order_by = ("name",)
+        template_name = "tenancy/_user_table.html"
+
+    def value_roles(self, record: Member) -> str:
+        return roles_in_words(record)
+
+    def value_is_active(self, record: Member) -> str:
+        return status_in_words(record.can_enter)
+
+
+def as_csv(table: tables.Table, name: str) -> HttpResponse:
+    """All rows of a list, as searched, filtered and sorted, for a spreadsheet."""
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    response.write("\ufeff")  # spreadsheets take a file without it for Latin-1
+    writer = csv.writer(response)
+    writer.writerows([_inert(cell) for cell in row] for row in table.as_values())
+    return response
+
+
+def _inert(cell: Any) -> str:
+    """A spreadsheet would run a cell that begins like a formula."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def status_in_words(is_active: bool) -> str:
+    return translated("Active") if is_active else translated("Inactive")
+
+
+def roles_in_words(member: Member) -> str:
+    roles = [field for field in ("is_messenger_manager", "is_administrator") if getattr(member, field)]
+    return ", ".join(str(Member._meta.get_field(field).verbose_name) for field in roles)  # type: ignore[union-attr]
+
+
+def listed(
+    request: HttpRequest, filter_class: type[FilterSet], table_class: type[tables.Table], rows: QuerySet[Any]
+) -> dict[str, Any]:
+    """The rows of a list as the request searches, filters, sorts and pages them: `filter` and `table`.
+
+    404 for a page that is not there.
+    """
+    filtered = filter_class(request.GET, queryset=rows)
+    table = table_class(filtered.qs)
+    RequestConfig(request, paginate=False).configure(table)  # the columns' order
+    try:
+        table.paginate(page=page_number(request), per_page=PAGE_LENGTH)
+    except EmptyPage:
+        raise Http404 from None
+    return {"filter": filtered, "table": table}
