@@ -9,7 +9,19 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    FilteredRelation,
+    OuterRef,
+    Q,
+    Subquery,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce, JSONObject, Lower
 
 from ippex_messenger.prepared import Prepared, PreparedSql, columns
@@ -113,13 +125,13 @@ class TopicQuerySet(models.QuerySet["Topic"]):
 
     def with_reader(self, member: Member) -> "TopicQuerySet":
         """Each with what is this member's own: `is_muted`, `wants_own` messages mailed, `read_up_to` (a sequence)."""
-        from messenger.models import MailChoice, ReadPosition, TopicMute
+        from messenger.models import MailChoice, TopicMute
 
-        position = ReadPosition.objects.filter(member=member, topic=OuterRef("pk"))
         return self.annotate(
             is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
             wants_own=Exists(MailChoice.objects.filter(member=member, own_messages=True)),
-            read_up_to=Coalesce(Subquery(position.values("sequence")), 0),
+            position=FilteredRelation("read_positions", condition=Q(read_positions__member=member)),
+            read_up_to=Coalesce("position__sequence", 0),
         )
 
     def unread_by(self, member: Member) -> "TopicQuerySet":
@@ -127,14 +139,15 @@ class TopicQuerySet(models.QuerySet["Topic"]):
         return self.with_reader(member).filter(last_sequence__gt=F("read_up_to"))
 
     def with_unread_mention(self, member: Member) -> "TopicQuerySet":
-        """Each with `is_mentioned`: whether a message that this member has not read yet mentions them."""
-        from messenger.models import Mention, ReadPosition
+        """As with_reader, and with `is_mentioned`: whether a message that they have not read yet mentions them."""
+        from messenger.models import Mention
 
-        position = ReadPosition.objects.filter(member=member, topic=OuterRef("topic"))
-        mentions = Mention.objects.filter(
-            member=member, topic=OuterRef("pk"), sequence__gt=Coalesce(Subquery(position.values("sequence")), 0)
+        mentions = Mention.objects.filter(member=member, topic=OuterRef("pk"), sequence__gt=OuterRef("read_up_to"))
+        # Looked for where something is unread only, which in most topics of a list nothing is.
+        is_mentioned = Q(last_sequence__gt=F("read_up_to")) & Q(Exists(mentions))
+        return self.with_reader(member).annotate(
+            is_mentioned=ExpressionWrapper(is_mentioned, output_field=models.BooleanField())
         )
-        return self.annotate(is_mentioned=Exists(mentions))
 
     def by_name(self) -> "TopicQuerySet":
         return self.order_by(Lower("name"), "pk")

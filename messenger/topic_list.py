@@ -75,7 +75,7 @@ def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
     return topics
 
 
-def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[list[TopicRow], bool]:
+def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[tuple[TopicRow, ...], bool]:
     """What the list opens with: as page_of, of all topics of the groups that somebody reads."""
     if len(groups) == 1:
         found = FIRST_PAGE_OF_GROUP(groups[0].pk, reader.pk)
@@ -86,7 +86,7 @@ def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[list[TopicRow
 
 def page_of(
     topics: TopicQuerySet, groups: list["ReadGroup"], reader: Member, number: int
-) -> tuple[list[TopicRow], bool]:
+) -> tuple[tuple[TopicRow, ...], bool]:
     """The rows of a page, latest topic first, and whether there is a page after it. No count is taken.
 
     `groups`: those that somebody reads, of which the topics are.
@@ -96,7 +96,7 @@ def page_of(
 
 
 def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any, ...]]:
-    return topics.with_reader(reader).with_unread_mention(reader).latest_first().values_list(*COLUMNS)
+    return topics.with_unread_mention(reader).latest_first().values_list(*COLUMNS)
 
 
 FIRST_PAGE = Prepared(
@@ -175,17 +175,29 @@ def count_inactive(member: Member, groups: list[ReadGroup]) -> int:
 
 # By topic, its revision, and that of names.
 _shown: Keep[Shown] = Keep(5_000)
+# Rows, by all that was found, and how that is said: who comes back mostly finds what they left.
+_pages: Keep[tuple[TopicRow, ...]] = Keep(2_500)
 
 
-def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member) -> tuple[list[TopicRow], bool]:
+def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member) -> tuple[tuple[TopicRow, ...], bool]:
     place = (timezone.get_current_timezone(), timezone.localdate(), get_language())
-    names, shown = dict(groups), _shown_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
-    rows = [
-        _as_row(pk, names[group], max(topic.last_sequence - read_up_to, 0), is_mentioned, is_muted, topic, *place)
-        for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
-        if group in names and (topic := shown[pk])  # of a group that they came into just now it is shown the next time
-    ]
+    key = (tuple(found), tuple(groups), reader.tenancy.names_revision, place)
+    rows = _pages.get(key)
+    if rows is None:
+        names, shown = dict(groups), _shown_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
+        rows = tuple(
+            _as_row(pk, names[group], max(topic.last_sequence - read_up_to, 0), is_mentioned, is_muted, topic, *place)
+            for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
+            if group in names and (topic := shown[pk])  # of a group that they came into just now: the next time
+        )
+        if not connection.in_atomic_block:
+            _pages.put(key, rows, len(rows))
     return rows, len(found) > PAGE_LENGTH
+
+
+def forget_topics() -> None:
+    _shown.clear()
+    _pages.clear()
 
 
 def _shown_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, Shown | None]:

@@ -17,7 +17,7 @@ from django.utils import translation
 
 from ippex_messenger import outlines
 from ippex_messenger.templatetags import kept
-from messenger import topic_rows
+from messenger import topic_list, topic_rows
 
 OURS = ("accounts", "tenancy", "messenger", "ippex_messenger")
 
@@ -66,6 +66,7 @@ def forget_languages() -> None:
     kept._kept.clear()
     outlines._outlines.clear()
     topic_rows._rows.clear()
+    topic_list.forget_topics()
     for function in _kept_by_language():
         function.cache_clear()
 

@@ -296,7 +296,7 @@ def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
 
     look(settled.bob)
     assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
-    topic_list._shown.clear()
+    topic_list.forget_topics()
     assert statements(lambda: look(settled.charlie)) == 3
 
 
@@ -387,7 +387,7 @@ def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
         rows, _ = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))
         return [row.excerpt for row in rows if row.pk == settled.payments.pk]
 
-    topic_list._shown.clear()
+    topic_list.forget_topics()
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
         assert excerpt() == ["Never said"]

@@ -326,9 +326,11 @@ def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_sho
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup, tenancy_member, messenger_message")
     plan = plan_of(topic_list.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
-    first, second, *_ = plan.splitlines()
+    first, second, third, *_ = plan.splitlines()
     assert first.startswith("Limit"), plan
-    assert "Index Scan using topic_latest_of_tenancy" in second, "at once, no sort of all before it"
+    assert "Nested Loop Left Join" in second, plan
+    assert "Index Scan using topic_latest_of_tenancy" in third, "at once, no sort of all before it"
+    assert plan.count("on messenger_readposition") == 1, "how far somebody has read is looked up once for each"
     rows, has_more = topic_list.first_page(cast.alice, topic_list.groups_of(cast.alice))
     assert [row.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
     assert (len(rows), has_more) == (50, True)

@@ -8,7 +8,7 @@ class ReadPosition(models.Model):
     """How far a member has read a topic: a sequence number, no row for each message. No row: nothing yet."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
-    topic = models.ForeignKey(Topic, models.PROTECT, related_name="+", db_constraint=False)
+    topic = models.ForeignKey(Topic, models.PROTECT, related_name="read_positions", db_constraint=False)
     member = models.ForeignKey(Member, models.PROTECT, related_name="read_positions", db_constraint=False)
     sequence = models.PositiveBigIntegerField(default=0)
 
