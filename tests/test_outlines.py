@@ -62,10 +62,10 @@ def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -
 
 
 def test_each_language_has_an_outline_of_its_own(written: Any) -> None:
-    written[0]["page"] = '{% translate "Yesterday" %} {{ name }}'
-    assert outlined("page", {}, {"name": "Ann"}) == "Yesterday Ann"
+    written[0]["page"] = '{% translate "Monday" %} {{ name }}'
+    assert outlined("page", {}, {"name": "Ann"}) == "Monday Ann"
     with translation.override("de"):
-        assert outlined("page", {}, {"name": "Ann"}) == "Gestern Ann"
+        assert outlined("page", {}, {"name": "Ann"}) == "Montag Ann"
 
 
 def test_a_number_within_a_link_is_filled_in(written: Any) -> None:
