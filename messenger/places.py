@@ -28,11 +28,29 @@ def of_authors(authors: Iterable[int]) -> list[int]:
 
 def of_time(tenancy: int, since: datetime, until: datetime) -> list[int]:
     """Those that together hold all messages of a tenancy from that time, and few others."""
-    for kind, power in enumerate(_POWERS, _STRETCHES):
+    stretches = _side_by_side(since, until)
+    if stretches is None:
+        return of_tenancy(tenancy)
+    kind, numbers = stretches
+    return [((tenancy << 24 | number) << 4) | kind + _STRETCHES for number in numbers]
+
+
+def beginning(since: datetime, until: datetime) -> datetime:
+    """From when on these hold all messages: a little before `since`."""
+    stretches = _side_by_side(since, until)
+    if stretches is None:
+        return since
+    kind, numbers = stretches
+    return _EPOCH + timedelta(seconds=numbers[0] << _POWERS[kind])
+
+
+def _side_by_side(since: datetime, until: datetime) -> tuple[int, range] | None:
+    """The shortest stretches that are not too many, and their numbers; None, where there are none so long."""
+    for kind, power in enumerate(_POWERS):
         first, last = ((moment - _EPOCH) // timedelta(seconds=1) >> power for moment in (since, until))
         if last - first <= _MOST_STRETCHES:
-            return [((tenancy << 24 | number) << 4) | kind for number in range(first, last + 1)]
-    return of_tenancy(tenancy)
+            return kind, range(first, max(last, first) + 1)
+    return None
 
 
 def of_tenancy(tenancy: int) -> list[int]:
