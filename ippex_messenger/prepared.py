@@ -59,29 +59,37 @@ class Statement:
         self._types = types
         places = ", ".join(["%s"] * len(types))
         self._execute = f"EXECUTE {name}({places})" if types else f"EXECUTE {name}"
+        self._signature = f"({', '.join(types)})" if types else ""
 
     def __call__(self, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._ask("", parameters)
+
+    def within(self, milliseconds: int, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The same, for no longer than that. In a transaction, it holds for what follows in it too."""
+        return self._ask(f"SET LOCAL statement_timeout = {milliseconds:d}; ", parameters)
+
+    def _ask(self, before: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         values = tuple(_array(value) if isinstance(value, list) else value for value in parameters)
         with connection.cursor() as cursor:
-            self._run_as_planned(cursor, values)
+            self._run_as_planned(cursor, values, before)
             rows = cursor.fetchall()
         return [self._convert(row) for row in rows] if self._compiled.converters else rows
 
-    def _run_as_planned(self, cursor: CursorWrapper, values: tuple[Any, ...]) -> None:
+    def _run_as_planned(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str = "") -> None:
         try:
-            self._run(cursor, values)
+            self._run(cursor, values, before)
         except NotSupportedError:
             # A migration changed the type of a column: "cached plan must not change result type".
             _known[connection.connection][self] = False
             if connection.in_atomic_block:
                 raise
-            self._run(cursor, values)
+            self._run(cursor, values, before)
 
-    def _run(self, cursor: CursorWrapper, values: tuple[Any, ...]) -> None:
+    def _run(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str) -> None:
         known = _known.setdefault(connection.connection, {})
         if not known.get(self):
             self._prepare(known)
-        cursor.execute(self._execute, values)
+        cursor.execute(before + self._execute, values)
 
     def _prepare(self, known: dict["Statement", bool]) -> None:
         connection.validate_no_broken_transaction()
@@ -132,9 +140,8 @@ class Prepared(Statement):
         lost = stand_ins.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
         if lost:
             raise ValueError(f"{self.name}: parameter {min(lost)} does not turn up in the SQL")
-        types = f"({', '.join(self._types)})" if self._types else ""
         with connection.cursor() as cursor:
-            definition = f"PREPARE {self.name}{types} AS {cursor.mogrify(sql, bound).decode()}"
+            definition = f"PREPARE {self.name}{self._signature} AS {cursor.mogrify(sql, bound).decode()}"
         return _Compiled(definition, compiler.get_converters([column for column, _, _ in compiler.select or ()]))
 
     def _compiler(self, *stand_ins: Any) -> SQLCompiler:
@@ -180,7 +187,7 @@ class PreparedUpdate(Prepared):
 
 
 class PreparedSql(Statement):
-    """The same for what the ORM does not say: SQL with its parameters as $1, $2 and so on."""
+    """The same of SQL as it is written, with $1, $2 and so on for the parameters: what no queryset can say."""
 
     def __init__(self, name: str, sql: str, *types: str) -> None:
         super().__init__(name, *types)
@@ -188,8 +195,7 @@ class PreparedSql(Statement):
 
     @cached_property
     def _compiled(self) -> "_Compiled":
-        types = f"({', '.join(self._types)})" if self._types else ""
-        return _Compiled(f"PREPARE {self.name}{types} AS {self._sql}", {})
+        return _Compiled(f"PREPARE {self.name}{self._signature} AS {self._sql}", {})
 
 
 def _array(values: list[Any]) -> str:

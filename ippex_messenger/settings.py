@@ -116,9 +116,10 @@ DATABASES = {"default": env.db("DATABASE_URL", default=Home.current().database_u
 # Under ASGI a kept connection is never used again, and piles up; the WSGI entry point keeps its own.
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=0)
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-# Plan a prepared statement once, not anew for each of its first executions (ippex_messenger/prepared.py).
+# Plan a prepared statement once, not anew for each of its first executions (ippex_messenger/prepared.py); and never
+# compile one, which takes longer than to run it.
 DATABASES["default"]["OPTIONS"]["options"] = (
-    DATABASES["default"]["OPTIONS"].get("options", "") + " -c plan_cache_mode=force_generic_plan"
+    DATABASES["default"]["OPTIONS"].get("options", "") + " -c plan_cache_mode=force_generic_plan -c jit=off"
 ).strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

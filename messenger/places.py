@@ -28,25 +28,28 @@ def of_authors(authors: Iterable[int]) -> list[int]:
 
 def of_time(tenancy: int, since: datetime, until: datetime) -> list[int]:
     """Those that together hold all messages of a tenancy from that time, and few others."""
-    found = _stretches(since, until)
-    if found is None:
+    stretches = _side_by_side(since, until)
+    if stretches is None:
         return of_tenancy(tenancy)
-    kind, _, numbers = found
-    return [((tenancy << 24 | number) << 4) | kind for number in numbers]
+    kind, numbers = stretches
+    return [((tenancy << 24 | number) << 4) | kind + _STRETCHES for number in numbers]
 
 
-def reached(since: datetime, until: datetime) -> datetime:
-    """From when on these hold all messages: not later than `since`."""
-    found = _stretches(since, until)
-    return _EPOCH if found is None else _EPOCH + timedelta(seconds=found[2].start << found[1])
+def beginning(since: datetime, until: datetime) -> datetime:
+    """From when on these hold all messages: a little before `since`."""
+    stretches = _side_by_side(since, until)
+    if stretches is None:
+        return since
+    kind, numbers = stretches
+    return _EPOCH + timedelta(seconds=numbers[0] << _POWERS[kind])
 
 
-def _stretches(since: datetime, until: datetime) -> tuple[int, int, range] | None:
-    """Their kind, its power of two, and their numbers; None: there would be too many."""
-    for kind, power in enumerate(_POWERS, _STRETCHES):
+def _side_by_side(since: datetime, until: datetime) -> tuple[int, range] | None:
+    """The shortest stretches that are not too many, and their numbers; None, where there are none so long."""
+    for kind, power in enumerate(_POWERS):
         first, last = ((moment - _EPOCH) // timedelta(seconds=1) >> power for moment in (since, until))
         if last - first <= _MOST_STRETCHES:
-            return kind, power, range(first, last + 1)
+            return kind, range(first, max(last, first) + 1)
     return None
 
 

@@ -7,7 +7,7 @@ grow until a page is full (docs/decisions/0027-search-by-stretches.md, and 0019)
 import re
 import time
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from django.db.models import F, Func, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from psycopg2 import errorcodes
 
-from ippex_messenger.prepared import Prepared
+from ippex_messenger.prepared import Prepared, PreparedSql, Statement
 from messenger import places
 from messenger.hits import COLUMNS, START, STOP, Hit
 from messenger.models import Message, Topic
@@ -33,8 +33,10 @@ TIMEOUT_SECONDS = 2
 WALK_LENGTH = 1_000
 # As many more, where that is likely to fill the page: no more than the index would cost.
 WALK_GROWTH = 5
-# The first stretch should hold a page of hits, if the word is as frequent there as among the messages walked through;
-# each other is so many times as long, the last one is all there is. Where the first two hold nothing, that comes next
+# The first stretch should hold this many pages of hits, if the word is as frequent there as among the messages walked
+# through: to look once more costs more than to fetch a few hits in vain.
+PAGES_EXPECTED = 1.5
+# Each other is so many times as long, the last one is all there is. Where the first two hold nothing, that comes next
 # (one would be too few: of a sudden bustle the newest messages lie close together); among certain topics or authors,
 # who may have been silent lately, after one more.
 GROWTH = 16
@@ -72,13 +74,6 @@ class Cursor(NamedTuple):
     pk: int
 
 
-class Condition(NamedTuple):
-    """Of a row of messages, in SQL, with the values of its parameters."""
-
-    sql: str
-    values: list[Any]
-
-
 @dataclass(frozen=True)
 class Scope:
     """Among which messages."""
@@ -91,22 +86,38 @@ class Scope:
     until: datetime | None = None  # not included
     before: Cursor | None = None
 
+    @property
+    def is_narrow(self) -> bool:
+        return self.topics is not None or self.authors is not None
+
+    @property
+    def end(self) -> Cursor | None:
+        """Before which all of it lies; ids begin with 1."""
+        ends = [self.before, self.until and Cursor(self.until, 0)]
+        return min((end for end in ends if end), default=None)
+
 
 class Query(NamedTuple):
     """What is looked for, as tsqueries."""
 
     whole: str
-    beginning: str = ""  # the last word, where it may be the beginning of one
-    rest: str = ""  # what must be found at least: without that beginning
+    beginning: str  # the last word, where it may be the beginning of one
+    rest: str  # what must be found at least: without that beginning
 
 
 class Survey(NamedTuple):
     """How the messages walked through lie in time."""
 
-    first: datetime  # of the newest
     middle: datetime  # of the one in their middle
-    last: datetime
+    last: Cursor
+    resumed: datetime | None  # of the newest that is older than the last one by the shortest stretch
     has_frequent_beginning: bool  # whether the query's beginning is that of a frequent word
+
+
+class Walk(NamedTuple):
+    query: Query
+    found: list[Cursor]
+    survey: Survey | None  # None: they fill a page, or there are no more messages
 
 
 @dataclass(frozen=True)
@@ -120,18 +131,33 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
 
     Raises NothingToFindError for a text without a word, SearchTimeoutError where it takes too long.
     """
-    with _patience():
-        query = _as_query(text)
-        found = _newest_hits(reader, query, scope)
-        hits = _fetch(scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]])
+    with _patience() as patience:
+        query, found = _newest_hits(patience, reader, as_websearch(text), scope)
+        hits = _fetch(patience, scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]]) if found else []
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
 
+class _Patience:
+    """How long the database may still take."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + TIMEOUT_SECONDS
+
+    def ask(self, statement: Statement, *parameters: Any) -> list[tuple[Any, ...]]:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise SearchTimeoutError
+        return statement.within(int(left * 1000) + 1, *parameters)
+
+
 @contextmanager
-def _patience() -> Iterator[None]:
+def _patience() -> Iterator[_Patience]:
     try:
-        with transaction.atomic():
-            yield
+        if connection.in_atomic_block:  # which is to outlive a statement that is stopped
+            with transaction.atomic():
+                yield _Patience()
+        else:
+            yield _Patience()
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != errorcodes.QUERY_CANCELED:
             raise
@@ -141,34 +167,16 @@ def _patience() -> Iterator[None]:
 # -- What is looked for ---------------------------------------------------------------------------------------
 
 
-def _as_query(text: str) -> Query:
-    """The tsqueries; from here on the database is patient for TIMEOUT_SECONDS only, for each statement."""
-    whole, rest, beginning = as_websearch(text)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            # To compile a statement takes longer than to run it.
-            "SELECT set_config('statement_timeout', %s, true), set_config('jit', 'off', true),"
-            # querytree: what of it an index can look for; T: nothing
-            " array_agg(query::text ORDER BY place), array_agg(querytree(query) IN ('', 'T') ORDER BY place)"
-            " FROM unnest(%s::text[]) WITH ORDINALITY text (words, place), websearch_to_tsquery(%s, words) query",
-            [str(TIMEOUT_SECONDS * 1000), [whole, rest, beginning], CONFIGURATION],
-        )
-        *_, (found, rest_found, beginning_found), (is_nothing, rest_is_nothing, _) = cursor.fetchone()
-    if is_nothing:
-        raise NothingToFindError
-    if not beginning or not found.endswith("'"):
-        return Query(found)
-    if not beginning_found or rest_found == found:
-        return Query(f"{found}:*")
-    return Query(f"{found}:*", f"{beginning_found}:*", "" if rest_is_nothing else rest_found)
+class Words(NamedTuple):
+    """What was typed, in the language of websearch_to_tsquery."""
+
+    whole: str
+    rest: str = ""  # without the last word
+    last: str = ""  # the last word; both only where it may be the beginning of one
 
 
-def as_websearch(text: str) -> tuple[str, str, str]:
-    """What was typed, in the language of websearch_to_tsquery; that without the last word, and the last word.
-
-    The last two only where that may be the beginning of a word. Joined words (INV-4711, alice@example.com) are looked
-    for one after the other, as if in quotation marks.
-    """
+def as_websearch(text: str) -> Words:
+    """Joined words (INV-4711, alice@example.com) are looked for one after the other, as if in quotation marks."""
     text = unicodedata.normalize("NFC", text).replace("“", '"').replace("”", '"').replace("„", '"')
     pieces, ends_in_prefix = [], False
     for minus, quoted, plain in _PIECE.findall(text):
@@ -179,168 +187,216 @@ def as_websearch(text: str) -> tuple[str, str, str]:
         pieces.append(minus + (words[0] if is_one_plain_word else f'"{" ".join(words)}"'))
         ends_in_prefix = bool(plain) and not minus and len(words[-1]) >= PREFIX_MIN_LENGTH and words[-1].lower() != "or"
     if not ends_in_prefix:
-        return " ".join(pieces), "", ""
+        return Words(" ".join(pieces))
     is_alternative = pieces[-2:-1] and pieces[-2].lower() == "or"
-    return " ".join(pieces), "" if is_alternative else " ".join(pieces[:-1]), pieces[-1]
+    return Words(" ".join(pieces), "" if is_alternative else " ".join(pieces[:-1]), pieces[-1])
+
+
+# The query is put together in the database, where the words are taken apart, by the statement that needs it first.
+# querytree: what of a query an index can look for; T: nothing. In: $1 whole, $2 rest, $3 last.
+_ASKED = f"""asked AS MATERIALIZED (
+    SELECT said, is_nothing, CASE WHEN is_open THEN (said || ':*')::tsquery ELSE said::tsquery END AS whole,
+        CASE WHEN is_open AND last <> '' AND rest <> said THEN (last || ':*')::tsquery END AS beginning,
+        CASE WHEN is_open AND last <> '' AND rest <> said AND NOT is_rest_nothing THEN rest ELSE '' END AS rest
+    FROM (
+        SELECT whole::text AS said, coalesce(rest::text, '') AS rest, coalesce(last::text, '') AS last,
+            querytree(whole) IN ('', 'T') AS is_nothing,
+            coalesce(querytree(rest) IN ('', 'T'), TRUE) AS is_rest_nothing,
+            $3 <> '' AND right(whole::text, 1) = '''' AS is_open
+        FROM websearch_to_tsquery('{CONFIGURATION}', $1) whole,
+            websearch_to_tsquery('{CONFIGURATION}', nullif($2, '')) rest,
+            websearch_to_tsquery('{CONFIGURATION}', nullif($3, '')) last
+    ) parsed
+)"""  # noqa: S608  (a name of ours)
+_QUERY = "is_nothing, whole::text, coalesce(beginning::text, ''), rest"
+
+UNDERSTOOD = PreparedSql(
+    "search_understood",
+    f"WITH {_ASKED} SELECT {_QUERY} FROM asked",  # noqa: S608  (as above)
+    *("text", "text", "text"),
+)
+
+
+def _understood(is_nothing: bool, whole: str, beginning: str, rest: str) -> Query:
+    if is_nothing:
+        raise NothingToFindError
+    return Query(whole, beginning, rest)
 
 
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
-def _newest_hits(reader: Member, query: Query, scope: Scope) -> list[Cursor]:
+def _newest_hits(patience: _Patience, reader: Member, words: Words, scope: Scope) -> tuple[Query, list[Cursor]]:
     """One more than a page of them, if there are."""
     if scope.length is not None and scope.length <= WALK_LENGTH:
-        return _look_up(reader, "", query.whole, scope)
-    walked, found = WALK_LENGTH, _walk(reader, query, scope, WALK_LENGTH)
-    if len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
-        walked, found = WALK_GROWTH * WALK_LENGTH, _walk(reader, query, scope, WALK_GROWTH * WALK_LENGTH)
-    if len(found) > PAGE_LENGTH:
-        return found
-    survey = _survey(reader, query, scope)
-    if survey is None:  # that was all
-        return found
-    return _look_up_as_far_as_needed(reader, query, scope, survey, walked / max(len(found), 1))
-
-
-def _walk(reader: Member, query: Query, scope: Scope, length: int) -> list[Cursor]:
-    """The hits among the newest messages of the tenancy, one after the other."""
-    newest, which = _newest(reader, scope), _all(_which(scope))
-    return _cursors(
-        "SELECT posted_at, id FROM ("  # noqa: S608  (conditions of our own, all values are parameters)
-        f" SELECT posted_at, id, topic_id, author_id, body, search {newest.sql} LIMIT {length}"
-        f") newest WHERE body <> '' AND search @@ %s::tsquery AND {which.sql}"
-        f" ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [*newest.values, query.whole, *which.values],
-    )
-
-
-def _newest(reader: Member, scope: Scope) -> Condition:
-    when = _all([Condition("tenancy_id = %s", [reader.tenancy_id]), *_when(scope)])
-    return Condition(f"FROM messenger_message WHERE {when.sql} ORDER BY posted_at DESC, id DESC", when.values)
-
-
-def _look_up_as_far_as_needed(
-    reader: Member, query: Query, scope: Scope, survey: Survey, messages_a_hit: float
-) -> list[Cursor]:
-    """The newest hits, found by the index among as few messages as are likely to hold a page of them."""
-    is_narrow = scope.topics is not None or scope.authors is not None
-    by_index = query.rest if survey.has_frequent_beginning and (query.rest or is_narrow) else query.whole
-    # As far apart as the older half: a long silence after the others says nothing about those before.
-    apart = (survey.middle - survey.last) / (WALK_LENGTH / 2)
-    length = max(apart * messages_a_hit * PAGE_LENGTH, places.SHORTEST)
-    found, deadline = list[Cursor](), time.monotonic() + TIMEOUT_SECONDS
-    for number in range(STRETCHES + 1):
-        is_worthwhile = number < STRETCHES and (found or number < EMPTY_STRETCHES + is_narrow)
-        since = _earlier(survey.last, length * GROWTH**number) if is_worthwhile else None
-        # What the index finds is found in full from a little earlier on: those hits are fetched anyway.
-        since = since and places.reached(since, survey.first)
-        is_all = since is None or (scope.since is not None and since <= scope.since)
-        found = _look_up(reader, by_index, query.whole, scope if is_all else replace(scope, since=since), survey.first)
-        if is_all or len(found) > PAGE_LENGTH:
-            break
-        _hasten(deadline)
-    return found
-
-
-def _hasten(deadline: float) -> None:
-    """One look-up after the other is to take no longer than one may."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise SearchTimeoutError
-    if left < 0.9 * TIMEOUT_SECONDS:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(int(left * 1000) + 1)])
-
-
-def _earlier(moment: datetime, length: timedelta) -> datetime | None:
-    """None: before all time."""
-    return moment - length if length < moment - _BEGINNING else None
-
-
-def _survey(reader: Member, query: Query, scope: Scope) -> Survey | None:
-    """None, if there are no more messages than were walked through."""
-    newest = _newest(reader, scope)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT max(posted_at), min(posted_at) FILTER (WHERE place <= %s), min(posted_at), count(*),"  # noqa: S608
-            f" (SELECT count(*) FROM (SELECT search {newest.sql} LIMIT %s) sample WHERE search @@ %s::tsquery) FROM"
-            f" (SELECT posted_at, row_number() OVER (ORDER BY posted_at DESC, id DESC) place {newest.sql} LIMIT %s) of",
-            [
-                *(WALK_LENGTH // 2, *newest.values, SAMPLE_LENGTH if query.beginning else 0, query.beginning),
-                *(*newest.values, WALK_LENGTH + 1),
-            ],
-        )
-        first, middle, last, count, beginnings = cursor.fetchone()
-    if count <= WALK_LENGTH:
-        return None
-    return Survey(first, middle, last, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
-
-
-def _look_up(reader: Member, by_index: str, query: str, scope: Scope, until: datetime | None = None) -> list[Cursor]:
-    """All hits, and the newest of them; what the index finds holds at least `by_index` and is not after `until`."""
-    asked = list[list[int]]()
-    if scope.since is not None and until is not None:
-        asked.append(places.of_time(reader.tenancy_id, scope.since, until))
-    elif scope.topics is None:
-        asked.append(places.of_tenancy(reader.tenancy_id))
-    if scope.topics is not None:
-        asked.append(places.of_topics(scope.topics))
-    if scope.authors is not None and len(scope.authors) <= MANY:
-        asked.append(places.of_authors(scope.authors))
-    conditions = [Condition(f"{places.PLACES} && %s::bigint[]", [each]) for each in asked]
-    if by_index:
-        conditions.append(Condition("search @@ %s::tsquery", [by_index]))
-    if by_index != query:
-        conditions.append(Condition("search || '' @@ %s::tsquery", [query]))  # "|| ''": not by the index
-    which, when = _all([*conditions, *_which(scope, by_other_indexes=False)]), _all(_when(scope))
-    return _cursors(
-        # Materialized: for the sake of order and time the planner would read other indexes, of millions of messages.
-        "WITH hit AS MATERIALIZED ("  # noqa: S608  (as above)
-        f"  SELECT posted_at, id FROM messenger_message WHERE body <> '' AND {which.sql}"
-        f") SELECT posted_at, id FROM hit WHERE {when.sql} ORDER BY posted_at DESC, id DESC LIMIT {PAGE_LENGTH + 1}",
-        [*which.values, *when.values],
-    )
-
-
-def _when(scope: Scope) -> Iterator[Condition]:
-    if scope.since:
-        yield Condition("posted_at >= %s", [scope.since])
-    if scope.until:
-        yield Condition("posted_at < %s", [scope.until])
-    if scope.before:
-        yield Condition("(posted_at, id) < (%s, %s)", [*scope.before])
-
-
-def _which(scope: Scope, *, by_other_indexes: bool = True) -> Iterator[Condition]:
-    """Of whose topics and authors, asked of each message that holds the words."""
-    plus = "" if by_other_indexes else " + 0"
-    if scope.topics is None:
-        yield Condition(f"({_topic_of_groups()}) IS NOT NULL", [list(scope.groups)])
-    else:
-        yield Condition(f"topic_id{plus} = ANY(%s::bigint[])", [list(scope.topics)])
-    if scope.authors is not None:
-        yield Condition(f"author_id{plus} = ANY(%s::bigint[])", [list(scope.authors)])
-
-
-def _all(conditions: Iterable[Condition]) -> Condition:
-    found = [Condition("TRUE", []), *conditions]
-    return Condition(" AND ".join(one.sql for one in found), [value for one in found for value in one.values])
+        query = _understood(*patience.ask(UNDERSTOOD, *words)[0])
+        return query, _look_up(patience, scope, query, "", None)
+    walked, (query, found, survey) = WALK_LENGTH, _walk(patience, reader, words, scope, WALK_LENGTH)
+    if survey and len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
+        walked = WALK_GROWTH * WALK_LENGTH
+        query, found, survey = _walk(patience, reader, words, scope, walked)
+    if survey:
+        found += _look_up_as_far_as_needed(patience, reader, query, scope, survey, walked, len(found))
+    return query, found[: PAGE_LENGTH + 1]
 
 
 @cache
-def _topic_of_groups() -> str:
+def _walk_of(length: int, most: int) -> PreparedSql:
+    """The hits among the newest messages of a tenancy, one after the other, until there are more than fill a page.
+
+    Where they don't, it goes on to say how the messages lie in time.
+    """
+    return PreparedSql(
+        f"search_walk_{length}_{most}",
+        f"""WITH {_ASKED}, newest AS MATERIALIZED (
+            SELECT posted_at, id, topic_id,
+                body <> '' AND search @@ (SELECT whole FROM asked)
+                    AND ($8 IS NULL OR topic_id = ANY($8)) AND ($9 IS NULL OR author_id = ANY($9)) AS is_hit,
+                CASE WHEN $8 IS NOT NULL OR $9 IS NOT NULL OR (SELECT rest <> '' FROM asked)
+                    THEN search @@ (SELECT beginning FROM asked) END AS holds_beginning
+            FROM messenger_message WHERE tenancy_id = $4 AND posted_at >= $5 AND (posted_at, id) < ($6, $7)
+            ORDER BY posted_at DESC, id DESC LIMIT {length}
+        ), hit AS MATERIALIZED (
+            SELECT posted_at, id FROM newest WHERE is_hit AND ({_topic_of_groups("$10")}) IS NOT NULL
+            ORDER BY posted_at DESC, id DESC LIMIT {most}
+        )
+        SELECT {_QUERY}, hits.*, survey.* FROM asked CROSS JOIN (
+            SELECT array_agg(posted_at ORDER BY posted_at DESC, id DESC), array_agg(id ORDER BY posted_at DESC, id DESC)
+            FROM hit
+        ) hits LEFT JOIN LATERAL (
+            SELECT middle.posted_at, last.posted_at, last.id, (
+                SELECT posted_at FROM messenger_message WHERE tenancy_id = $4 AND posted_at < last.posted_at - $11
+                ORDER BY posted_at DESC, id DESC LIMIT 1
+            ), (
+                SELECT count(*) FROM (
+                    SELECT holds_beginning FROM newest ORDER BY posted_at DESC, id DESC LIMIT {SAMPLE_LENGTH}
+                ) sample WHERE holds_beginning
+            )
+            FROM (SELECT posted_at FROM newest ORDER BY posted_at DESC, id DESC OFFSET {length // 2} LIMIT 1) middle,
+                (SELECT posted_at, id FROM newest ORDER BY posted_at DESC, id DESC OFFSET {length - 1} LIMIT 1) last
+            WHERE (SELECT count(*) FROM hit) < {most}
+        ) survey ON TRUE""",  # noqa: S608  (names and numbers of ours, all else are parameters)
+        *("text", "text", "text", "bigint", "timestamptz", "timestamptz", "bigint"),
+        *("bigint[]", "bigint[]", "bigint[]", "interval"),
+    )
+
+
+def _walk(patience: _Patience, reader: Member, words: Words, scope: Scope, length: int) -> Walk:
+    ((*query, moments, ids, middle, moment, pk, resumed, beginnings),) = patience.ask(
+        _walk_of(length, PAGE_LENGTH + 1),
+        *words,
+        *(reader.tenancy_id, *_when(scope), *_which(scope), list(scope.groups), places.SHORTEST),
+    )
+    survey = None
+    if moment:
+        survey = Survey(middle, Cursor(moment, pk), resumed, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
+    return Walk(_understood(*query), [*map(Cursor, moments or (), ids or ())], survey)
+
+
+def _when(scope: Scope) -> tuple[datetime | str, datetime | str, int]:
+    return scope.since or "-infinity", *(scope.end or ("infinity", 0))
+
+
+def _which(scope: Scope) -> tuple[list[int] | None, list[int] | None]:
+    topics, authors = scope.topics, scope.authors
+    return None if topics is None else list(topics), None if authors is None else list(authors)
+
+
+def _look_up_as_far_as_needed(
+    patience: _Patience, reader: Member, query: Query, scope: Scope, survey: Survey, walked: int, count: int
+) -> list[Cursor]:
+    """The newest hits before those walked through, `count` of them: by the index, as few messages as are likely to do.
+
+    Each look-up goes on where the one before it ended.
+    """
+    by_index = query.rest if survey.has_frequent_beginning and (query.rest or scope.is_narrow) else query.whole
+    # As far apart as the older half: a long silence after the others says nothing about those before.
+    apart = (survey.middle - survey.last.posted_at) / (walked / 2)
+    length = max(apart * (walked / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, places.SHORTEST)
+    found, end = list[Cursor](), survey.last
+    for number, stretch in enumerate(_stretches(reader, survey, length)):
+        is_worthwhile = count + len(found) > 0 or number < EMPTY_STRETCHES + scope.is_narrow
+        if not is_worthwhile or (scope.since and stretch.since <= scope.since):
+            break
+        within = replace(scope, before=end, since=stretch.since)
+        found += _look_up(patience, within, query, by_index, stretch.places)
+        if count + len(found) > PAGE_LENGTH:
+            return found
+        end = Cursor(stretch.since, 0)
+    everywhere = None
+    if scope.since:
+        everywhere = places.of_time(reader.tenancy_id, scope.since, end.posted_at)
+    elif scope.topics is None:
+        everywhere = places.of_tenancy(reader.tenancy_id)
+    return found + _look_up(patience, replace(scope, before=end), query, by_index, everywhere)
+
+
+class Stretch(NamedTuple):
+    since: datetime
+    places: list[int]  # that hold all messages from then on that the stretches before it don't
+
+
+def _stretches(reader: Member, survey: Survey, length: timedelta) -> Iterator[Stretch]:
+    """One longer than the other, back from the messages walked through; the first is that long, or a little more."""
+    end, near = survey.last.posted_at, list[int]()
+    if survey.resumed and end - survey.resumed > 2 * places.SHORTEST:
+        # A silence, and between it and the messages walked through maybe more of the bustle that they are of.
+        near, end = places.of_time(reader.tenancy_id, end - places.SHORTEST, end), survey.resumed
+    start = end
+    for _ in range(STRETCHES):
+        if length >= start - _BEGINNING:
+            return
+        since = places.beginning(start - length, end)
+        yield Stretch(since, near + places.of_time(reader.tenancy_id, since, end))
+        near, end, length = [], since, length * GROWTH
+
+
+@cache
+def _looked_up(most: int, *asked: bool) -> PreparedSql:
+    """All hits, and the newest of them. Not all statements hold all of the conditions; their names tell them apart."""
+    by_index = (*(f"{places.PLACES} && {array}" for array in ("$3", "$4", "$5")), "search @@ $2")
+    conditions = (*by_index, "search || '' @@ $1", "author_id + 0 = ANY($6)")  # the others change what they ask about
+    which = " AND ".join(condition for condition, is_asked in zip(conditions, asked, strict=True) if is_asked)
+    return PreparedSql(
+        f"search_looked_up_{most}_{''.join(str(int(one)) for one in asked)}",
+        # Materialized: for the sake of order and time the planner would read other indexes, of millions of messages.
+        # The topics of the newest only are looked at, until there are enough.
+        f"""WITH hit AS MATERIALIZED (
+            SELECT posted_at, id, topic_id FROM messenger_message WHERE body <> '' AND {which}
+        ), newest AS (
+            SELECT posted_at, id, topic_id FROM hit WHERE posted_at >= $7 AND (posted_at, id) < ($8, $9)
+            ORDER BY posted_at DESC, id DESC OFFSET 0
+        )
+        SELECT posted_at, id FROM newest WHERE ({_topic_of_groups("$10")}) IS NOT NULL
+        ORDER BY posted_at DESC, id DESC LIMIT {most}""",  # noqa: S608  (as above)
+        *("tsquery", "tsquery", "bigint[]", "bigint[]", "bigint[]", "bigint[]"),
+        *("timestamptz", "timestamptz", "bigint", "bigint[]"),
+    )
+
+
+def _look_up(
+    patience: _Patience, scope: Scope, query: Query, by_index: str, everywhere: list[int] | None
+) -> list[Cursor]:
+    """What the index finds holds at least `by_index`, and lies in these places."""
+    topics, authors = _which(scope)
+    are_few = authors is not None and len(authors) <= MANY
+    asked = (everywhere is not None, topics is not None, are_few, bool(by_index), by_index != query.whole)
+    rows = patience.ask(
+        _looked_up(PAGE_LENGTH + 1, *asked, authors is not None and not are_few),
+        *(query.whole, by_index, everywhere, places.of_topics(topics or ()), places.of_authors(authors or ())),
+        *(authors, *_when(scope), list(scope.groups)),
+    )
+    return [Cursor._make(row) for row in rows]
+
+
+@cache
+def _topic_of_groups(groups: str) -> str:
     """The topic of a message if it is one of these groups, a parameter: in SQL, compiled once."""
     topic = Topic.objects.active_in([0]).filter(pk=RawSQL("topic_id", ()))
     sql, parameters = topic.values("pk").query.sql_with_params()
     if parameters != ([0],):
         raise ValueError(f"other parameters than the groups: {parameters}")
-    return sql
-
-
-def _cursors(statement: str, values: list[Any]) -> list[Cursor]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [Cursor._make(row) for row in cursor.fetchall()]
+    return sql % groups
 
 
 # -- What is shown of it --------------------------------------------------------------------------------------
@@ -369,6 +425,6 @@ def _marked(groups: list[int], query: str, pks: list[int]) -> QuerySet[Message, 
 MARKED = Prepared("marked_messages", _marked, "bigint[]", "text", "bigint[]")
 
 
-def _fetch(scope: Scope, query: Query, pks: list[int]) -> list[Hit]:
+def _fetch(patience: _Patience, scope: Scope, query: Query, pks: list[int]) -> list[Hit]:
     """The hits to be shown; whether their topics are read is asked once more, for all of them."""
-    return [Hit._make(values) for values in MARKED(list(scope.groups), query.whole, pks)]
+    return [Hit._make(values) for values in patience.ask(MARKED, list(scope.groups), query.whole, pks)]

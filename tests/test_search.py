@@ -1,11 +1,13 @@
 """Who finds what, in which order, and what is said where nothing is found."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -16,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
+from ippex_messenger.prepared import PreparedSql, Statement
 from messenger import forms, places, search
 from messenger.editing import edit_message, remove_message
 from messenger.forms.search import OFFERED_TOPICS
@@ -302,6 +305,69 @@ def test_pages_are_complete_without_doubles_newest_first(cast: Cast, short_pages
     assert all(len(page) == 3 for page in shown[:-1])
 
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+AGO = st.one_of(
+    st.integers(0, 90),  # a bustle
+    st.integers(0, 6 * 3600),
+    st.sampled_from([86_400, 3 * 86_400, 90 * 86_400, 3 * 365 * 86_400]).flatmap(
+        lambda start: st.integers(start, start + 300)
+    ),
+).map(lambda seconds: NOON - timedelta(seconds=seconds))
+
+
+@settings(EXAMPLES, max_examples=40)
+@given(data=st.data())
+def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pages: None, data: st.DataObject) -> None:
+    with undone():
+        topics = [cast.payments, make_topic(cast.payroll, "Second"), cast.pensions]
+        authors = [cast.alice, cast.bob]
+        said = data.draw(
+            st.lists(st.tuples(st.sampled_from(topics), st.sampled_from(authors), AGO, st.booleans()), max_size=25)
+        )
+        messages = list[tuple[Message, bool]]()
+        for topic, author, moment, holds in said:
+            body = "wages are due" if holds else "wageless, are due"
+            message = Message(
+                tenancy=cast.northwind, topic=topic, author=author, body=body, body_html="", client_id=uuid4(),
+                sequence=1000 + len(messages), roster=1, revision=1, interval_minutes=30, outcome=Message.Outcome.EMAIL,
+                posted_at=moment, renderer_version=1,
+            )  # fmt: skip
+            messages.append((message, holds))
+        Message.objects.bulk_create(message for message, _ in messages)
+        mine = [topic.pk for topic in topics[:2]]
+        scope = search.Scope(
+            groups=[cast.payroll.pk],
+            topics=data.draw(st.one_of(st.none(), st.lists(st.sampled_from(mine), unique=True))),
+            authors=data.draw(
+                st.one_of(st.none(), st.lists(st.sampled_from([one.pk for one in authors]), unique=True))
+            ),
+            since=data.draw(st.one_of(st.none(), AGO)),
+            until=data.draw(st.one_of(st.none(), AGO)),
+        )
+        words, finds_all = data.draw(
+            st.sampled_from(
+                [("wages -wageless", False), ("wages are", False), ("due wag", True), ('"wages are"', False)]
+            )
+        )
+        wanted = [
+            (message.posted_at, message.pk)
+            for message, holds in messages
+            if (holds or finds_all)
+            and message.topic_id in (mine if scope.topics is None else scope.topics)
+            and (scope.authors is None or message.author_id in scope.authors)
+            and (scope.since is None or message.posted_at >= scope.since)
+            and (scope.until is None or message.posted_at < scope.until)
+        ]
+        shown, before = list[int](), None
+        for _ in range(len(messages) + 1):
+            page = search.find(cast.bob, words, replace(scope, before=before))
+            shown += [hit.pk for hit in page.hits]
+            before = page.next
+            if before is None:
+                break
+    assert shown == [pk for _, pk in sorted(wanted, reverse=True)]
+
+
 @settings(EXAMPLES, max_examples=100)
 @given(
     tenancy=st.integers(1, 2**31),
@@ -320,7 +386,7 @@ def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
         assert set(places.of_time(tenancy, since, until)) & set(counted)
         assert not set(places.of_time(tenancy + 1, since, until)) & set(counted)
     until = moment + length
-    reached = places.reached(until - timedelta(days=1), until)
+    reached = places.beginning(until - timedelta(days=1), until)
     assert reached <= until - timedelta(days=1)
     asked = places.of_time(tenancy, until - timedelta(days=1), until)
     with connection.cursor() as cursor:
@@ -344,21 +410,43 @@ def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
 # -- Time ------------------------------------------------------------------------------------------------------------
 
 
+SLOW = PreparedSql("test_slow", "SELECT pg_sleep(5) WHERE $3 <> '{}'", "bigint[]", "text", "bigint[]")
+
+
 def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     post(cast.payments, cast.alice, "wages")
     monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.05)
-    statement = search._cursors
-
-    def slowly(sql: str, values: list[Any]) -> Any:
-        return statement("SELECT now(), 1 FROM pg_sleep(5)", [])
-
-    monkeypatch.setattr(search, "_cursors", slowly)
+    monkeypatch.setattr(search, "MARKED", SLOW)
     response = ask(sign_in(cast.bob), "wages")
     assert response.status_code == 200
     assert "took too long and was stopped" in response.content.decode()
     assert "hits" not in response.context
     monkeypatch.undo()
     assert len(finds(cast.bob, "wages")) == 1, "the connection is as good as before"
+
+
+def test_look_ups_together_take_no_longer_than_one_may(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    post(cast.payments, cast.alice, "wages")
+    asked = list[int]()
+
+    def slowly(statement: Statement, milliseconds: int, *values: Any) -> list[tuple[Any, ...]]:
+        asked.append(milliseconds)
+        time.sleep(0.03)
+        return statement(*values)
+
+    monkeypatch.setattr(Statement, "within", slowly)
+    assert len(finds(cast.bob, "wages")) == 1
+    assert len(asked) > 1
+    assert asked == sorted(asked, reverse=True)
+    assert asked[-1] < asked[0]
+    monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.02)
+    assert "took too long" in ask(sign_in(cast.bob), "wages").content.decode()
+
+
+def test_the_patience_for_a_search_ends_with_it(transactional_db: None) -> None:
+    statement = PreparedSql("test_patience", "SELECT current_setting('statement_timeout')")
+    assert statement.within(1234) == [("1234ms",)]
+    assert statement() == [("0",)]
 
 
 def test_a_search_takes_the_same_few_statements_whatever_there_is(cast: Cast) -> None:
@@ -417,7 +505,19 @@ def plans(reader: Member, words: str, scope: search.Scope) -> list[str]:
     """How the database goes about the statements of a search that find messages by words."""
     with CaptureQueriesContext(connection) as queries:
         search.find(reader, words, scope)
-    return [plan_of(one["sql"]) for one in queries if "search @@" in one["sql"] and "sample" not in one["sql"]]
+    return [plan_of(sql) for sql in executed(queries) if "EXECUTE search_" in sql]
+
+
+def executed(queries: CaptureQueriesContext) -> list[str]:
+    """Without what is set for each beforehand."""
+    return [re.sub(r"^SET LOCAL \S+ = \d+; ", "", one["sql"]) for one in queries]
+
+
+@pytest.fixture
+def planned_by_values() -> None:
+    """So that the plans hold the values of the parameters; in production there is one plan for all values."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 @pytest.mark.parametrize("names_topics", [True, False])
@@ -441,6 +541,7 @@ def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
     assert len(finds(cast.alice, "rarity")) == 20
 
 
+@pytest.mark.usefixtures("planned_by_values")
 def test_the_beginning_of_a_frequent_word_is_asked_of_what_the_index_has_found(
     cast: Cast, many_messages: MessengerGroup
 ) -> None:
@@ -457,16 +558,29 @@ def test_the_beginning_of_a_frequent_word_is_asked_of_what_the_index_has_found(
 def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_messages: MessengerGroup) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
-    look_ups = [one["sql"] for one in queries if "WITH hit" in one["sql"]]
-    assert len(look_ups) == 1
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {look_ups[0]}")
-        (plan,) = cursor.fetchone()[0]
-    fetched = next(one for one in nodes(plan["Plan"]) if one["Node Type"] == "Bitmap Heap Scan")
-    assert 20 < fetched["Actual Rows"] < 50, "of 80 there are"
+    (fetched,) = rows_fetched_by(queries)
+    assert 20 < fetched < 50, "of 80 there are"
 
 
 def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_messages: MessengerGroup) -> None:
+    bustle(many_messages)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
+    first, second, *_ = look_ups_in(queries)
+    assert "-infinity" not in first
+    assert "-infinity" not in second, "there is nothing in so short a time, and still not everything is asked for"
+
+
+def test_after_a_silence_what_was_said_before_it_is_found_at_once(cast: Cast, many_messages: MessengerGroup) -> None:
+    bustle(many_messages)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(search.find(cast.alice, "frequent", scope_of(cast.alice)).hits) == 20
+    (fetched,) = rows_fetched_by(queries)
+    assert 20 < fetched < 300, "of 20,000 there are"
+
+
+def bustle(group: MessengerGroup) -> None:
+    """6,000 messages within a minute, a day after all others."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
@@ -474,13 +588,24 @@ def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_message
             "SELECT tenancy_id, topic_id, 20000 + sequence, author_id, gen_random_uuid(), 'bustle', '', 1, "
             "now() + interval '1 day' + sequence * interval '10 ms', 0, 1, 'email', '', 30, '' "
             "FROM messenger_message WHERE sequence <= 6000 AND topic_id = %s",
-            [many_messages.topics.get().pk],
+            [group.topics.get().pk],
         )
-    with CaptureQueriesContext(connection) as queries:
-        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
-    first, second, *_ = [one["sql"].partition("WITH hit")[2] for one in queries if "WITH hit" in one["sql"]]
-    assert "posted_at >=" in first
-    assert "posted_at >=" in second, "nothing is left of the day before, and still not everything is asked for"
+
+
+def look_ups_in(queries: CaptureQueriesContext) -> list[str]:
+    return [sql for sql in executed(queries) if "EXECUTE search_looked_up" in sql]
+
+
+def rows_fetched_by(queries: CaptureQueriesContext) -> list[int]:
+    """How many messages each look-up found by the index."""
+    found = []
+    for sql in look_ups_in(queries):
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}")
+            (plan,) = cursor.fetchone()[0]
+        scan = next(one for one in nodes(plan["Plan"]) if one["Node Type"] == "Bitmap Heap Scan")
+        found.append(int(scan["Actual Rows"]))
+    return found
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
