@@ -53,7 +53,7 @@ def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
         "tenancy.name": tenancy.name,
         "member.pk": member.pk,
         "member.name": member.name,
-        "member.initials": initials(member.name),
+        "initials": initials(member.name),
         "user.pk": user.pk,
         "unread_topics": unread,
         "unread_badge": unread_in_words(unread),

@@ -2,7 +2,11 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from ippex_messenger.templatetags.interface import initials
+
 
 def current_member(request: HttpRequest) -> dict[str, Any]:
     member = getattr(request, "member", None)
-    return {"member": member, "tenancy": member.tenancy if member else None}
+    if member is None:
+        return {"member": None, "tenancy": None}
+    return {"member": member, "tenancy": member.tenancy, "initials": initials(member.name)}

@@ -133,7 +133,10 @@ def test_nobody_is_shown_a_piece_of_somebody_else(cast: Cast) -> None:
     alice, bob, charlie = sign_in(cast.alice), sign_in(cast.bob), sign_in(cast.charlie)
     for client, others in ((alice, "Bob Brandt"), (bob, "Alice Almeida"), (alice, "Bob Brandt")):
         for page in pages:
-            assert others not in client.get(page).content.decode(), page
+            shown = client.get(page).content.decode()
+            assert others not in shown, page
+            disc = "AA" if client is alice else "BB"
+            assert f'<span class="disc disc-self" aria-hidden="true">{disc}</span>' in shown, page
     assert "Messenger</" not in charlie.get("/northwind/").content.decode()
     assert "Create new topic" in alice.get(pages[1]).content.decode()
     assert "Create new topic" not in bob.get(pages[1]).content.decode()
