@@ -6,11 +6,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from ippex_messenger.forms import PageFormMixin
+from ippex_messenger.outlines import outlined
 from ippex_messenger.prepared import Prepared
 from messenger.forms.shown import Choice, Shown
 from messenger.models import MessengerGroup, Topic
@@ -22,6 +21,9 @@ TEXT_MAX_LENGTH, NAME_MAX_LENGTH = 200, 120
 MAX_DIGITS = 18  # of an id
 # A list of thousands of topics helps nobody; the others are searched from their own page.
 OFFERED_TOPICS = 100
+# The fields that narrow it down.
+NARROWING = ("group", "topic", "author", "since", "until")
+FIELD = "messenger/_search_field.html"
 
 
 LATEST = Prepared(
@@ -45,6 +47,14 @@ CHOSEN = Prepared(
 )
 
 
+class Filled(NamedTuple):
+    """What stands in a field, and what is wrong with it."""
+
+    value: str = ""
+    errors: tuple[str, ...] = ()
+    takes_focus: bool = False
+
+
 class FoundTopic(NamedTuple):
     pk: int
     name: str
@@ -63,7 +73,7 @@ class IdField(forms.Field):
         return int(value)
 
 
-class SearchForm(PageFormMixin, forms.Form):
+class SearchForm(forms.Form):
     """What to look for, and where; nothing of it names what its reader does not read."""
 
     q = forms.CharField(label=gettext_lazy("Words"), required=False, max_length=TEXT_MAX_LENGTH)
@@ -85,8 +95,8 @@ class SearchForm(PageFormMixin, forms.Form):
     def __init__(self, *args: Any, reader: Member, groups: list[ReadGroup], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reader = reader
-        self.groups = [Choice(group.pk, group.name) for group in groups]
-        self.offered: list[Choice] = []  # topics
+        self.groups = groups
+        self.offered: frozenset[Choice] = frozenset()  # topics
         self.offers_all_topics = True
 
     def clean(self) -> dict[str, Any]:
@@ -110,11 +120,10 @@ class SearchForm(PageFormMixin, forms.Form):
         self.cleaned_data[name] = None
 
     def _offer_topics(self, chosen: list[FoundTopic]) -> None:
-        latest = [FoundTopic._make(values) for values in LATEST(self.reader.tenancy_id, self.searched_groups)]
+        latest = LATEST(self.reader.tenancy_id, self.searched_groups)
         self.offers_all_topics = len(latest) <= OFFERED_TOPICS
-        self.searched_topics = chosen or (latest if self.offers_all_topics else None)
-        offered = {Choice(topic.pk, topic.name) for topic in [*latest[:OFFERED_TOPICS], *chosen]}
-        self.offered = sorted(offered, key=lambda topic: (topic.name.casefold(), topic.pk))
+        self.searched_topics = chosen or (list(map(FoundTopic._make, latest)) if self.offers_all_topics else None)
+        self.offered = frozenset(Choice(pk, name) for pk, name, *_ in [*latest[:OFFERED_TOPICS], *chosen])
 
     def scope(self, before: Cursor | None) -> Scope:
         """Among which messages, as chosen; the form is valid."""
@@ -136,48 +145,68 @@ class SearchForm(PageFormMixin, forms.Form):
         people = Member.objects.filter(tenancy=self.reader.tenancy_id, name__icontains=name)
         return list(people.filter(group_memberships__group__in=groups).distinct().values_list("pk", flat=True))
 
-    # -- As the page shows it ---------------------------------------------------------------------------------
+    # -- As the page shows it, in HTML ------------------------------------------------------------------------
 
     @property
-    def words(self) -> Shown:
-        help_text = _(
-            "All of these words; the last one may be the beginning of a word. “Words in quotation marks” stand side "
-            "by side, -word leaves out messages with it, or finds either."
-        )
-        return self._shown("q", "search", max_length=TEXT_MAX_LENGTH, help=help_text)
+    def summary(self) -> str:
+        """What is wrong, above the fields."""
+        return render_to_string("_errors.html", {"form": self}) if self.errors else ""
 
     @property
-    def where(self) -> tuple[Shown, ...]:
-        """The fields that narrow it down: group, topic and author, from when to when."""
-        only_latest = _("Those with the latest messages. To search in another one, open it first.")
-        offered = {"choices": tuple(self.offered), "every": _("All topics")}
-        return (
-            self._shown("group", "select", choices=tuple(self.groups), every=_("All groups")),
-            self._shown("topic", "select", **offered, help="" if self.offers_all_topics else only_latest),
-            self._shown("author", "text", max_length=NAME_MAX_LENGTH, placeholder=_("Name or part of it")),
-            self._shown("since", "date"),
-            self._shown("until", "date"),
-        )
+    def words(self) -> bytes:
+        filled = self._filled("q")
+        if filled.errors:  # of which there is no end of different ones
+            context = {"field": _words(filled, get_language() or ""), "value": filled.value}
+            return render_to_string(FIELD, context).encode()
+        return outlined(FIELD, {"field": _words(Filled(), get_language() or "")}, {"value": filled.value})
 
     @property
-    def narrowing(self) -> SafeString:
-        """These fields as HTML, open where one of them is filled in."""
-        is_open = any(self.data.get(name) for name in self.fields if name != "q")
-        return _narrowing(self.where, is_open, get_language() or "")
+    def narrowing(self) -> bytes:
+        """The fields that narrow it down, open where one of them is filled in."""
+        filled = tuple(map(self._filled, NARROWING))
+        return _narrowing(filled, tuple(self.groups), self.offered, self.offers_all_topics, get_language() or "")
 
-    def _shown(self, name: str, kind: str, **more: Any) -> Shown:
-        errors = tuple(map(str, self.errors.get(name, ())))
-        takes_focus = bool(errors) and name == next(each for each in self.fields if each in self.errors)
+    def _filled(self, name: str) -> Filled:
         value = self.data.get(name, "")
-        label = str(self.fields[name].label)
-        return Shown(name, kind, label, value, errors=errors, takes_focus=takes_focus, **more)
+        if not self.errors:
+            return Filled(value)
+        errors = tuple(map(str, self.errors.get(name, ())))
+        return Filled(value, errors, bool(errors) and name == next(each for each in self.fields if each in self.errors))
+
+
+@lru_cache(maxsize=20)
+def _words(filled: Filled, language: str) -> Shown:
+    """In the active language: it only tells what was kept apart. Without the value, which is filled in."""
+    help_text = _(
+        "All of these words; the last one may be the beginning of a word. “Words in quotation marks” stand side "
+        "by side, -word leaves out messages with it, or finds either."
+    )
+    return _shown("q", "search", filled._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
 
 
 # Fewer than other pieces of pages: with a hundred topics each is 12 kB, and not two people have the same.
 @lru_cache(maxsize=200)
-def _narrowing(fields: tuple[Shown, ...], is_open: bool, language: str) -> SafeString:
-    """In the active language: it only tells what was kept apart."""
-    return render_to_string("messenger/_search_narrow.html", {"fields": fields, "is_open": is_open})
+def _narrowing(
+    filled: tuple[Filled, ...], groups: tuple[ReadGroup, ...], topics: frozenset[Choice], is_all: bool, language: str
+) -> bytes:
+    """In the active language, as above; `is_all`: whether these are all topics."""
+    group, topic, author, since, until = filled
+    only_latest = "" if is_all else _("Those with the latest messages. To search in another one, open it first.")
+    offered = tuple(sorted(topics, key=lambda topic: (topic.name.casefold(), topic.pk)))
+    fields = (
+        _shown("group", "select", group, choices=groups, every=_("All groups")),
+        _shown("topic", "select", topic, choices=offered, every=_("All topics"), help=only_latest),
+        _shown("author", "text", author, max_length=NAME_MAX_LENGTH, placeholder=_("Name or part of it")),
+        _shown("since", "date", since),
+        _shown("until", "date", until),
+    )
+    context = {"fields": fields, "is_open": any(each.value for each in filled)}
+    return render_to_string("messenger/_search_narrow.html", context).encode()
+
+
+def _shown(name: str, kind: str, filled: Filled, **more: Any) -> Shown:
+    label = str(SearchForm.base_fields[name].label)
+    return Shown(name, kind, label, filled.value, errors=filled.errors, takes_focus=filled.takes_focus, **more)
 
 
 def _midnight(day: date) -> datetime:

@@ -2,17 +2,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from ippex_messenger.outlines import Showable
 from messenger.forms.search import SearchForm
 from messenger.hits import render_hits
 from messenger.http import MessengerHttpRequest
+from messenger.pages import render_page
 from messenger.search import Cursor, NothingToFindError, SearchTimeoutError, find
 from messenger.topic_list import groups_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id
+NOTHING_DONE = {
+    "has_hits": False,
+    "has_next": False,
+    "took_too_long": False,
+    "has_no_word": False,
+    "was_asked": False,
+    "offers_new": False,
+}
 
 
 @require_safe
@@ -24,26 +33,36 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
     request.sees_messenger = True
     older = _cursor(request.GET["older"]) if "older" in request.GET else None
     form = SearchForm(request.GET, reader=member, groups=groups)
-    context: dict[str, Any] = {"form": form, "is_later_page": older is not None}
-    if not form.is_valid():
-        context["offers_new"] = True
-        return render(request, "messenger/search.html", context, status=422)
-    if form.cleaned_data["q"]:
+    same: dict[str, Any] = {**NOTHING_DONE, "is_refused": not form.is_valid(), "is_later_page": older is not None}
+    shown: dict[str, Showable] = {"hits": b"", "next_url": ""}
+    if same["is_refused"]:
+        same["offers_new"] = True
+    elif form.cleaned_data["q"]:
         try:
             page = find(member, form.cleaned_data["q"], form.scope(older))
         except NothingToFindError:
-            context["has_no_word"] = True
+            same["has_no_word"] = True
         except SearchTimeoutError:
-            context["took_too_long"] = True
+            same["took_too_long"] = True
         else:
-            context |= {
-                "hits": page.hits,
-                "hits_html": render_hits(page.hits, member.tenancy.slug),
-                "next": page.next and _as_text(page.next),
+            same |= {
+                "has_hits": bool(page.hits),
+                "has_next": page.next is not None,
                 "was_asked": True,
                 "offers_new": True,
             }
-    return render(request, "messenger/search.html", context)
+            shown |= {
+                "hits": render_hits(page.hits, member.tenancy.slug),
+                "next_url": _older_than(page.next, request) if page.next else "",
+            }
+    shown |= {"errors": form.summary, "words": form.words, "narrowing": form.narrowing}
+    return render_page(request, "messenger/search.html", same, shown, status=422 if same["is_refused"] else 200)
+
+
+def _older_than(cursor: Cursor, request: MessengerHttpRequest) -> str:
+    query = request.GET.copy()
+    query["older"] = f"{(cursor.posted_at - EPOCH) // timedelta(microseconds=1)}-{cursor.pk}"
+    return "?" + query.urlencode()
 
 
 def _cursor(text: str) -> Cursor:
@@ -51,7 +70,3 @@ def _cursor(text: str) -> Cursor:
     if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (moment, pk)):
         raise Http404
     return Cursor(EPOCH + timedelta(microseconds=int(moment)), int(pk))
-
-
-def _as_text(cursor: Cursor) -> str:
-    return f"{(cursor.posted_at - EPOCH) // timedelta(microseconds=1)}-{cursor.pk}"
