@@ -21,10 +21,13 @@ from django.utils.crypto import constant_time_compare
 from accounts.models import Session, User
 from ippex_messenger.prepared import Prepared, columns, instance
 
+# No page of one's own shows when one came; to read a moment takes longer than the rest of a column.
+MOMENTS = frozenset({"last_login", "created_at"})
+
 OPEN = Prepared(
     "session_and_user",
     lambda key, now: Session.objects.filter(session_key=key, expire_date__gt=now).values_list(
-        "session_data", *columns(User, "user__")
+        "session_data", *columns(User, "user__", MOMENTS)
     ),
     "text",
     "timestamptz",
@@ -55,7 +58,7 @@ class SessionStore(DatabaseStore):
             self._session_key = None
             return {}
         data, user = found
-        self.user = instance(User, user) if user[0] is not None else None
+        self.user = instance(User, user, MOMENTS) if user[0] is not None else None
         return self.decode(data)
 
     def find(self, key: str | None) -> tuple[str, tuple[Any, ...]] | None:

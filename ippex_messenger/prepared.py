@@ -7,6 +7,7 @@ docs/decisions/0022-prepared-statements.md.
 
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -208,13 +209,19 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def columns(model: type[Model], path: str = "") -> list[str]:
+def columns(model: type[Model], path: str = "", but: Collection[str] = ()) -> list[str]:
     """Of `values_list`: what `instance` makes a row of this model of; `path` leads to it."""
-    return [path + field.attname for field in model._meta.concrete_fields]
+    return [path + name for name in _names(model, frozenset(but))]
 
 
-def instance(model: type[M], values: Collection[Any]) -> M:
-    return model.from_db("default", [field.attname for field in model._meta.concrete_fields], values)
+def instance(model: type[M], values: Collection[Any], but: Collection[str] = ()) -> M:
+    """Of the values of `columns`. Those that were left out are asked for when they are needed."""
+    return model.from_db("default", _names(model, frozenset(but)), values)
+
+
+@cache
+def _names(model: type[Model], but: frozenset[str]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields if field.attname not in but]
 
 
 class _Place(AsIs):  # type: ignore[misc]

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from math import ceil
 
 from django.utils import timezone
 from django.utils.formats import date_format, get_format, time_format
+from django.utils.translation import get_language
 
 from messenger.forecast import Forecast, forecast_for
 from messenger.models import Topic
@@ -29,27 +31,31 @@ class ForecastLine:
         """For a topic as its reader opens it (threads.topic_for)."""
         now = timezone.now()
         forecast = forecast_for(topic, topic.recipients, now)  # type: ignore[attr-defined]
-        line = cls(is_emailed=forecast.is_emailed, now=_say(forecast, topic, now), seconds=0, then="")
+        how = topic.notification_interval, timezone.get_current_timezone(), timezone.localdate(now), get_language()
+        line = cls(is_emailed=forecast.is_emailed, now=_say(forecast, *how), seconds=0, then="")
         if forecast.email_from is None or not forecast.recipients:
             return line
         return replace(
             line,
             seconds=ceil((forecast.email_from - now).total_seconds()),
-            then=_say(replace(forecast, reason="", email_from=None), topic, now),
+            then=_say(replace(forecast, reason="", email_from=None), *how),
         )
 
 
-def _say(forecast: Forecast, topic: Topic, now: datetime) -> str:
-    moment = _moment(forecast.email_from, now) if forecast.email_from else ""
-    return forecast_in_words(forecast, topic.notification_interval, moment)
+@lru_cache(maxsize=1_000)
+def _say(forecast: Forecast, interval_minutes: int, zone: tzinfo, today: date, language: str | None) -> str:
+    """In the active zone and language, and as it is said today: these only tell what was kept apart."""
+    moment = _moment(forecast.email_from, today) if forecast.email_from else ""
+    return forecast_in_words(forecast, interval_minutes, moment)
 
 
-def _moment(moment: datetime, now: datetime) -> str:
+def _moment(moment: datetime, today: date) -> str:
     """To the full second from which it is so, in the reader's time zone; with the day unless it is today."""
     local = timezone.localtime(moment + timedelta(microseconds=-moment.microsecond % 1_000_000))
-    is_today = local.date() == timezone.localtime(now).date()
     clock = time_format(local, _with_seconds(get_format("TIME_FORMAT")))
-    return clock if is_today else f"{date_format(local, 'D')} {date_format(local, 'MONTH_DAY_FORMAT')}, {clock}"
+    if local.date() == today:
+        return clock
+    return f"{date_format(local, 'D')} {date_format(local, 'MONTH_DAY_FORMAT')}, {clock}"
 
 
 def _with_seconds(time_format: str) -> str:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.sessions import MOMENTS
 from accounts.sessions import SessionStore as UsersSessionStore
 from ippex_messenger.prepared import Prepared, columns, instance
 from tenancy.models import Member, Tenancy
@@ -19,7 +20,10 @@ OPEN = Prepared(
         Member.objects.active()
         .filter(tenancy__slug=slug, user__sessions__session_key=key, user__sessions__expire_date__gt=now)
         .values_list(
-            "user__sessions__session_data", *columns(User, "user__"), *columns(Member), *columns(Tenancy, "tenancy__")
+            "user__sessions__session_data",
+            *columns(User, "user__", MOMENTS),
+            *columns(Member, but=MOMENTS),
+            *columns(Tenancy, "tenancy__", MOMENTS),
         )
     ),
     "text",
@@ -27,8 +31,8 @@ OPEN = Prepared(
     "text",
 )
 _SLUG = re.compile(SLUG_PATTERN)
-_USER_ENDS = 1 + len(columns(User))
-_MEMBER_ENDS = _USER_ENDS + len(columns(Member))
+_USER_ENDS = 1 + len(columns(User, but=MOMENTS))
+_MEMBER_ENDS = _USER_ENDS + len(columns(Member, but=MOMENTS))
 
 
 class SessionStore(UsersSessionStore):
@@ -41,8 +45,8 @@ class SessionStore(UsersSessionStore):
         if not rows:
             return super().find(key)
         data, user = rows[0][0], rows[0][1:_USER_ENDS]
-        self.member = instance(Member, rows[0][_USER_ENDS:_MEMBER_ENDS])
-        self.member.tenancy = instance(Tenancy, rows[0][_MEMBER_ENDS:])
+        self.member = instance(Member, rows[0][_USER_ENDS:_MEMBER_ENDS], MOMENTS)
+        self.member.tenancy = instance(Tenancy, rows[0][_MEMBER_ENDS:], MOMENTS)
         return data, user
 
 
