@@ -332,8 +332,8 @@ def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str
 )
 def test_a_forecast_says_the_moment_as_its_reader_writes_it(language: str, today: str, tomorrow: str) -> None:
     with translation.override(language):
-        assert forecast_line._moment(MOMENT, MOMENT) == today
-        assert forecast_line._moment(MOMENT, MOMENT - timedelta(days=1)) == tomorrow
+        assert forecast_line._moment(MOMENT, MOMENT.date()) == today
+        assert forecast_line._moment(MOMENT, MOMENT.date() - timedelta(days=1)) == tomorrow
 
 
 @pytest.mark.parametrize(("language", "number"), [("en-gb", "12,345"), ("en", "12,345"), ("de", "12.345")])
