@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from html import escape
+from string import ascii_lowercase
 from typing import Any
 
 from django.template import Context
@@ -22,9 +23,10 @@ MOST = 4_000_000  # bytes
 # A text, which is escaped unless it is marked as safe; a whole number, shown without separators; HTML as it is sent.
 Showable = str | int | bytes
 
-# What stands in for a text has a NUL, which no text of a page has; for a number, digits that nobody can foresee.
+# What nobody can foresee, drawn anew by each process. An address accepts either where it accepts such a value at all.
 _DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
-_STAND_IN = re.compile(rf"\0:([0-9]{{3}})\0|{_DIGITS}([0-9]{{3}})")
+_LETTERS = "".join(secrets.choice(ascii_lowercase) for _ in range(12))
+_STAND_IN = re.compile(rf"(?:{_LETTERS}|{_DIGITS})([0-9]{{3}})")
 
 
 def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Showable]) -> bytes:
@@ -53,7 +55,7 @@ class _Outline:
         end = 0
         for found in _STAND_IN.finditer(html):
             self._pieces += [html[end : found.start()].encode(), b""]
-            self._places.append((len(self._pieces) - 1, names[int(found[1] or found[2])]))
+            self._places.append((len(self._pieces) - 1, names[int(found[1])]))
             end = found.end()
         self._pieces.append(html[end:].encode())
         self.size = len(html)
@@ -79,7 +81,7 @@ def _encoded(value: Showable) -> bytes:
 def _stand_in(number: int, value: Showable) -> SafeString | int:
     if isinstance(value, int):
         return int(f"{_DIGITS}{number:03d}")
-    return mark_safe(f"\0:{number:03d}\0")  # noqa: S308
+    return mark_safe(f"{_LETTERS}{number:03d}")  # noqa: S308
 
 
 def as_context(values: Mapping[str, Any]) -> dict[str, Any]:

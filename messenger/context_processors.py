@@ -14,11 +14,12 @@ def main_menu(request: HttpRequest) -> dict[str, Any]:
     if member is None:
         return {}
     known = getattr(request, "sees_messenger", None)
-    topics = f"/{member.tenancy.slug}/messenger/"
+    in_messenger = request.path.startswith(f"/{member.tenancy.slug}/messenger/")
     unread = cache(lambda: count_unread_topics(member))
     return {
-        # Whose entry is the current one: of the many paths of the dialogue, the one of the list.
-        "menu_path": topics if request.path.startswith(topics) else request.path,
+        # Whose entry is the current one; the many paths of the dialogue are one place.
+        "in_messenger": in_messenger,
+        "menu_path": "" if in_messenger else request.path,
         "sees_messenger": known
         if known is not None
         else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),

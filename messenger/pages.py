@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 
 from ippex_messenger.csrf import form_token
 from ippex_messenger.outlines import Showable, as_context, outlined
-from ippex_messenger.templatetags.interface import initials
+from ippex_messenger.templatetags.interface import cut_underscores, initials
 from messenger.http import MessengerHttpRequest
 from messenger.reading import count_unread_topics, unread_in_words
 
@@ -40,21 +40,22 @@ def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
     tenancy = member.tenancy
     unread = count_unread_topics(member)
     return {
-        "tenancy.slug": tenancy.slug,
-        "menu_path": f"/{tenancy.slug}/messenger/",
+        "in_messenger": True,
+        "menu_path": "",
         "sees_messenger": True,
         "sees_messenger_users": member.is_administrator or tenancy.messenger_enabled,
         "has_unread_topics": unread > 0,
         "member.is_administrator": member.is_administrator,
         "member.is_messenger_manager": member.is_messenger_manager,
         "user.appearance": user.appearance,
-        "user.time_zone": user.time_zone,
     }, {
+        "tenancy.slug": tenancy.slug,
         "tenancy.name": tenancy.name,
         "member.pk": member.pk,
         "member.name": member.name,
         "initials": initials(member.name),
         "user.pk": user.pk,
+        "zone": cut_underscores(user.time_zone),
         "unread_topics": unread,
         "unread_badge": unread_in_words(unread),
         "csrf_token": form_token(request),

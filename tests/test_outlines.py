@@ -51,14 +51,22 @@ def test_what_is_filled_in_is_escaped_unless_it_is_marked_as_safe(written: Any) 
 
 def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> None:
     written[0]["page"] = "{{ one }}{{ two }}"
-    assert outlined("page", {}, {"one": "\0:001\0", "two": "secret"}) == "\0:001\0secret"
-    of_two = f"{outlines._DIGITS}001"
-    assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
+    for of_two in (f"{outlines._LETTERS}001", f"{outlines._DIGITS}001"):
+        assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
 
 
 def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -> None:
     written[0]["page"] = "[{{ request }}{{ user }}{{ messages }}{{ name }}]"
     assert outlined("page", {}, {"name": "Ann"}) == "[Ann]"
+
+
+def test_pages_of_two_tenancies_have_one_outline(written: Any) -> None:
+    sources, asked = written
+    sources["page"] = '{% url "messenger:thread" tenancy.slug topic.pk %}'
+    for slug in ("northwind", "aurora"):
+        html = outlined("page", {}, {"tenancy.slug": slug, "topic.pk": 7})
+        assert html == f"/{slug}/messenger/topics/7/"
+    assert asked == ["page"]
 
 
 def test_each_language_has_an_outline_of_its_own(written: Any) -> None:

@@ -70,7 +70,6 @@ def beginswith(text: str, start: str) -> bool:
     return text.startswith(start)
 
 
-@register.filter
 def cut_underscores(zone: str) -> str:
     """A time zone's name as people read it: America/New York."""
     return zone.replace("_", " ")
