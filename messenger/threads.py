@@ -193,8 +193,8 @@ def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
 Fetched = tuple[list[Row], Row | None]  # the rows of a page, and the one above them
 
 # By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
-_pages: Keep[Page] = Keep(4_000_000)  # bytes
-_concerned: Keep[set[int]] = Keep(1_000)
+_pages: Keep[Page] = Keep(32_000_000)  # bytes; a page of fifty messages has some 20,000
+_concerned: Keep[set[int]] = Keep(5_000)
 
 
 def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tuple[str, int, int]) -> Page:
