@@ -6,7 +6,6 @@ from django.contrib.auth import middleware
 from django.http import HttpRequest, HttpResponse
 from django.middleware.locale import LocaleMiddleware
 from django.utils import timezone, translation
-from django.utils.functional import SimpleLazyObject
 
 from accounts.sessions import signed_in_user
 
@@ -16,7 +15,8 @@ class AuthenticationMiddleware(middleware.AuthenticationMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        request.user = SimpleLazyObject(lambda: signed_in_user(request))  # type: ignore[assignment]
+        # Every page asks for them, in the next middleware: nothing is won by waiting.
+        request.user = signed_in_user(request)
 
 
 class PersonalSettingsMiddleware:

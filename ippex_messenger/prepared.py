@@ -63,33 +63,43 @@ class Statement:
         self._signature = f"({', '.join(types)})" if types else ""
 
     def __call__(self, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._ask("", parameters)
+        return self._ask(parameters)
 
     def within(self, milliseconds: int, *parameters: Any) -> list[tuple[Any, ...]]:
         """The same, for no longer than that. In a transaction, it holds for what follows in it too."""
-        return self._ask(f"SET LOCAL statement_timeout = {milliseconds:d}; ", parameters)
+        return self._ask(parameters, f"SET LOCAL statement_timeout = {milliseconds:d}; ")
 
-    def _ask(self, before: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def after(self, first: "Statement", values: tuple[Any, ...], *parameters: Any) -> list[tuple[Any, ...]]:
+        """The same, in a transaction, and before it another one with its values, whose answer nobody waits for.
+
+        Sent together, and still one after the other: this one sees what was committed while that one waited for a lock.
+        """
+        return self._ask((*values, *parameters), first._execute + "; ", first)
+
+    def _ask(self, parameters: tuple[Any, ...], before: str = "", *others: "Statement") -> list[tuple[Any, ...]]:
         values = tuple(_array(value) if isinstance(value, list) else value for value in parameters)
         with connection.cursor() as cursor:
-            self._run_as_planned(cursor, values, before)
+            self._run_as_planned(cursor, values, before, *others)
             rows = cursor.fetchall()
         return [self._convert(row) for row in rows] if self._compiled.converters else rows
 
-    def _run_as_planned(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str = "") -> None:
+    def _run_as_planned(
+        self, cursor: CursorWrapper, values: tuple[Any, ...], before: str = "", *others: "Statement"
+    ) -> None:
         try:
-            self._run(cursor, values, before)
+            self._run(cursor, values, before, *others)
         except NotSupportedError:
             # A migration changed the type of a column: "cached plan must not change result type".
-            _known[connection.connection][self] = False
+            _known[connection.connection].update(dict.fromkeys((self, *others), False))
             if connection.in_atomic_block:
                 raise
-            self._run(cursor, values, before)
+            self._run(cursor, values, before, *others)
 
-    def _run(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str) -> None:
+    def _run(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str, *others: "Statement") -> None:
         known = _known.setdefault(connection.connection, {})
-        if not known.get(self):
-            self._prepare(known)
+        for statement in (*others, self):
+            if not known.get(statement):
+                statement._prepare(known)
         cursor.execute(before + self._execute, values)
 
     def _prepare(self, known: dict["Statement", bool]) -> None:

@@ -94,7 +94,7 @@ def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "
 
 def _hold(topic_pk: int, sequence: int, member: Member) -> tuple[Message, Topic]:
     # As for a post: who leaves the group has left it before or after, and the group is locked before topic and message.
-    querysets.hold_roster(topic_pk)
+    querysets.HELD_GROUP(topic_pk)
     topic = Topic.objects.visible_to(member).select_for_update(of=("self",), no_key=True).filter(pk=topic_pk).first()
     if topic is None:
         raise Message.DoesNotExist

@@ -11,11 +11,12 @@ from django.utils import timezone
 from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
 from ippex_messenger.prepared import Prepared, PreparedSql, columns, instance
-from messenger import live, querysets
+from messenger import live
 from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentions import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
+from messenger.querysets import HELD_GROUP
 from messenger.reading import mark_read
 from tenancy.models import Member
 
@@ -61,11 +62,10 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
 
 
 def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
-    roster = querysets.hold_roster(topic_pk)
-    if roster is None:
-        raise Topic.DoesNotExist
+    if "@" in text:
+        HELD_GROUP(topic_pk)  # who can be mentioned are those who are in the group when it is posted
     body = render(text, people_in(topic_pk, text))
-    topic = _lock(topic_pk, author)
+    topic, roster = _lock(topic_pk, author)
     # The clock is read under the lock, and never goes back: hosts' clocks differ.
     posted_at = timezone.now()
     if topic.last_sequence:
@@ -80,23 +80,24 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     return posted
 
 
-# "The previous message" has one meaning only while nobody else can post into the topic.
+# "The previous message" has one meaning only while nobody else can post into the topic. With the roster of its group.
 LOCKED_TOPIC = Prepared(
     "topic_to_post_into",
     lambda author, topic: (
         Topic.objects.visible_to(Member(pk=author))
         .filter(pk=topic)
-        .select_for_update(no_key=True)
-        .values_list(*columns(Topic))
+        .select_for_update(of=("self",), no_key=True)
+        .values_list("group__roster", *columns(Topic))
     ),
     "bigint",
     "bigint",
 )
 
 
-def _lock(topic_pk: int, author: Member) -> Topic:
-    for values in LOCKED_TOPIC(author.pk, topic_pk):
-        return instance(Topic, values)
+def _lock(topic_pk: int, author: Member) -> tuple[Topic, int]:
+    """The topic, which nobody else posts into until the transaction ends, and the roster of its group, held as well."""
+    for roster, *values in LOCKED_TOPIC.after(HELD_GROUP, (topic_pk,), author.pk, topic_pk):
+        return instance(Topic, values), roster
     raise Topic.DoesNotExist
 
 

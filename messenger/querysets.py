@@ -277,21 +277,11 @@ def exclusion(topic: Any, author_pk: int) -> Case:
     )
 
 
-def hold_roster(topic_pk: int) -> int | None:
-    """Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time.
-
-    Returns the group's roster, None where there is no such topic. So "who was a member when it was posted" has
-    one answer. A statement of its own before the access rule is asked: a query that has to wait for a
-    lock judges other tables by what it saw before the wait.
-    """
-    for (roster,) in _HELD_ROSTER(topic_pk):
-        return int(roster)
-    return None
-
-
-_HELD_ROSTER = PreparedSql(
-    "held_roster",
-    "SELECT roster FROM messenger_messengergroup WHERE id = "
-    "(SELECT group_id FROM messenger_topic WHERE id = $1) FOR SHARE",
+# Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time. So "who was a
+# member when it was posted" has one answer. A statement of its own before the access rule is asked: a query that has to
+# wait for a lock judges other tables by what it saw before the wait.
+HELD_GROUP = PreparedSql(
+    "held_group",
+    "SELECT id FROM messenger_messengergroup WHERE id = (SELECT group_id FROM messenger_topic WHERE id = $1) FOR SHARE",
     "bigint",
 )

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
-from messenger.models import Message, MessengerGroup, Topic
+from messenger.models import Message, Topic
 from messenger.rows import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 
@@ -69,14 +69,14 @@ TOPIC_OF_READER = Prepared(
 
 
 def topic_for(reader: Member, pk: int) -> Topic:
-    """A topic as somebody opens it: with `people` and `recipients` (of what they would post), `is_muted`, `read_up_to`.
+    """A topic as somebody opens it: with `group_name`, `people` and `recipients` (of what they would post), `is_muted`,
+    `read_up_to`.
 
     Raises Topic.DoesNotExist where they may not read it.
     """
     for group_name, is_muted, wants_own, read_up_to, *values in TOPIC_OF_READER(reader.pk, pk):
         topic: Any = instance(Topic, values)
-        topic.tenancy = reader.tenancy
-        topic.group = MessengerGroup(pk=topic.group_id, tenancy=reader.tenancy, name=group_name)
+        topic.group_name = group_name
         audience = audience_of(topic)
         topic.people, topic.recipients = audience.people, audience.recipients(is_muted=is_muted, wants_own=wants_own)
         topic.is_muted, topic.read_up_to = is_muted, read_up_to

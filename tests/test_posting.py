@@ -320,8 +320,10 @@ def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posting, "_lock", lambda topic_pk, author: Topic.objects.visible_to(author).get(pk=topic_pk))
-    monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
+    def unlocked(topic_pk: int, author: Member) -> tuple[Topic, int]:
+        return Topic.objects.visible_to(author).get(pk=topic_pk), 1
+
+    monkeypatch.setattr(posting, "_lock", unlocked)
 
 
 def post_all_at_once(cast: Cast) -> list[Posted | BaseException]:
@@ -433,7 +435,10 @@ def test_a_post_waits_for_a_removal_under_way_and_then_finds_no_topic(cast: Cast
 
 @on_the_real_database
 def test_without_holding_the_membership_it_would_get_in(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(querysets, "hold_roster", lambda topic_pk: 1)
+    def topic_alone(topic_pk: int, author: Member) -> tuple[Topic, int]:
+        return Topic.objects.visible_to(author).select_for_update(no_key=True).get(pk=topic_pk), 1
+
+    monkeypatch.setattr(posting, "_lock", topic_alone)
     with transaction.atomic():
         MessengerGroup.objects.select_for_update(no_key=True).get(pk=cast.payroll.pk)
         GroupMembership.objects.filter(member=cast.bob).update(left_at=timezone.now(), left_roster=2)
@@ -471,7 +476,8 @@ def test_a_topic_made_inactive_and_a_post_at_the_same_moment_both_end_well(
     group_held, topic_saved = Event(), Event()
     lock, save = posting._lock, Topic.save
 
-    def lock_late(topic_pk: int, author: Member) -> Topic:
+    def lock_late(topic_pk: int, author: Member) -> tuple[Topic, int]:
+        querysets.HELD_GROUP(topic_pk)
         group_held.set()
         topic_saved.wait(1)
         return lock(topic_pk, author)

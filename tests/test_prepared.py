@@ -136,6 +136,14 @@ def test_values_and_constants_stay_what_they_are(cast: Cast, name: str) -> None:
     assert constant("odd") == [(odd.pk,)]
 
 
+def test_two_statements_that_go_together_are_one_way_and_the_second_one_answers(cast: Cast) -> None:
+    for _ in range(2):  # on a connection that knows neither, and on one that knows both
+        with transaction.atomic(), CaptureQueriesContext(connection) as captured:
+            rows = TENANCIES.after(NAMED, (["Aurora", "it's 100%"],), "northwind", "Northwind")
+        assert rows == [(cast.northwind.pk, "Northwind")]
+        assert len(captured) == 1
+
+
 # -- What can't be prepared is refused ---------------------------------------------------------------------------------
 
 

@@ -193,7 +193,7 @@ def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[s
         "composer.is_previewed": composer.preview is not None,
     }, {
         "topic.pk": topic.pk,
-        "topic.group.name": topic.group.name,
+        "topic.group.name": topic.group_name,  # type: ignore[attr-defined]
         "forecast.now": forecast.now,
         "forecast.seconds": forecast.seconds,
         "forecast.then": forecast.then,

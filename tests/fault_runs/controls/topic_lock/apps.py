@@ -17,5 +17,8 @@ class WithoutTopicLock(AppConfig):
 
 def unlocked(topic_pk: int, author: Any) -> Any:
     from messenger.models import Topic
+    from messenger.querysets import HELD_GROUP
 
-    return Topic.objects.visible_to(author).get(pk=topic_pk)
+    HELD_GROUP(topic_pk)
+    topic = Topic.objects.visible_to(author).select_related("group").get(pk=topic_pk)
+    return topic, topic.group.roster
