@@ -9,12 +9,13 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
+
+from messenger.addresses import thread_url
 
 EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
 # Around the words found in `marked`; taken out of texts beforehand, so that nobody writes them.
@@ -52,18 +53,13 @@ def render_hits(hits: Iterable[Hit], slug: str) -> SafeString:
 def _render(hit: Hit, slug: str, zone: tzinfo, language: str) -> str:
     posted_at = hit.posted_at.astimezone(zone)
     moment = _moment(posted_at.replace(second=0, microsecond=0), language)
-    place = f"{_thread(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
+    place = f"{thread_url(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
     return (
         f'<li class="hit"><h2 class="hit-topic"><a href="{place}">{escape(hit.topic)}</a></h2> '
         f'<p class="hit-where"><b>{escape(hit.author)}</b> · '
         f'<time datetime="{posted_at.isoformat()}">{moment}</time>'
         f' · {escape(hit.group)}</p> <p class="hit-text" dir="auto">{hit.excerpt}</p></li>'
     )
-
-
-@lru_cache(maxsize=4096)
-def _thread(slug: str, topic: int) -> str:
-    return reverse("messenger:thread", args=[slug, topic])
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from ippex_messenger.form_letters import FilledLetter, FormLetter
 from ippex_messenger.mails import build_mail
+from messenger.addresses import thread_url
 from messenger.mentions import shown_to
 from messenger.models import Message
 from messenger.unsubscribe import key_of, link_with, unsubscribe_link
@@ -103,7 +104,7 @@ def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
                 "topic": told.topic,
                 "names_topic": told.detail != MailDetail.MINIMAL,
                 "holds_text": told.detail == MailDetail.FULL_TEXT,
-                "link": settings.BASE_URL + reverse("messenger:thread", args=[told.slug, told.topic_pk]),
+                "link": settings.BASE_URL + thread_url(told.slug, told.topic_pk),
             },
             stop=link_with(words["key"]),
             headers={

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from django.db.models import QuerySet
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
 from django.utils.html import escape
@@ -20,6 +19,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from ippex_messenger.templatetags.interface import initials
+from messenger.addresses import thread_url
 from messenger.mentions import mentioned_in, shown_to
 from messenger.models import Message
 from messenger.querysets import MessageQuerySet
@@ -121,7 +121,7 @@ class Reader:
 
     @classmethod
     def at(cls, slug: str, topic_pk: int, member_pk: int) -> "Reader":
-        return cls(member_pk, reverse("messenger:thread", args=[slug, topic_pk]))
+        return cls(member_pk, thread_url(slug, topic_pk))
 
 
 def concerned_by(rows: Iterable[Row]) -> set[int]:

@@ -7,10 +7,10 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length, Lower, Now
 from django.db.models.lookups import Range
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from messenger import querysets
+from messenger.addresses import thread_url
 from messenger.models.groups import MessengerGroup
 from messenger.querysets import MessageQuerySet, TopicQuerySet
 from tenancy.models import Member, MemberQuerySet, Tenancy
@@ -80,7 +80,7 @@ class Topic(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("messenger:thread", args=[self.tenancy.slug, self.pk])
+        return thread_url(self.tenancy.slug, self.pk)
 
     @property
     def interval(self) -> timedelta:

@@ -1,12 +1,12 @@
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.constraints import violates
 from ippex_messenger.outlines import Showable
+from messenger.addresses import search_url
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
@@ -62,7 +63,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "previous_url": _with_page(request, page - 1) if page > 1 else "",
         "group_options": _group_options(tuple(groups), group_id),
         "query": words,
-        "messages_url": reverse("messenger:search", args=[member.tenancy.slug]) + _as_asked(request),
+        "messages_url": search_url(member.tenancy.slug) + _as_asked(request),
     }
     if is_by_script(request):
         return render_piece(request, "messenger/_topics.html", same, shown)
@@ -71,9 +72,8 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
 
 def _with_page(request: MessengerHttpRequest, number: int) -> str:
     """The query, with the number of another page."""
-    query = request.GET.copy()
-    query["page"] = str(number)
-    return "?" + query.urlencode()
+    others = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
+    return "?" + urlencode([*others, ("page", number)])
 
 
 def _as_asked(request: MessengerHttpRequest) -> str:
