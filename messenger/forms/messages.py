@@ -4,7 +4,6 @@ from uuid import uuid4
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ippex_messenger.forms import PageFormMixin
 from messenger.bodies import clean_body
 
 
@@ -28,14 +27,12 @@ class BodyField(forms.CharField):
         return clean_body(super().clean(value))
 
 
-class MessageForm(PageFormMixin, forms.Form):
+class MessageForm(forms.Form):
+    """What a composer sends; templates/messenger/_composer.html draws it."""
+
     body = BodyField()
     # Tells a retry and a double click from a second message.
-    client_id = forms.UUIDField(widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["client_id"].initial = uuid4
+    client_id = forms.UUIDField()
 
     def renew_client_id(self) -> None:
         """Keep what was typed, under an id of its own."""
