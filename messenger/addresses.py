@@ -1,0 +1,15 @@
+"""The addresses that nearly every page says: resolving a name takes as long as rendering a message."""
+
+from functools import lru_cache
+
+from django.urls import reverse
+
+
+@lru_cache(maxsize=5_000)
+def thread_url(slug: str, topic_pk: int) -> str:
+    return reverse("messenger:thread", args=[slug, topic_pk])
+
+
+@lru_cache(maxsize=1_000)
+def search_url(slug: str) -> str:
+    return reverse("messenger:search", args=[slug])
