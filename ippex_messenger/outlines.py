@@ -7,6 +7,7 @@ for a few names and numbers. Why, and what to look out for: docs/decisions/0033-
 import re
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from html import escape
 from string import ascii_lowercase
 from typing import Any
@@ -74,8 +75,14 @@ _outlines: Keep[_Outline] = Keep(MOST)
 def _encoded(value: Showable) -> bytes:
     if isinstance(value, bytes):
         return value
-    text = str(value)
-    return (text if hasattr(value, "__html__") else escape(text)).encode()
+    if isinstance(value, int):
+        return b"%d" % value
+    return value.encode() if hasattr(value, "__html__") else _escaped(value)
+
+
+@lru_cache(maxsize=2_500)  # names, which return
+def _escaped(text: str) -> bytes:
+    return escape(text).encode()
 
 
 def _stand_in(number: int, value: Showable) -> SafeString | int:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from django.db import NotSupportedError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Field, Lookup, Model, QuerySet
+from django.db.models import Field, IntegerField, Lookup, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.functional import cached_property
@@ -153,7 +153,14 @@ class Prepared(Statement):
             raise ValueError(f"{self.name}: parameter {min(lost)} does not turn up in the SQL")
         with connection.cursor() as cursor:
             definition = f"PREPARE {self.name}{self._signature} AS {cursor.mogrify(sql, bound).decode()}"
-        return _Compiled(definition, compiler.get_converters([column for column, _, _ in compiler.select or ()]))
+        converters = compiler.get_converters([column for column, _, _ in compiler.select or ()])
+        # PostgreSQL answers a whole number with a whole number, which Django would make one of.
+        needed = {
+            position: (convert, expression)
+            for position, (convert, expression) in converters.items()
+            if not isinstance(expression.output_field, IntegerField)
+        }
+        return _Compiled(definition, needed)
 
     def _compiler(self, *stand_ins: Any) -> SQLCompiler:
         return self._build(*stand_ins).query.get_compiler("default")

@@ -58,5 +58,5 @@ def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
         "zone": cut_underscores(user.time_zone),
         "unread_topics": unread,
         "unread_badge": unread_in_words(unread),
-        "csrf_token": form_token(request),
+        "csrf_token": form_token(request).encode(),  # letters and digits, others each time
     }

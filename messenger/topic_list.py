@@ -1,7 +1,7 @@
 """What the topic list shows of each topic: its group, its last message, what it mails."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from html import unescape
@@ -64,6 +64,8 @@ class TopicRow:
     is_mentioned: bool  # the reader, in what they have not read yet
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
+    # Its HTML (topic_rows.py), by who looks at it.
+    html: dict[tuple[Any, ...], bytes] = field(default_factory=dict, repr=False)
 
 
 def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:

@@ -17,7 +17,7 @@ from django.utils import translation
 
 from ippex_messenger import outlines
 from ippex_messenger.templatetags import kept
-from messenger import topic_list, topic_rows
+from messenger import topic_list
 
 OURS = ("accounts", "tenancy", "messenger", "ippex_messenger")
 
@@ -65,7 +65,6 @@ def forget_languages() -> None:
     """What processes keep of what they said in a language."""
     kept._kept.clear()
     outlines._outlines.clear()
-    topic_rows._rows.clear()
     topic_list.forget_topics()
     for function in _kept_by_language():
         function.cache_clear()
