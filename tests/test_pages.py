@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -296,6 +297,18 @@ def test_s3_the_latest_topic_comes_first(cast: Cast) -> None:
     post(cast.payments, cast.bob)
     page = text_of(sign_in(cast.bob).get(TOPICS))
     assert page.index(cast.payments.name) < page.index(overtime.name)
+
+
+@pytest.mark.django_db(transaction=True)  # what is kept of the list is kept outside of transactions only
+def test_s3_what_was_said_today_was_said_yesterday_after_midnight(cast: Cast) -> None:
+    User.objects.filter(pk=cast.alice.user_id).update(time_zone="Asia/Tokyo")
+    with time_machine.travel(datetime(2026, 11, 22, 14, 50, tzinfo=UTC), tick=False) as clock:
+        post(cast.payments, cast.bob, "Ten to midnight in Tokyo")
+        alice = sign_in(cast.alice)
+        for _ in range(2):
+            assert ">23:50</time>" in text_of(alice.get(TOPICS))
+        clock.shift(timedelta(minutes=20))
+        assert ">Yesterday</time>" in text_of(alice.get(TOPICS))
 
 
 @pytest.mark.parametrize(
