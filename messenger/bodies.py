@@ -1,6 +1,7 @@
 """What a message's text may be, and the HTML that is stored beside it."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import nh3
 from django.core.exceptions import ValidationError
@@ -82,20 +83,24 @@ def render(body: str, people: People | None = None) -> Body:
     tokens = _markdown.parse(body, env)
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return _as_typed(body)
-    mentions = keep_mentions(tokens)
-    html = nh3.clean(
-        _markdown.renderer.render(tokens, _markdown.options, env),
-        # Nothing but a mention is a span, and no span names anybody but whom this very text mentions.
-        tags=_TAGS | {"span"} if mentions else _TAGS,
-        attributes={"a": {"href"}, "ol": {"start"}},
-        allowed_classes={"span": {"mention"}},
-        tag_attribute_values={"span": {"data-member": mentions}},
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener nofollow",
-    )
+    mentions = frozenset(keep_mentions(tokens))
+    html = _cleaner(mentions).clean(_markdown.renderer.render(tokens, _markdown.options, env))
     if len(html) > MAX_GROWTH * (len(body) + 10):
         return _as_typed(body)
     return Body(body, html, frozenset(int(pk) for ids in mentions for pk in ids.split()))
+
+
+@lru_cache(maxsize=100)  # one for nearly all texts: those that mention nobody
+def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
+    """Nothing but a mention is a span, and no span names anybody but whom this very text mentions."""
+    return nh3.Cleaner(
+        tags=_TAGS | {"span"} if mentions else _TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        allowed_classes={"span": {"mention"}},
+        tag_attribute_values={"span": {"data-member": set(mentions)}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener nofollow",
+    )
 
 
 def _as_typed(body: str) -> Body:
