@@ -20,6 +20,8 @@ from django.utils.translation import get_language
 from ippex_messenger.keep import Keep
 
 MOST = 4_000_000  # bytes
+# Names return, and are worth having escaped; what somebody typed into the composer may be megabytes.
+LONGEST_NAME = 200  # characters
 
 # A text, which is escaped unless it is marked as safe; a whole number, shown without separators; HTML as it is sent.
 Showable = str | int | bytes
@@ -77,10 +79,12 @@ def _encoded(value: Showable) -> bytes:
         return value
     if isinstance(value, int):
         return b"%d" % value
-    return value.encode() if hasattr(value, "__html__") else _escaped(value)
+    if hasattr(value, "__html__"):
+        return value.encode()
+    return _escaped(value) if len(value) <= LONGEST_NAME else escape(value).encode()
 
 
-@lru_cache(maxsize=2_500)  # names, which return
+@lru_cache(maxsize=2_500)
 def _escaped(text: str) -> bytes:
     return escape(text).encode()
 

@@ -4,7 +4,7 @@ String building over columns, as the rows of a thread are (messenger/rows.py).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from django.utils.translation import get_language
 from messenger.addresses import thread_url
 
 EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
+LONGEST_KEPT = 2_000  # characters of a message
 # Around the words found in `marked`; taken out of texts beforehand, so that nobody writes them.
 START, STOP = "\ue000", "\ue001"
 _EDGE = re.compile(f"({START}|{STOP})")
@@ -46,7 +47,12 @@ COLUMNS = [_NAMES.get(field, field) for field in Hit._fields]
 def render_hits(hits: Iterable[Hit], slug: str) -> SafeString:
     """The items of their list, in the active language and time zone; `slug` is the tenancy's."""
     zone, language = timezone.get_current_timezone(), get_language() or ""
-    return mark_safe("".join(_render(hit, slug, zone, language) for hit in hits))  # noqa: S308  (escaped piece by piece)
+    return mark_safe("".join(_kept(hit)(hit, slug, zone, language) for hit in hits))  # noqa: S308  (escaped piece by piece)
+
+
+def _kept(hit: Hit) -> Callable[[Hit, str, tzinfo, str], str]:
+    """How it is rendered: long texts each time, of which a thousand would take 60 MB of each process."""
+    return _render if len(hit.body) <= LONGEST_KEPT else _render.__wrapped__
 
 
 @lru_cache(maxsize=1_000)

@@ -31,6 +31,8 @@ SAME_BREATH = timedelta(minutes=10)
 DISC_COLOURS = 8
 # “⋯” as an entity: one character beyond Latin-1 makes all of a text, the page's too, take two bytes each.
 MORE = "&#8943;"
+# What is longer is rendered each time: the longest texts of a topic would take 100 MB of each process.
+LONGEST_KEPT = 5_000  # characters of HTML
 # In place of a member, for whoever has no part in what is shown: no member has this id.
 ANYBODY = 0
 
@@ -158,7 +160,8 @@ def _render(row: Row, previous: Above | None, zone: tzinfo, reader: Reader, *, i
     if is_first_unread:
         divider += f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>'
     # What says how many mails are missing changes with each of them, and is not worth keeping.
-    message = _message if row.missing is None else _message.__wrapped__
+    is_kept = row.missing is None and len(row.body_html) <= LONGEST_KEPT
+    message = _message if is_kept else _message.__wrapped__
     classes = "message" + (" message-continued" if continues else "") + " message-own" * (row.author_id == reader.pk)
     return divider + shown_to(reader.pk, message(row, classes, reader.thread_url, zone, language))
 

@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
-from messenger import threads, topic_list
+from messenger import hits, rows, threads, topic_list
 from messenger.audience import Audience, audience_of, forget_audiences
 from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
@@ -437,3 +437,18 @@ def test_a_thread_and_its_pieces_are_fetched_with_the_same_statements_for_two_pe
     alice, bob = sign_in(cast.alice), sign_in(cast.bob)
     assert cost(alice) == cost(bob) + 1, "the first one counts the audience"
     assert cost(alice) == cost(bob)
+
+
+def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Short enough")
+    post(cast.payments, cast.alice, "long " * 1_990)
+    rows._message.cache_clear()
+    hits._render.cache_clear()
+    bob = sign_in(cast.bob)
+    for path in ("/northwind/messenger/search/?q=long", "/northwind/messenger/search/?q=short"):
+        assert 'class="hit"' in bob.get(path).content.decode()
+    assert hits._render.cache_info().currsize == 1
+    thread = bob.get(f"/northwind/messenger/topics/{cast.payments.pk}/").content.decode()
+    assert "long " * 1_900 in thread
+    assert "Short enough" in thread
+    assert rows._message.cache_info().currsize == 1

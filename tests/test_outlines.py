@@ -55,6 +55,14 @@ def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> N
         assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
 
 
+def test_a_name_is_kept_escaped_and_a_text_is_not(written: Any) -> None:
+    written[0]["page"] = "{{ text }}"
+    outlines._escaped.cache_clear()
+    for kept, text in ((1, "R&D"), (1, "R&D"), (1, "&" * 1_000_000)):
+        assert outlined("page", {}, {"text": text}) == text.replace("&", "&amp;")
+        assert outlines._escaped.cache_info().currsize == kept
+
+
 def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -> None:
     written[0]["page"] = "[{{ request }}{{ user }}{{ messages }}{{ name }}]"
     assert outlined("page", {}, {"name": "Ann"}) == "[Ann]"
