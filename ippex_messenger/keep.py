@@ -18,6 +18,10 @@ class Keep(Generic[V]):
         return self._values.get(key)
 
     def put(self, key: Hashable, value: V, size: int = 1) -> None:
+        """Nothing is without size: keys take room, too. What is larger than all there may be is not kept."""
+        size = max(size, 1)
+        if size > self._most:
+            return
         if self._size + size > self._most:
             self.clear()
         self._values[key] = value

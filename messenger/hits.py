@@ -51,7 +51,7 @@ def render_hits(hits: Iterable[Hit], slug: str) -> SafeString:
 
 
 def _kept(hit: Hit) -> Callable[[Hit, str, tzinfo, str], str]:
-    """How it is rendered: long texts each time, of which a thousand would take 60 MB of each process."""
+    """How it is rendered: long texts each time, which by the thousand would fill a process."""
     return _render if len(hit.body) <= LONGEST_KEPT else _render.__wrapped__
 
 

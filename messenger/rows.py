@@ -31,7 +31,7 @@ SAME_BREATH = timedelta(minutes=10)
 DISC_COLOURS = 8
 # “⋯” as an entity: one character beyond Latin-1 makes all of a text, the page's too, take two bytes each.
 MORE = "&#8943;"
-# What is longer is rendered each time: the longest texts of a topic would take 100 MB of each process.
+# What is longer is rendered each time: by the hundreds the longest texts would fill a process.
 LONGEST_KEPT = 5_000  # characters of HTML
 # In place of a member, for whoever has no part in what is shown: no member has this id.
 ANYBODY = 0

@@ -4,9 +4,7 @@ Frequent words are found by walking from the newest message backwards, others by
 grow until a page is full (docs/decisions/0027-search-by-stretches.md, and 0019).
 """
 
-import re
 import time
-import unicodedata
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +22,17 @@ from ippex_messenger.prepared import Prepared, PreparedSql, Statement
 from messenger import places
 from messenger.hits import COLUMNS, START, STOP, Hit
 from messenger.models import Message, Topic
+from messenger.search_words import (
+    ASKED,
+    CONFIGURATION,
+    JOINERS,
+    QUERY,
+    UNDERSTOOD,
+    Query,
+    Words,
+    as_websearch,
+    understood,
+)
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
@@ -48,23 +57,11 @@ MANY = 200
 # read all of its places first, wherever they are.
 FREQUENT_PERCENT = 2
 SAMPLE_LENGTH = 200
-# Shorter beginnings of words stand for too many words.
-PREFIX_MIN_LENGTH = 3
-
-# Both as the generated column has them (migration 0007).
-CONFIGURATION = "messenger_text"
-JOINERS = r"-/.@_:\<>&"
-_APART = str.maketrans(JOINERS, " " * len(JOINERS))
-_PIECE = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SearchTimeoutError(Exception):
     """It took longer than TIMEOUT_SECONDS."""
-
-
-class NothingToFindError(Exception):
-    """No word that a message could hold, or only such as it may not hold."""
 
 
 class Cursor(NamedTuple):
@@ -95,14 +92,6 @@ class Scope:
         """Before which all of it lies; ids begin with 1."""
         ends = [self.before, self.until and Cursor(self.until, 0)]
         return min((end for end in ends if end), default=None)
-
-
-class Query(NamedTuple):
-    """What is looked for, as tsqueries."""
-
-    whole: str
-    beginning: str  # the last word, where it may be the beginning of one
-    rest: str  # what must be found at least: without that beginning
 
 
 class Survey(NamedTuple):
@@ -164,72 +153,13 @@ def _patience() -> Iterator[_Patience]:
         raise SearchTimeoutError from error
 
 
-# -- What is looked for ---------------------------------------------------------------------------------------
-
-
-class Words(NamedTuple):
-    """What was typed, in the language of websearch_to_tsquery."""
-
-    whole: str
-    rest: str = ""  # without the last word
-    last: str = ""  # the last word; both only where it may be the beginning of one
-
-
-def as_websearch(text: str) -> Words:
-    """Joined words (INV-4711, alice@example.com) are looked for one after the other, as if in quotation marks."""
-    text = unicodedata.normalize("NFC", text).replace("“", '"').replace("”", '"').replace("„", '"')
-    pieces, ends_in_prefix = [], False
-    for minus, quoted, plain in _PIECE.findall(text):
-        words = (quoted or plain).translate(_APART).replace('"', " ").split()
-        if not words:
-            continue
-        is_one_plain_word = bool(plain) and len(words) == 1
-        pieces.append(minus + (words[0] if is_one_plain_word else f'"{" ".join(words)}"'))
-        ends_in_prefix = bool(plain) and not minus and len(words[-1]) >= PREFIX_MIN_LENGTH and words[-1].lower() != "or"
-    if not ends_in_prefix:
-        return Words(" ".join(pieces))
-    is_alternative = pieces[-2:-1] and pieces[-2].lower() == "or"
-    return Words(" ".join(pieces), "" if is_alternative else " ".join(pieces[:-1]), pieces[-1])
-
-
-# The query is put together in the database, where the words are taken apart, by the statement that needs it first.
-# querytree: what of a query an index can look for; T: nothing. In: $1 whole, $2 rest, $3 last.
-_ASKED = f"""asked AS MATERIALIZED (
-    SELECT said, is_nothing, CASE WHEN is_open THEN (said || ':*')::tsquery ELSE said::tsquery END AS whole,
-        CASE WHEN is_open AND last <> '' AND rest <> said THEN (last || ':*')::tsquery END AS beginning,
-        CASE WHEN is_open AND last <> '' AND rest <> said AND NOT is_rest_nothing THEN rest ELSE '' END AS rest
-    FROM (
-        SELECT whole::text AS said, coalesce(rest::text, '') AS rest, coalesce(last::text, '') AS last,
-            querytree(whole) IN ('', 'T') AS is_nothing,
-            coalesce(querytree(rest) IN ('', 'T'), TRUE) AS is_rest_nothing,
-            $3 <> '' AND right(whole::text, 1) = '''' AS is_open
-        FROM websearch_to_tsquery('{CONFIGURATION}', $1) whole,
-            websearch_to_tsquery('{CONFIGURATION}', nullif($2, '')) rest,
-            websearch_to_tsquery('{CONFIGURATION}', nullif($3, '')) last
-    ) parsed
-)"""  # noqa: S608  (a name of ours)
-_QUERY = "is_nothing, whole::text, coalesce(beginning::text, ''), rest"
-
-UNDERSTOOD = PreparedSql(
-    "search_understood",
-    f"WITH {_ASKED} SELECT {_QUERY} FROM asked",  # noqa: S608  (as above)
-    *("text", "text", "text"),
-)
-
-
-def _understood(is_nothing: bool, whole: str, beginning: str, rest: str) -> Query:
-    if is_nothing:
-        raise NothingToFindError
-    return Query(whole, beginning, rest)
-
-
 # -- Where it is found ----------------------------------------------------------------------------------------
 
 
 def _newest_hits(patience: _Patience, reader: Member, words: Words, scope: Scope) -> tuple[Query, list[Cursor]]:
     """One more than a page of them, if there are."""
     if scope.length is not None and scope.length <= WALK_LENGTH:
-        query = _understood(*patience.ask(UNDERSTOOD, *words)[0])
+        query = understood(*patience.ask(UNDERSTOOD, *words)[0])
         return query, _look_up(patience, scope, query, "", None)
     walked, (query, found, survey) = WALK_LENGTH, _walk(patience, reader, words, scope, WALK_LENGTH)
     if survey and len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
@@ -248,7 +178,7 @@ def _walk_of(length: int, most: int) -> PreparedSql:
     """
     return PreparedSql(
         f"search_walk_{length}_{most}",
-        f"""WITH {_ASKED}, newest AS MATERIALIZED (
+        f"""WITH {ASKED}, newest AS MATERIALIZED (
             SELECT posted_at, id, topic_id,
                 body <> '' AND search @@ (SELECT whole FROM asked)
                     AND ($8 IS NULL OR topic_id = ANY($8)) AND ($9 IS NULL OR author_id = ANY($9)) AS is_hit,
@@ -260,7 +190,7 @@ def _walk_of(length: int, most: int) -> PreparedSql:
             SELECT posted_at, id FROM newest WHERE is_hit AND ({_topic_of_groups("$10")}) IS NOT NULL
             ORDER BY posted_at DESC, id DESC LIMIT {most}
         )
-        SELECT {_QUERY}, hits.*, survey.* FROM asked CROSS JOIN (
+        SELECT {QUERY}, hits.*, survey.* FROM asked CROSS JOIN (
             SELECT array_agg(posted_at ORDER BY posted_at DESC, id DESC), array_agg(id ORDER BY posted_at DESC, id DESC)
             FROM hit
         ) hits LEFT JOIN LATERAL (
@@ -290,7 +220,7 @@ def _walk(patience: _Patience, reader: Member, words: Words, scope: Scope, lengt
     survey = None
     if moment:
         survey = Survey(middle, Cursor(moment, pk), resumed, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
-    return Walk(_understood(*query), [*map(Cursor, moments or (), ids or ())], survey)
+    return Walk(understood(*query), [*map(Cursor, moments or (), ids or ())], survey)
 
 
 def _when(scope: Scope) -> tuple[datetime | str, datetime | str, int]:

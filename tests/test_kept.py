@@ -14,6 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
+from ippex_messenger.keep import Keep
 from messenger import hits, rows, threads, topic_list
 from messenger.audience import Audience, audience_of, forget_audiences
 from messenger.choices import set_muted
@@ -452,3 +453,13 @@ def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
     assert "long " * 1_900 in thread
     assert "Short enough" in thread
     assert rows._message.cache_info().currsize == 1
+
+
+def test_what_is_kept_has_a_size_and_is_not_larger_than_it_may_be() -> None:
+    kept: Keep[str] = Keep(10)
+    for key in range(25):
+        kept.put(key, "nothing", size=0)
+        assert len(kept._values) <= 10
+    kept.put("large", "whatever", size=11)
+    assert kept.get("large") is None
+    assert kept.get(24) == "nothing", "nothing had to make room for it"
