@@ -21,4 +21,4 @@ def cursor(value: str) -> int | None:
 
 def is_by_script(request: HttpRequest) -> bool:
     """Whether a module of ours asks, which wants a piece and no page."""
-    return request.headers.get("X-Requested-With") == "fetch"
+    return request.META.get("HTTP_X_REQUESTED_WITH") == "fetch"

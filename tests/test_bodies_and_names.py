@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.forms import modelform_factory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 
 from messenger import bodies
 from messenger.bodies import clean_body
@@ -164,6 +165,24 @@ def test_links_to_pages_and_addresses_work(address: str) -> None:
 
 def test_addresses_become_links_by_themselves() -> None:
     assert links_in(render("see https://x.example/a and go")) == ["https://x.example/a"]
+
+
+@pytest.mark.parametrize("address", ["www.x.com", "x.de", "münchen.de", "xn--mnchen-3ya.de", "почта.рф", "pay@x.de"])
+def test_an_address_needs_no_scheme(address: str) -> None:
+    assert len(links_in(render(f"see {address} and go"))) == 1
+
+
+@given(
+    text=st.lists(
+        st.sampled_from([*"ab1.:/@-_ \nü", "http:", "ftp://", "mailto:", "xn--", ".com", "рф", "127.0.0.1"]),
+        max_size=20,
+    ).map("".join)
+)
+@settings(max_examples=500, deadline=None)
+def test_no_link_is_missed_by_the_first_look_for_one(text: str) -> None:
+    links = LinkifyIt()
+    if links.match(text):
+        assert bodies._markdown.linkify.pretest(text)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

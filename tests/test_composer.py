@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
+from messenger.composer import Composer
 from messenger.editing import remove_message
-from messenger.forms.messages import MessageForm
 from messenger.groups import save_group
 from messenger.models import BODY_MAX_LENGTH, Mention, Message
 from tenancy.models import Member
@@ -69,7 +69,7 @@ def test_without_scripts_the_preview_is_the_thread_with_the_text_still_in_its_co
 def test_a_preview_without_an_id_gets_one(cast: Cast) -> None:
     answer = sign_in(cast.bob).post(path(cast, "preview/"), {"body": "Hello"})
     assert answer.status_code == 200
-    assert MessageForm({"body": "Hello", "client_id": client_id_in(answer.content.decode())}).is_valid()
+    assert Composer("Hello", client_id_in(answer.content.decode())).uuid
 
 
 # -- Quotes -----------------------------------------------------------------------------------------------------------

@@ -1,39 +1,25 @@
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ippex_messenger.outlines import Showable
 from messenger import threads
+from messenger.bodies import clean_body
 from messenger.bodies import render as render_body
+from messenger.composer import Composer
 from messenger.forecast_line import ForecastLine
-from messenger.forms.messages import MessageForm
 from messenger.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.mentions import people_in, shown_to
 from messenger.models import Topic
 from messenger.pages import render_page, render_piece
 from messenger.posting import DifferentTextError, Posted, post_message
 from messenger.quoting import quotation_of
-
-
-@dataclass(frozen=True)
-class Composer:
-    """What is in the composer: a text, the id of the message that it becomes, and what is wrong with it."""
-
-    body: str = ""
-    client_id: str = field(default_factory=lambda: str(uuid4()))
-    errors: str = ""
-    preview: SafeString | None = None  # the text as it would be shown
-
-    @classmethod
-    def of(cls, form: MessageForm, preview: SafeString | None = None) -> "Composer":
-        errors = " ".join(map(str, form["body"].errors))
-        return cls(form["body"].value() or "", str(form["client_id"].value() or ""), errors, preview)
 
 
 @require_safe
@@ -65,24 +51,23 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    form = MessageForm(request.POST)
-    if form.is_valid():
+    composer = Composer.sent(request.POST)
+    if composer.uuid is None:
+        refused = composer.with_new_id().refused(_("This page was not complete. Send once more."))
+    else:
         try:
-            posted = post_message(pk, request.member, form.cleaned_data["body"], form.cleaned_data["client_id"])
+            return _answer_posted(request, post_message(pk, request.member, composer.body, composer.uuid))
         except Topic.DoesNotExist:
             raise Http404 from None
+        except ValidationError as error:
+            refused = composer.refused(" ".join(error.messages))
         except DifferentTextError:
-            form.add_error("body", _("A message was sent from this page before. Send once more to post this one too."))
-            form.renew_client_id()
-        else:
-            return _answer_posted(request, posted)
-    elif "client_id" in form.errors:
-        form.add_error("body", _("This page was not complete. Send once more."))
-        form.renew_client_id()
+            said = _("A message was sent from this page before. Send once more to post this one too.")
+            refused = composer.with_new_id().refused(said)
     topic = _visible_topic(request, pk)
     if is_by_script(request):
-        return _composer_with_errors(request, topic, form)
-    return _render_thread(request, topic, threads.latest(topic, request.member), Composer.of(form), status=422)
+        return _render_composer(request, topic, refused)
+    return _render_thread(request, topic, threads.latest(topic, request.member), refused, status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -91,22 +76,24 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
     if request.method != "POST":  # where a sign-in leads back to
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    form = MessageForm(request.POST)
-    if not form.is_valid() and "client_id" in form.errors:
-        form.renew_client_id()
-    html = None
-    if "body" not in form.errors:
-        body = form.cleaned_data["body"]
-        shown = render_body(body, people_in(pk, body)).html
-        html = mark_safe(shown_to(request.member.pk, shown))  # noqa: S308  (sanitised)
+    composer = Composer.sent(request.POST)
+    if composer.uuid is None:
+        composer = composer.with_new_id()
+    try:
+        body = clean_body(composer.body)
+    except ValidationError as error:
+        composer = composer.refused(" ".join(error.messages))
+    else:
+        shown = shown_to(request.member.pk, render_body(body, people_in(pk, body)).html)
+        composer = replace(composer, preview=mark_safe(shown))  # noqa: S308  (sanitised)
     if is_by_script(request):
-        return HttpResponse(html) if html is not None else _composer_with_errors(request, topic, form)
-    status = 422 if html is None else 200
-    return _render_thread(request, topic, threads.latest(topic, request.member), Composer.of(form, html), status)
+        return _render_composer(request, topic, composer) if composer.error else HttpResponse(composer.preview)
+    status = 422 if composer.error else 200
+    return _render_thread(request, topic, threads.latest(topic, request.member), composer, status)
 
 
-def _composer_with_errors(request: MessengerHttpRequest, topic: Topic, form: MessageForm) -> HttpResponse:
-    return render_piece(request, "messenger/_composer.html", *_values_of(Composer.of(form), topic), status=422)
+def _render_composer(request: MessengerHttpRequest, topic: Topic, refused: Composer) -> HttpResponse:
+    return render_piece(request, "messenger/_composer.html", *_values_of(refused, topic), status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
@@ -189,7 +176,7 @@ def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[s
         "topic.people": topic.people,  # type: ignore[attr-defined]
         "forecast.is_emailed": forecast.is_emailed,
         "forecast.turns": forecast.turns,
-        "composer.is_refused": bool(composer.errors),
+        "composer.is_refused": bool(composer.error),
         "composer.is_previewed": composer.preview is not None,
     }, {
         "topic.pk": topic.pk,
@@ -199,6 +186,6 @@ def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[s
         "forecast.then": forecast.then,
         "composer.client_id": composer.client_id,
         "composer.body": composer.body,
-        "composer.errors": composer.errors,
+        "composer.error": composer.error,
         "composer.preview": composer.preview or "",
     }
