@@ -96,7 +96,7 @@ class Statement:
             self._run(cursor, values, before, *others)
 
     def _run(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str, *others: "Statement") -> None:
-        known = _known.setdefault(connection.connection, {})
+        known = _known.setdefault(cursor.db.connection, {})
         for statement in (*others, self):
             if not known.get(statement):
                 statement._prepare(known)

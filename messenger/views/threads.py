@@ -52,11 +52,12 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     composer = Composer.sent(request.POST)
-    if composer.uuid is None:
+    client_id = composer.uuid
+    if client_id is None:
         refused = composer.with_new_id().refused(_("This page was not complete. Send once more."))
     else:
         try:
-            return _answer_posted(request, post_message(pk, request.member, composer.body, composer.uuid))
+            return _answer_posted(request, post_message(pk, request.member, composer.body, client_id))
         except Topic.DoesNotExist:
             raise Http404 from None
         except ValidationError as error:
