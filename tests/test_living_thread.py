@@ -144,10 +144,10 @@ AS_IT_LOOKS = """line => [...line.children].map((one) => [
 
 
 def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browser: Browser, stack: Stack) -> None:
-    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
+    alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "")
     asked: list[str] = []
     with bob.page.expect_response(re.compile(r"/messages/\?since=")):  # what every page asks for when its stream opens
-        bob.page.reload()
+        bob.click("Year-end closing")
     bob.page.on("request", lambda request: asked.append(request.url))
     for text in ("Nobody asked for this.", "Nor for this."):
         write(alice, text)
