@@ -90,8 +90,8 @@ class Statement:
             self._run(cursor, values, before, *others)
         except NotSupportedError:
             # A migration changed the type of a column: "cached plan must not change result type".
-            _known[connection.connection].update(dict.fromkeys((self, *others), False))
-            if connection.in_atomic_block:
+            _known[cursor.db.connection].update(dict.fromkeys((self, *others), False))
+            if cursor.db.in_atomic_block:
                 raise
             self._run(cursor, values, before, *others)
 

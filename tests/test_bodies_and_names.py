@@ -178,6 +178,8 @@ def test_an_address_needs_no_scheme(address: str) -> None:
         max_size=20,
     ).map("".join)
 )
+@example(text="mailto:pay@payroll")
+@example(text="https://127.0.0.1")
 @settings(max_examples=500, deadline=None)
 def test_no_link_is_missed_by_the_first_look_for_one(text: str) -> None:
     links = LinkifyIt()
