@@ -8,11 +8,13 @@ nowhere any more) is noticed within COUNTED_FOR.
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
 
 from ippex_messenger.prepared import Prepared
-from messenger.models import GroupMembership, Topic, TopicMute
+from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
+from tenancy.models import Member, MemberQuerySet
 
 COUNTED_FOR = 60  # seconds
 
@@ -56,3 +58,31 @@ def _count(group_pk: int, topic_pk: int, revision: int, period: int) -> Audience
 
 
 forget_audiences = _count.cache_clear
+
+
+def members_at(message: Message) -> MemberQuerySet:
+    """Those who were in the message's group when it was posted, in force today or not."""
+    memberships = GroupMembership.objects.filter(held_at(message.roster), group__topics=message.topic_id)
+    return Member.objects.filter(pk__in=memberships.values("member"))
+
+
+def held_at(roster: Any, path: str = "") -> Q:
+    """Of memberships, or of what `path` leads from to them: those that held at a roster of their group."""
+    return Q(**{f"{path}joined_roster__lte": roster}) & (
+        Q(**{f"{path}left_roster": None}) | Q(**{f"{path}left_roster__gt": roster})
+    )
+
+
+def exclusion(topic: Any, author_pk: int) -> Case:
+    """Of members of a topic's group: why no mail about a message of that author is due to them, or "".
+
+    `topic` is its id, or a reference to it from within a query about members.
+    """
+    wants_own = MailChoice.objects.filter(member=OuterRef("pk"), own_messages=True)
+    muted = TopicMute.objects.filter(member=OuterRef("pk"), topic=topic)
+    return Case(
+        When(Q(is_active=False) | Q(user__is_active=False), then=Value(Delivery.Reason.MEMBER_INACTIVE)),
+        When(Q(pk=author_pk) & ~Exists(wants_own), then=Value(Delivery.Reason.AUTHOR)),
+        When(Exists(muted), then=Value(Delivery.Reason.MUTED)),
+        default=Value(""),
+    )

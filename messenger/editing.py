@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from messenger import live, querysets
+from messenger import live
 from messenger.bodies import RENDERER_VERSION, clean_body, render
 from messenger.mentions import people_in, replace_mentions
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
+from messenger.posting import HELD_GROUP
 from messenger.withdrawals import cancel, write_deliveries
 from tenancy.models import Member
 
@@ -94,7 +95,7 @@ def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "
 
 def _hold(topic_pk: int, sequence: int, member: Member) -> tuple[Message, Topic]:
     # As for a post: who leaves the group has left it before or after, and the group is locked before topic and message.
-    querysets.HELD_GROUP(topic_pk)
+    HELD_GROUP(topic_pk)
     topic = Topic.objects.visible_to(member).select_for_update(of=("self",), no_key=True).filter(pk=topic_pk).first()
     if topic is None:
         raise Message.DoesNotExist

@@ -7,6 +7,7 @@ from typing import Any
 from messenger.audience import audience_of
 from messenger.models import Message, Topic
 from messenger.notifications import decide
+from messenger.reader import with_reader
 from tenancy.models import Member
 
 
@@ -25,7 +26,7 @@ class Forecast:
 
 def forecast(topic: Topic, author: Member, now: datetime) -> Forecast:
     """What a message that `author` posts into this topic at `now` would do."""
-    own: Any = Topic.objects.with_reader(author).get(pk=topic.pk)
+    own: Any = with_reader(Topic.objects.all(), author).get(pk=topic.pk)
     recipients = audience_of(own).recipients(is_muted=own.is_muted, wants_own=own.wants_own)
     return forecast_for(topic, recipients, now)
 

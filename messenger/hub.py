@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from accounts.sessions import STILL_OPEN
 from messenger.database_thread import DatabaseThread
 from messenger.eager import begin
+from messenger.listeners import readable_revisions, with_messenger
 from messenger.looks import Admission, End, News, changed_event, look
-from messenger.querysets import readable_revisions, with_messenger
 
 log = logging.getLogger(__name__)
 

@@ -26,10 +26,10 @@ from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
 from ippex_messenger.redis_client import redis
 from messenger.hub import EVERY_TOPIC, Hub, Listener, Send
+from messenger.listeners import with_messenger
 from messenger.looks import Admission
 from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Message, Topic
-from messenger.querysets import with_messenger
 from tenancy.middleware import find_member
 from tenancy.models import Member
 from tenancy.validators import SLUG_PATTERN

@@ -19,8 +19,8 @@ from accounts.sessions import STILL_OPEN
 from ippex_messenger.prepared import Prepared, instance
 from messenger.audience import audience_of
 from messenger.forecast_line import ForecastLine
+from messenger.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
 from messenger.models import MailChoice, Topic, TopicMute
-from messenger.querysets import LISTENING, TOPICS_IN_USE, readable_revisions
 from messenger.rows import ANYBODY, Reader
 from messenger.threads import changes
 

@@ -16,9 +16,17 @@ from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentions import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
-from messenger.querysets import HELD_GROUP
 from messenger.reading import mark_read
 from tenancy.models import Member
+
+# Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time. So "who was a
+# member when it was posted" has one answer. A statement of its own before the access rule is asked: a query that has to
+# wait for a lock judges other tables by what it saw before the wait.
+HELD_GROUP = PreparedSql(
+    "held_group",
+    "SELECT id FROM messenger_messengergroup WHERE id = (SELECT group_id FROM messenger_topic WHERE id = $1) FOR SHARE",
+    "bigint",
+)
 
 
 class DifferentTextError(Exception):

@@ -7,6 +7,7 @@ from django.db import connection
 from ippex_messenger.prepared import Prepared
 from messenger.menu_badge import count_anew_after_commit, remembered
 from messenger.models import MessengerGroup, ReadPosition, Topic
+from messenger.reader import unread_by
 from tenancy.models import Member
 
 # Where there are more, the main menu says "99+" (as static/js/topic-list.js does).
@@ -34,7 +35,7 @@ def mark_unread_from(topic: Topic, member: Member, sequence: int) -> None:
 
 def mark_all_read(member: Member) -> None:
     """Whatever this member can read."""
-    unread = Topic.objects.visible_to(member).unread_by(member)
+    unread = unread_by(Topic.objects.visible_to(member), member)
     ReadPosition.objects.bulk_create(
         [
             ReadPosition(tenancy_id=topic.tenancy_id, topic=topic, member=member, sequence=topic.last_sequence)
@@ -51,8 +52,7 @@ def mark_all_read(member: Member) -> None:
 UNREAD_TOPICS = Prepared(
     "unread_topics",
     lambda member: (
-        Topic.objects.visible_to(Member(pk=member))
-        .unread_by(Member(pk=member))
+        unread_by(Topic.objects.visible_to(Member(pk=member)), Member(pk=member))
         .order_by()
         .values_list("pk")[: MOST_COUNTED + 1]
     ),

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from messenger.audience import members_at
 from messenger.models import CatchUp, CatchUpTopic, Delivery, Message
-from messenger.querysets import members_at
 from messenger.wording import delivery_in_words
 from tenancy.models import Member
 

@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from django.db.models import QuerySet
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 from django.utils.formats import date_format, time_format
 from django.utils.html import escape
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as _
 from ippex_messenger.templatetags.interface import initials
 from messenger.addresses import thread_url
 from messenger.mentions import mentioned_in, shown_to
-from messenger.models import Message
+from messenger.models import Delivery, Message
 from messenger.querysets import MessageQuerySet
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
@@ -100,9 +101,29 @@ _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "remo
 COLUMNS = [_NAMES.get(field, field) for field in Row._fields]
 
 
+def with_missing(messages: MessageQuerySet) -> MessageQuerySet:
+    """Each e-mailed one with `missing`: how many of its mails are `waiting`, `failed` or `cancelled`."""
+    missing = (
+        Delivery.objects.filter(message=OuterRef("pk"), next_attempt_at__isnull=False)
+        .exclude(state=Delivery.State.SENT)
+        .order_by()
+        .values("message")
+        .annotate(
+            counts=JSONObject(
+                waiting=Count("pk", filter=Q(state=Delivery.State.WAITING)),
+                failed=Count("pk", filter=Q(state=Delivery.State.FAILED)),
+                cancelled=Count("pk", filter=Q(state=Delivery.State.NOT_SENT)),
+            )
+        )
+    )
+    return messages.annotate(
+        missing=Case(When(outcome=Message.Outcome.EMAIL, then=Subquery(missing.values("counts"))), default=None)
+    )
+
+
 def columns_of(messages: MessageQuerySet) -> QuerySet[Message, tuple[Any, ...]]:
     """What a Row is made of."""
-    return messages.with_missing().values_list(*COLUMNS)
+    return with_missing(messages).values_list(*COLUMNS)
 
 
 def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]:

@@ -14,6 +14,7 @@ from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
 from messenger.models import Message, Topic
+from messenger.reader import with_reader
 from messenger.rows import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 
@@ -57,12 +58,9 @@ CHANGED = Prepared("messages_changed", _changed, "bigint", "bigint", "bigint")
 
 TOPIC_OF_READER = Prepared(
     "topic_of_reader",
-    lambda member, topic: (
-        Topic.objects.visible_to(Member(pk=member))
-        .filter(pk=topic)
-        .with_reader(Member(pk=member))
-        .values_list("group__name", "is_muted", "wants_own", "read_up_to", *columns(Topic))
-    ),
+    lambda member, topic: with_reader(
+        Topic.objects.visible_to(Member(pk=member)).filter(pk=topic), Member(pk=member)
+    ).values_list("group__name", "is_muted", "wants_own", "read_up_to", *columns(Topic)),
     "bigint",
     "bigint",
 )

@@ -20,8 +20,9 @@ from django.utils.translation import gettext as _
 from ippex_messenger.keep import Keep
 from ippex_messenger.prepared import Prepared
 from ippex_messenger.templatetags.interface import short_when
-from messenger.models import GroupMembership, Topic
-from messenger.querysets import TopicQuerySet
+from messenger.models import Topic
+from messenger.querysets import TopicQuerySet, memberships_in_force
+from messenger.reader import with_unread_mention
 from messenger.wording import notifications_in_words
 from tenancy.models import Member
 
@@ -98,7 +99,7 @@ def page_of(
 
 
 def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any, ...]]:
-    return topics.with_unread_mention(reader).latest_first().values_list(*COLUMNS)
+    return with_unread_mention(topics, reader).latest_first().values_list(*COLUMNS)
 
 
 FIRST_PAGE = Prepared(
@@ -146,7 +147,7 @@ SHOWN = Prepared(
 GROUPS = Prepared(
     "groups_of_reader",
     lambda member: (
-        GroupMembership.objects.of(Member(pk=member))
+        memberships_in_force(Member(pk=member))
         .order_by(Lower("group__name"), "group")
         .values_list("group", "group__name")
     ),

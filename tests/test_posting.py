@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messenger import notifications, outbox, posting, querysets
+from messenger import audience, notifications, outbox, posting
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.posting import DifferentTextError, Posted, post_message
@@ -413,7 +413,7 @@ def test_who_joins_waits_for_a_post_under_way_and_is_not_told_of_it(
     assert somebody_waits_for_a_lock()
     a_post_under_way()
     joining.result(PATIENCE)
-    assert not querysets.members_at(Message.objects.get()).contains(cast.charlie)
+    assert not audience.members_at(Message.objects.get()).contains(cast.charlie)
     assert cast.payments.readers().contains(cast.charlie)
 
 
@@ -477,7 +477,7 @@ def test_a_topic_made_inactive_and_a_post_at_the_same_moment_both_end_well(
     lock, save = posting._lock, Topic.save
 
     def lock_late(topic_pk: int, author: Member) -> tuple[Topic, int]:
-        querysets.HELD_GROUP(topic_pk)
+        posting.HELD_GROUP(topic_pk)
         group_held.set()
         topic_saved.wait(1)
         return lock(topic_pk, author)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import sessions
 from ippex_messenger.prepared import Prepared
-from messenger import querysets, threads, topic_list
+from messenger import listeners, threads, topic_list
 from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of
 from messenger.search import MARKED
@@ -314,12 +314,12 @@ def test_who_may_listen_is_found_by_sessions_and_not_by_going_through_a_group(ca
         keys = [key for (key,) in cursor.fetchall()]
         cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as after a few looks
-    plan = plan_of(querysets.LISTENING, keys, [cast.payroll.pk], timezone.now())
+    plan = plan_of(listeners.LISTENING, keys, [cast.payroll.pk], timezone.now())
     assert plan.index("on accounts_session") < plan.index("on messenger_groupmembership"), plan
     for table in ("accounts_session", "accounts_user", "tenancy_member", "messenger_groupmembership"):
         assert f"Seq Scan on {table}" not in plan
     assert "Index Cond: (member_id = " in plan, "of each, by the index"
-    assert len(querysets.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
+    assert len(listeners.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
 
 
 def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_shows(cast: Cast) -> None:

@@ -7,11 +7,10 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length, Lower, Now
 from django.db.models.lookups import Range
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from messenger import querysets
-from messenger.addresses import thread_url
-from messenger.models.groups import MessengerGroup
+from messenger.models.groups import GroupMembership, MessengerGroup
 from messenger.querysets import MessageQuerySet, TopicQuerySet
 from tenancy.models import Member, MemberQuerySet, Tenancy
 from tenancy.validators import NameField
@@ -80,15 +79,15 @@ class Topic(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return thread_url(self.tenancy.slug, self.pk)
+        return reverse("messenger:thread", args=[self.tenancy.slug, self.pk])
 
     @property
     def interval(self) -> timedelta:
         return timedelta(minutes=self.notification_interval)
 
     def readers(self) -> MemberQuerySet:
-        """Who reads this topic now."""
-        return querysets.readers(self.pk)
+        """Who reads this topic now: exactly those members for whom `visible_to` finds it."""
+        return Member.objects.filter(pk__in=GroupMembership.objects.letting_into(self.pk).values("member"))
 
 
 class Message(models.Model):

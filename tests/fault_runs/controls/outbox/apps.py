@@ -16,9 +16,9 @@ class WithoutOutbox(AppConfig):
 
 
 def send_to_everybody(message_pk: int) -> None:
+    from messenger.audience import members_at
     from messenger.mails import message_mail
     from messenger.models import Message
-    from messenger.querysets import members_at
 
     message = Message.objects.select_related("topic").get(pk=message_pk)
     members = members_at(message).exclude(pk=message.author_id).select_related("user", "tenancy")

@@ -17,7 +17,7 @@ class WithoutTopicLock(AppConfig):
 
 def unlocked(topic_pk: int, author: Any) -> Any:
     from messenger.models import Topic
-    from messenger.querysets import HELD_GROUP
+    from messenger.posting import HELD_GROUP
 
     HELD_GROUP(topic_pk)
     topic = Topic.objects.visible_to(author).select_related("group").get(pk=topic_pk)
