@@ -2,6 +2,7 @@ import logging
 from typing import Any
 
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from ippex_messenger.breaker import redis_breaker
 
@@ -21,8 +22,7 @@ def after_commit(task: str, *args: Any) -> None:
         # Here, and the task by its name: Celery takes 7 MiB of a process, which one that hints at nothing does without.
         from kombu.exceptions import OperationalError
 
-        from ippex_messenger.celery import app
-
+        app = import_string("ippex_messenger.celery.app")
         try:
             app.send_task(task, args, ignore_result=True)
         except (OperationalError, OSError) as error:

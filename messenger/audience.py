@@ -1,8 +1,8 @@
-"""How many read a topic, and how many of them get its e-mails: counted once a process until either changes.
+"""Who gets a topic's e-mails: who was in its group when a message was posted, and how many would get the next one.
 
-What changes either raises the topic's `audience_revision` (live.touch_forecasts), which a message does not: counting a
-group of thousands takes as long as all else that a message costs. What does not raise it (a user who may sign in
-nowhere any more) is noticed within COUNTED_FOR.
+The counts are cached until the topic's `audience_revision` changes (events.touch_forecasts). A message does not change
+it, because counting a group of thousands would double the cost of posting. Changes that do not raise it (a user who was
+deactivated everywhere) are noticed after COUNTED_FOR seconds.
 """
 
 import time

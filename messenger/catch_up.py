@@ -3,7 +3,6 @@
 Each message counts in one catch-up mail at most; never is one sent when all is read.
 """
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,26 +14,15 @@ from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
 from ippex_messenger.mails import RefusedError, send, send_batch
-from messenger.choices import next_catch_up
-from messenger.mails import catch_up_mail
+from messenger.catch_up_mail import Missed, catch_up_mail
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
-from messenger.mornings import is_too_early
+from messenger.mornings import is_too_early, next_catch_up
 from tenancy.models import Member
 
 RETRY_AFTER = timedelta(minutes=10)
 MOST_ATTEMPTS = 12  # until noon; tomorrow is another morning
 # How many one run sends: it is the same morning for many, and mails about new messages go through the same workers.
 AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class Missed:
-    """What a member missed in one topic: this many messages between two sequence numbers."""
-
-    topic: Topic
-    after: int
-    up_to: int
-    messages: int
 
 
 def send_due() -> None:

@@ -4,15 +4,11 @@ Each choice counts for what is posted from then on, and for mails that still wai
 decided first, as it was promised then.
 """
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
 from django.db import transaction
-from django.utils import timezone
 
-from messenger.live import touch_forecasts
+from messenger.events import touch_forecasts
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic, TopicMute
-from messenger.mornings import next_morning
+from messenger.mornings import next_catch_up
 from messenger.unsubscribe import Subscription
 from messenger.withdrawals import cancel, write_deliveries, write_deliveries_of
 from tenancy.models import Member
@@ -70,11 +66,3 @@ def rhythm_of(subscription: Subscription) -> str:
     """How often the catch-up mails come that a mailed link is about; the usual, where there are none."""
     catch_up = choice_of(subscription.member).catch_up
     return MailChoice.CatchUp.DAILY if catch_up == MailChoice.CatchUp.NEVER else catch_up
-
-
-def next_catch_up(choice: MailChoice) -> datetime | None:
-    """The member's next morning on which a catch-up mail is to be looked at; None: they want none."""
-    if choice.catch_up == MailChoice.CatchUp.NEVER:
-        return None
-    weekdays_only = choice.catch_up == MailChoice.CatchUp.WEEKDAYS
-    return next_morning(timezone.now(), ZoneInfo(choice.member.user.time_zone), weekdays_only)

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from messenger import live
+from messenger import events
 from messenger.bodies import RENDERER_VERSION, clean_body, render
-from messenger.mentions import people_in, replace_mentions
+from messenger.mentioning import people_in, replace_mentions
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
 from messenger.posting import HELD_GROUP
 from messenger.withdrawals import cancel, write_deliveries
@@ -109,4 +109,4 @@ def _save(message: Message, topic: Topic, columns: list[str]) -> None:
     topic.save(update_fields=["revision"])
     message.revision = topic.revision
     message.save(update_fields=[*columns, "revision"])
-    live.announce_after_commit(topic)
+    events.announce_after_commit(topic)

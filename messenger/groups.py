@@ -8,7 +8,7 @@ from django.db.models import Count, Sum, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from messenger.live import touch_forecasts
+from messenger.events import touch_forecasts
 from messenger.models import GroupMembership, MessengerGroup, Topic
 from messenger.reading import start_with_nothing_unread
 from messenger.withdrawals import withdraw_group, withdraw_members

@@ -5,7 +5,6 @@ asks for it by the door that everybody uses. `serve_stream` is a bare ASGI calla
 """
 
 import asyncio
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -16,27 +15,22 @@ from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from redis.exceptions import RedisError
+from django.db import connection
 
 from accounts.models import User
 from accounts.sessions import SessionStore, signed_in_user
-from ippex_messenger.breaker import redis_breaker
 from ippex_messenger.middleware import holds_nul
-from ippex_messenger.redis_client import redis
-from messenger.hub import EVERY_TOPIC, Hub, Listener, Send
+from messenger.events import CHANNEL
+from messenger.hub import Hub
 from messenger.listeners import with_messenger
 from messenger.looks import Admission
-from messenger.menu_badge import MARK_SECONDS, mark_of_tenancy, new_mark
-from messenger.models import Message, Topic
+from messenger.models import Topic
+from messenger.subscription import EVERY_TOPIC, Listener, Send
 from tenancy.middleware import find_member
 from tenancy.models import Member
 from tenancy.validators import SLUG_PATTERN
 
 log = logging.getLogger(__name__)
-
-CHANNEL = "messenger:topics"
 
 # EventSource reconnects by itself; a short life picks up what its reader changed in their profile.
 STREAM_SECONDS = 5 * 60
@@ -49,50 +43,6 @@ _TOPIC_ID = re.compile(r"[1-9][0-9]{0,17}")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-
-# -- Announcing (in any process) -----------------------------------------------------------------------
-
-
-def announce_after_commit(topic: Topic) -> None:
-    """Tell the streams of this topic, once it is committed, that it is worth looking; menus count what is unread anew.
-
-    Without Redis streams find what is new by themselves, at their next look at who may listen.
-    """
-
-    def announce() -> None:
-        if redis_breaker.is_open:
-            return
-        try:
-            with redis().pipeline(transaction=False) as pipeline:
-                pipeline.publish(CHANNEL, json.dumps({"topic": topic.pk}))
-                pipeline.set(mark_of_tenancy(topic.tenancy_id), new_mark(), ex=MARK_SECONDS)
-                pipeline.execute()
-        except RedisError as error:
-            redis_breaker.trip()
-            log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
-
-    transaction.on_commit(announce, robust=True)
-
-
-@transaction.atomic
-def touch(message_pk: int) -> None:
-    """What is said about a message has changed: its topic has a new revision, and open threads look."""
-    topic = Topic.objects.select_for_update(no_key=True).get(messages=message_pk)
-    topic.revision += 1
-    topic.save(update_fields=["revision"])
-    Message.objects.filter(pk=message_pk).update(revision=topic.revision)
-    announce_after_commit(topic)
-
-
-def touch_forecasts(topics: QuerySet[Topic]) -> None:
-    """Who would be mailed a next message has changed: open threads ask again, at their streams' next look.
-
-    The caller holds the topics' groups: rows of many topics are locked here in no order.
-    """
-    topics.update(revision=F("revision") + 1, audience_revision=F("audience_revision") + 1)
-
-
-# -- Streaming (in the ASGI process) -------------------------------------------------------------------
 
 _hub = Hub(CHANNEL)
 

@@ -3,10 +3,10 @@
 The level holds for subject, headers and body alike; identifiers are made of ids, never of names.
 """
 
-from collections.abc import Callable, Collection, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -21,11 +21,8 @@ from ippex_messenger.mails import build_mail
 from messenger.addresses import thread_url
 from messenger.mentions import shown_to
 from messenger.models import Message
-from messenger.unsubscribe import key_of, link_with, unsubscribe_link
+from messenger.unsubscribe import key_of, link_with
 from tenancy.models import MailDetail, Member
-
-if TYPE_CHECKING:
-    from messenger.catch_up import Missed
 
 
 class Told(NamedTuple):
@@ -63,7 +60,7 @@ def message_mail(message: Message, member: Member) -> FilledLetter:
         slug=tenancy.slug,
         detail=tenancy.mail_detail,
     )
-    return mail_telling(told, _addressee(member))
+    return mail_telling(told, addressee_of(member))
 
 
 def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
@@ -73,7 +70,7 @@ def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
         addressee.email,
         {
             # The same for every attempt, so that a mail sent twice is shown once.
-            "message_id": f"message-{told.message_pk}-{addressee.member_pk}@messenger.{_mail_domain()}",
+            "message_id": f"message-{told.message_pk}-{addressee.member_pk}@messenger.{mail_domain()}",
             "key": key_of(addressee.member_pk, told.topic_pk),
         },
     )
@@ -82,11 +79,11 @@ def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
 # For the few messages that are being mailed, in the languages and zones of their readers.
 @lru_cache(maxsize=200)
 def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
-    host = _mail_domain()
+    host = mail_domain()
     thread = f"<topic-{told.topic_pk}@messenger.{host}>"
 
     def write(to: str, words: Mapping[str, str]) -> EmailMultiAlternatives:
-        return _build(
+        return build_messenger_mail(
             "messenger/mails/new_message",
             Addressee(0, to, language, time_zone),
             told.slug,
@@ -122,30 +119,7 @@ def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
 forget_letters = _letter.cache_clear
 
 
-def catch_up_mail(member: Member, day: date, missed: Collection["Missed"]) -> EmailMultiAlternatives:
-    """The mail that tells one member how much they missed: counts and links only."""
-    host = _mail_domain()
-    messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])
-    return _build(
-        "messenger/mails/catch_up",
-        _addressee(member),
-        member.tenancy.slug,
-        subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),
-        context={
-            "count": sum(one.messages for one in missed),
-            "topics": [(one, f"{messenger}topics/{one.topic.pk}/") for one in missed],
-            "names_topic": member.tenancy.mail_detail != MailDetail.MINIMAL,
-            "link": messenger,
-        },
-        stop=unsubscribe_link(member, None),
-        headers={
-            "Message-ID": f"<catch-up-{member.pk}-{day:%Y%m%d}@messenger.{host}>",
-            "List-Id": f"<catch-up.messenger.{host}>",
-        },
-    )
-
-
-def _build(
+def build_messenger_mail(
     template: str,
     addressee: Addressee,
     slug: str,
@@ -173,11 +147,11 @@ def _build(
     )
 
 
-def _addressee(member: Member) -> Addressee:
+def addressee_of(member: Member) -> Addressee:
     user = member.user
     return Addressee(member.pk, user.email, user.language, user.time_zone)
 
 
-def _mail_domain() -> str:
+def mail_domain() -> str:
     host = urlsplit(settings.BASE_URL).hostname or "localhost"
     return host.replace(":", "-")  # of an IPv6 address no identifier of a mail can be made

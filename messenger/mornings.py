@@ -1,7 +1,11 @@
-"""When a member's morning is. Pure: no clock is read here."""
+"""When a member's morning is, and with it their next catch-up mail."""
 
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from messenger.models import MailChoice
 
 MORNING = time(7)  # the mail is there when the working day begins
 SATURDAY = 5
@@ -24,3 +28,11 @@ def is_too_early(now: datetime, zone: ZoneInfo, weekdays_only: bool) -> bool:
     """
     local = now.astimezone(zone)
     return local.time() < MORNING or (weekdays_only and local.weekday() >= SATURDAY)
+
+
+def next_catch_up(choice: MailChoice) -> datetime | None:
+    """The member's next morning on which a catch-up mail is to be looked at; None: they want none."""
+    if choice.catch_up == MailChoice.CatchUp.NEVER:
+        return None
+    weekdays_only = choice.catch_up == MailChoice.CatchUp.WEEKDAYS
+    return next_morning(timezone.now(), ZoneInfo(choice.member.user.time_zone), weekdays_only)

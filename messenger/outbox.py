@@ -15,7 +15,7 @@ from django.utils import timezone
 from ippex_messenger.mails import RefusedError, send, send_batch
 from messenger.audience import exclusion, members_at
 from messenger.claims import Claimed, claim, is_due, mark_sent
-from messenger.live import touch
+from messenger.events import touch
 from messenger.mails import mail_telling
 from messenger.models import Delivery, GroupMembership, Message, Topic
 from tenancy.models import Member

@@ -11,7 +11,7 @@ from ippex_messenger.csrf import form_token
 from ippex_messenger.outlines import Showable, as_context, outlined
 from ippex_messenger.templatetags.interface import cut_underscores, initials
 from messenger.http import MessengerHttpRequest
-from messenger.reading import count_unread_topics, unread_in_words
+from messenger.unread_count import count_unread_topics, unread_in_words
 
 Same = Mapping[str, Any]
 Shown = Mapping[str, Showable]

@@ -11,9 +11,9 @@ from django.utils import timezone
 from ippex_messenger.background import after_commit
 from ippex_messenger.constraints import violates
 from ippex_messenger.prepared import Prepared, PreparedSql, columns, instance
-from messenger import live
+from messenger import events
 from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
-from messenger.mentions import people_in, save_mentions
+from messenger.mentioning import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
 from messenger.reading import mark_read
@@ -82,7 +82,7 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     message = posted.message
     if message.sequence == 1:  # nothing before it is unread
         mark_read(topic, author, message.sequence)
-    live.announce_after_commit(topic)
+    events.announce_after_commit(topic)
     if message.outcome == Message.Outcome.EMAIL:
         after_commit("messenger.tasks.notify_members", message.pk)
     return posted

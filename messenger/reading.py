@@ -4,14 +4,10 @@ from collections.abc import Collection
 
 from django.db import connection
 
-from ippex_messenger.prepared import Prepared
-from messenger.menu_badge import count_anew_after_commit, remembered
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from messenger.reader import unread_by
+from messenger.unread_count import count_anew_after_commit
 from tenancy.models import Member
-
-# Where there are more, the main menu says "99+" (as static/js/topic-list.js does).
-MOST_COUNTED = 99
 
 _MOVE_FORWARD = (
     "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) VALUES (%s, %s, %s, %s) "
@@ -47,27 +43,6 @@ def mark_all_read(member: Member) -> None:
         batch_size=1000,
     )
     count_anew_after_commit(member)
-
-
-UNREAD_TOPICS = Prepared(
-    "unread_topics",
-    lambda member: (
-        unread_by(Topic.objects.visible_to(Member(pk=member)), Member(pk=member))
-        .order_by()
-        .values_list("pk")[: MOST_COUNTED + 1]
-    ),
-    "bigint",
-)
-
-
-def count_unread_topics(member: Member) -> int:
-    """How many topics have something unread, for the main menu; no more are counted than it can say."""
-    return remembered(member, lambda: len(UNREAD_TOPICS(member.pk)))
-
-
-def unread_in_words(topics: int) -> str:
-    """As many unread topics as the main menu says."""
-    return str(topics) if topics <= MOST_COUNTED else f"{MOST_COUNTED}+"
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:

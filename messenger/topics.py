@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from django.db import transaction
 
-from messenger.live import touch_forecasts
+from messenger.events import touch_forecasts
 from messenger.models import MessengerGroup, Topic
 from messenger.withdrawals import withdraw_topic
 

@@ -10,7 +10,7 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 from messenger import outbox
-from messenger.live import touch_forecasts
+from messenger.events import touch_forecasts
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from tenancy.models import Member, Tenancy
 from tenancy.signals import member_status_changes, messenger_switched_off

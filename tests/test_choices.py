@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from ippex_messenger import mails
-from messenger import catch_up, outbox
+from messenger import catch_up, catch_up_mail, outbox
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
@@ -235,7 +235,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
             notify_members(message.pk)
             assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
         post_silently(cast.payments, cast.alice)
-        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 0, 1, 1)]
+        assert catch_up.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 0, 1, 1)]
         smtp.refusals.clear()
         clock.move_to(MONDAY_MORNING)
         send_catch_ups()
@@ -244,7 +244,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
         clock.shift(timedelta(hours=1))
         sweep()
         assert record(message, cast.bob) == ("failed", "refused")
-        assert catch_up.missed_by(cast.bob) == [catch_up.Missed(cast.payments, 1, 3, 2)]
+        assert catch_up.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 1, 3, 2)]
 
 
 def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:

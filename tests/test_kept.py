@@ -21,8 +21,9 @@ from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.models import Message, Topic
-from messenger.reading import count_unread_topics, mark_all_read, mark_read, mark_unread_from
+from messenger.reading import mark_all_read, mark_read, mark_unread_from
 from messenger.topics import save_topic
+from messenger.unread_count import count_unread_topics
 from tenancy.members import save_member
 from tenancy.models import Member
 from tests.cast import Cast, age, make_topic, post, sign_in
@@ -187,16 +188,16 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
     committed: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message comes between the look at what changed and the end of the counting."""
-    from messenger import reading
+    from messenger import unread_count
 
-    counted = reading.UNREAD_TOPICS
+    counted = unread_count.UNREAD_TOPICS
 
     def count_and_post(member: int) -> Any:
         found = counted(member)
         post(committed.payments, committed.alice)
         return found
 
-    monkeypatch.setattr(reading, "UNREAD_TOPICS", count_and_post)
+    monkeypatch.setattr(unread_count, "UNREAD_TOPICS", count_and_post)
     assert count_unread_topics(committed.bob) == 0
     monkeypatch.undo()
     assert count_unread_topics(committed.bob) == 1

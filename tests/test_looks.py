@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from accounts.models import Session
 from ippex_messenger import asgi
-from messenger import hub
+from messenger import subscription
 from messenger.groups import save_group
-from messenger.hub import Listener
 from messenger.looks import Admission, End, News, look
 from messenger.models import Topic
+from messenger.subscription import Listener
 from tenancy.models import Member
 from tests.cast import Cast, make_member, post, sign_in
 from tests.test_stream import ADMISSION, elsewhere, play
@@ -220,7 +220,7 @@ def test_what_the_server_takes_at_once_is_sent_without_a_turn_of_the_event_loop(
         listener.shut_out()
         listener.shut_out()
         listener.tell(3, b"late")
-        assert server.taken[2:] == [hub.GONE]
+        assert server.taken[2:] == [subscription.GONE]
         await relaying
 
     play(scene())
@@ -244,7 +244,7 @@ def test_a_stream_that_cannot_keep_up_is_sent_the_newest_and_then_told_that_it_i
         assert not relaying.done(), "what is being sent is sent"
         server.may_go_on.set()
         await relaying
-        assert server.taken[2:] == [b"fourth", hub.GONE]
+        assert server.taken[2:] == [b"fourth", subscription.GONE]
 
     play(scene())
 

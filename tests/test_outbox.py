@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import User
 from ippex_messenger import mails
 from ippex_messenger.celery import app
-from messenger import choices, live, outbox, tasks
+from messenger import choices, events, outbox, tasks
 from messenger.choices import set_muted
 from messenger.groups import save_group
 from messenger.mails import message_mail
@@ -772,7 +772,7 @@ def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_o
     def touch_late(topics: Any) -> None:
         at_the_topic.set()
         assert go_on_muting.wait(PATIENCE)
-        live.touch_forecasts(topics)
+        events.touch_forecasts(topics)
 
     monkeypatch.setattr(choices, "touch_forecasts", touch_late)
     worker = start(fan_out_slowly)
@@ -782,7 +782,7 @@ def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_o
     go_on.set()
     worker.result(PATIENCE)
     assert at_the_topic.wait(PATIENCE)
-    touching = start(lambda: live.touch(message.pk))  # as `deliver` does when mails are out
+    touching = start(lambda: events.touch(message.pk))  # as `deliver` does when mails are out
     time.sleep(0.1)  # it has the topic, and would wait here for the message
     go_on_muting.set()
     touching.result(PATIENCE)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from ippex_messenger.prepared import PreparedSql, Statement
-from messenger import forms, places, search
+from messenger import forms, places, search, search_scope
 from messenger.editing import edit_message, remove_message
 from messenger.forms.search import OFFERED_TOPICS
 from messenger.groups import save_group
@@ -51,8 +51,8 @@ def found(response: Response) -> list[int]:
     return hits_in(response.content.decode())
 
 
-def scope_of(reader: Member) -> search.Scope:
-    return search.Scope([group.pk for group in groups_of(reader)])
+def scope_of(reader: Member) -> search_scope.Scope:
+    return search_scope.Scope([group.pk for group in groups_of(reader)])
 
 
 def finds(member: Member, words: str, **fields: Any) -> list[int]:
@@ -337,7 +337,7 @@ def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pa
             messages.append((message, holds))
         Message.objects.bulk_create(message for message, _ in messages)
         mine = [topic.pk for topic in topics[:2]]
-        scope = search.Scope(
+        scope = search_scope.Scope(
             groups=[cast.payroll.pk],
             topics=data.draw(st.one_of(st.none(), st.lists(st.sampled_from(mine), unique=True))),
             authors=data.draw(
@@ -417,7 +417,7 @@ SLOW = PreparedSql("test_slow", "SELECT pg_sleep(5) WHERE $3 <> '{}'", "bigint[]
 
 def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     post(cast.payments, cast.alice, "wages")
-    monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(search_scope, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(search, "MARKED", SLOW)
     response = ask(sign_in(cast.bob), "wages")
     assert response.status_code == 200
@@ -441,7 +441,7 @@ def test_look_ups_together_take_no_longer_than_one_may(cast: Cast, monkeypatch: 
     assert len(asked) > 1
     assert asked == sorted(asked, reverse=True)
     assert asked[-1] < asked[0]
-    monkeypatch.setattr(search, "TIMEOUT_SECONDS", 0.02)
+    monkeypatch.setattr(search_scope, "TIMEOUT_SECONDS", 0.02)
     assert "took too long" in ask(sign_in(cast.bob), "wages").content.decode()
 
 
@@ -503,7 +503,7 @@ def plan_of(sql: str) -> str:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
-def plans(reader: Member, words: str, scope: search.Scope) -> list[str]:
+def plans(reader: Member, words: str, scope: search_scope.Scope) -> list[str]:
     """How the database goes about the statements of a search that find messages by words."""
     with CaptureQueriesContext(connection) as queries:
         search.find(reader, words, scope)

@@ -15,7 +15,7 @@ from redis import Redis
 
 from accounts.models import Session, User
 from ippex_messenger.asgi import application
-from messenger import hub, live
+from messenger import events, hub, live, subscription
 from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
@@ -134,7 +134,7 @@ def streams_of(topic: Topic, cookie: str = "", **headers: str) -> Stream:
 
 def subscriptions(settings: Any) -> int:
     with Redis.from_url(settings.REDIS_URL) as redis:
-        return int(redis.pubsub_numsub(live.CHANNEL)[0][1])
+        return int(redis.pubsub_numsub(events.CHANNEL)[0][1])
 
 
 async def subscribed(settings: Any) -> None:
@@ -711,10 +711,10 @@ def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
     monkeypatch.setattr(hub, "HEAR_SECONDS", 0.2)
 
     async def scene() -> None:
-        listeners, before = hub.Hub(live.CHANNEL), asyncio.all_tasks()
+        listeners, before = hub.Hub(events.CHANNEL), asyncio.all_tasks()
         at_work: set[asyncio.Task[None]] = set()
         for attempt in range(80):
-            reader = hub.Listener(ADMISSION, 0)
+            reader = subscription.Listener(ADMISSION, 0)
             listeners.join(reader)
             await asyncio.sleep(attempt / 10_000)
             at_work |= set(listeners._tasks.values())
@@ -778,7 +778,7 @@ def test_junk_on_the_channel_breaks_no_stream(cast: Cast, settings: Any, monkeyp
 
     def announce(junk: str) -> None:
         with Redis.from_url(settings.REDIS_URL) as redis:
-            redis.publish(live.CHANNEL, junk)
+            redis.publish(events.CHANNEL, junk)
 
     async def scene() -> None:
         async with streams_of(cast.payments, cookie) as stream:

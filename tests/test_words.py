@@ -28,8 +28,8 @@ from accounts.passwords import note_reset_request, send_resets
 from ippex_messenger.templatetags.interface import initials
 from messenger import forecast_line, rows
 from messenger.catch_up import missed_by
+from messenger.catch_up_mail import catch_up_mail
 from messenger.forecast import Forecast
-from messenger.mails import catch_up_mail
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, ReadPosition, Topic
 from messenger.tasks import notify_members
 from messenger.trial import trial_mail

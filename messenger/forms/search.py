@@ -13,7 +13,7 @@ from ippex_messenger.outlines import outlined
 from ippex_messenger.prepared import Prepared
 from messenger.forms.shown import Choice, Shown
 from messenger.models import MessengerGroup, Topic
-from messenger.search import Cursor, Scope
+from messenger.search_scope import Cursor, Scope
 from messenger.topic_list import ReadGroup
 from tenancy.models import Member
 

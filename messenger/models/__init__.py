@@ -5,15 +5,9 @@ from messenger.models.choices import MailChoice, TopicMute
 from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
 from messenger.models.groups import GroupMembership, MessengerGroup
 from messenger.models.mentions import Mention
+from messenger.models.messages import BODY_MAX_LENGTH, Message, MessageVersion
 from messenger.models.reading import ReadPosition
-from messenger.models.topics import (
-    BODY_MAX_LENGTH,
-    DEFAULT_INTERVAL_MINUTES,
-    MINUTES_A_WEEK,
-    Message,
-    MessageVersion,
-    Topic,
-)
+from messenger.models.topics import DEFAULT_INTERVAL_MINUTES, MINUTES_A_WEEK, Topic
 
 __all__ = [
     "BODY_MAX_LENGTH",

@@ -3,7 +3,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from messenger.models.topics import Message, Topic
+from messenger.models.messages import Message
+from messenger.models.topics import Topic
 from tenancy.models import Member, Tenancy
 
 

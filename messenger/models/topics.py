@@ -1,23 +1,20 @@
 from datetime import timedelta
 from typing import ClassVar
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Length, Lower, Now
-from django.db.models.lookups import Range
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from messenger.models.groups import GroupMembership, MessengerGroup
-from messenger.querysets import MessageQuerySet, TopicQuerySet
+from messenger.querysets import TopicQuerySet
 from tenancy.models import Member, MemberQuerySet, Tenancy
 from tenancy.validators import NameField
 
 MINUTES_A_WEEK = 7 * 24 * 60
 DEFAULT_INTERVAL_MINUTES = 30
-BODY_MAX_LENGTH = 10_000
 
 
 class Topic(models.Model):
@@ -88,114 +85,3 @@ class Topic(models.Model):
     def readers(self) -> MemberQuerySet:
         """Who reads this topic now: exactly those members for whom `visible_to` finds it."""
         return Member.objects.filter(pk__in=GroupMembership.objects.letting_into(self.pk).values("member"))
-
-
-class Message(models.Model):
-    """What somebody said in a topic, and what was decided about e-mailing it when they did.
-
-    Written by messenger/posting.py alone.
-    """
-
-    class Outcome(models.TextChoices):
-        EMAIL = "email", _("e-mailed")
-        NO_EMAIL = "no_email", _("not e-mailed")
-
-    class Reason(models.TextChoices):
-        """Why it is not e-mailed to anybody."""
-
-        NOTIFICATIONS_OFF = "notifications_off", _("notifications off")
-        INTERVAL = "interval", _("within the interval")
-
-    # It is the topic's, by the composite key: looking for it once more would lock its row for each post.
-    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
-    topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False, db_index=False)
-    sequence = models.PositiveBigIntegerField()
-    author = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
-    client_id = models.UUIDField()
-    body = models.TextField()
-    body_html = models.TextField()
-    renderer_version = models.PositiveSmallIntegerField()
-    posted_at = models.DateTimeField()
-    roster = models.PositiveIntegerField()  # the group's, when it was posted
-    # The topic's revision in which this message last changed.
-    revision = models.PositiveBigIntegerField()
-
-    outcome = models.CharField(max_length=10, choices=Outcome.choices)
-    reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
-    # As they were when it was posted: minutes, and the time since the previous message (none: the first).
-    interval_minutes = models.PositiveIntegerField()
-    elapsed = models.DurationField(null=True)
-    edited_at = models.DateTimeField(null=True)  # the last time; what it said before is in its versions
-    # Removed: its text is gone, its place in the thread stays.
-    removed_at = models.DateTimeField(null=True)
-    removed_by = models.ForeignKey(
-        Member, models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
-    )
-    removal_reason = models.CharField(max_length=300, blank=True)
-    # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
-    fanned_out_at = models.DateTimeField(null=True)
-    addressees = models.PositiveIntegerField(null=True)
-
-    objects: ClassVar[MessageQuerySet] = MessageQuerySet.as_manager()  # type: ignore[assignment]
-
-    class Meta:
-        verbose_name = _("message")
-        verbose_name_plural = _("messages")
-        constraints = [
-            # paging in both directions, and the order of the thread
-            models.UniqueConstraint(fields=["topic", "sequence"], name="message_sequence_unique_in_topic"),
-            # a double click and a retry are one message
-            models.UniqueConstraint(fields=["topic", "author", "client_id"], name="message_client_id_once"),
-            models.UniqueConstraint(fields=["id", "tenancy"], name="message_id_tenancy"),
-            models.CheckConstraint(condition=Q(sequence__gte=1), name="message_sequence_from_one"),
-            models.CheckConstraint(
-                condition=Q(removed_at=None) & Range(Length("body"), (1, BODY_MAX_LENGTH))
-                | Q(removed_at__isnull=False, body="", body_html=""),
-                name="message_body_length",
-            ),
-            models.CheckConstraint(
-                condition=Q(removed_at=None, removed_by=None, removal_reason="")
-                | Q(removed_at__isnull=False, removed_by__isnull=False),
-                name="message_removed_by_somebody",
-            ),
-            models.CheckConstraint(
-                condition=Q(outcome="email", reason="")
-                | Q(outcome="no_email", reason__in=["notifications_off", "interval"]),
-                name="message_outcome_has_its_reason",
-            ),
-            models.CheckConstraint(
-                condition=Q(elapsed=None) | Q(elapsed__gte=timedelta(0)), name="message_elapsed_not_negative"
-            ),
-        ]
-        indexes = [
-            # the sweeper: decisions to e-mail whose deliveries are still to be written
-            models.Index(
-                fields=["id"], condition=Q(outcome="email", fanned_out_at=None), name="message_to_be_fanned_out"
-            ),
-            # open threads: what changed after a revision
-            models.Index(fields=["topic", "revision"], name="message_changed_in_topic"),
-            # delivery health: the last weeks, of a table that grows by time
-            BrinIndex(fields=["posted_at"], name="message_by_time"),
-            # search: the newest messages of a tenancy, one after the other
-            models.Index(fields=["tenancy", "-posted_at", "-id"], name="message_newest_of_tenancy"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.topic_id}/{self.sequence}"
-
-
-class MessageVersion(models.Model):
-    """What a message said before it was edited; the group can read it."""
-
-    tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
-    message = models.ForeignKey(Message, models.CASCADE, related_name="versions", db_constraint=False)
-    body = models.TextField()
-    body_html = models.TextField()
-    written_at = models.DateTimeField()  # when it was posted, or edited into this
-    replaced_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [
-            # the history of a message
-            models.Index(fields=["message", "replaced_at"], name="version_of_message"),
-        ]

@@ -9,7 +9,8 @@ from messenger.forms.search import SearchForm
 from messenger.hits import render_hits
 from messenger.http import MessengerHttpRequest
 from messenger.pages import render_page
-from messenger.search import Cursor, SearchTimeoutError, find
+from messenger.search import find
+from messenger.search_scope import Cursor, SearchTimeoutError
 from messenger.search_words import NothingToFindError
 from messenger.topic_list import groups_of
 

@@ -15,7 +15,8 @@ from messenger.bodies import render as render_body
 from messenger.composer import Composer
 from messenger.forecast_line import ForecastLine
 from messenger.http import MessengerHttpRequest, cursor, is_by_script
-from messenger.mentions import people_in, shown_to
+from messenger.mentioning import people_in
+from messenger.mentions import shown_to
 from messenger.models import Topic
 from messenger.pages import render_page, render_piece
 from messenger.posting import DifferentTextError, Posted, post_message

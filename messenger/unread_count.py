@@ -4,7 +4,6 @@ To count them means to look at each topic of each group that one is in. The numb
 the tenancy, or its member reads; without Redis it is counted each time.
 """
 
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +11,38 @@ from django.db import connection, transaction
 from redis.exceptions import RedisError
 
 from ippex_messenger.breaker import redis_breaker
+from ippex_messenger.prepared import Prepared
 from ippex_messenger.redis_client import redis
+from messenger.events import MARK_SECONDS, mark_of_tenancy, new_mark
+from messenger.models import Topic
+from messenger.reader import unread_by
 from tenancy.models import Member
 
+# Where there are more, the main menu says "99+" (as static/js/topic-list.js does).
+MOST_COUNTED = 99
 # What changes what one may read without a word in its topics is noticed within this time.
 REMEMBERED_SECONDS = 60
-# A mark outlives what was remembered under it.
-MARK_SECONDS = 10 * REMEMBERED_SECONDS
+
+
+UNREAD_TOPICS = Prepared(
+    "unread_topics",
+    lambda member: (
+        unread_by(Topic.objects.visible_to(Member(pk=member)), Member(pk=member))
+        .order_by()
+        .values_list("pk")[: MOST_COUNTED + 1]
+    ),
+    "bigint",
+)
+
+
+def count_unread_topics(member: Member) -> int:
+    """How many topics have something unread, for the main menu; no more are counted than it can say."""
+    return remembered(member, lambda: len(UNREAD_TOPICS(member.pk)))
+
+
+def unread_in_words(topics: int) -> str:
+    """As many unread topics as the main menu says."""
+    return str(topics) if topics <= MOST_COUNTED else f"{MOST_COUNTED}+"
 
 
 def remembered(member: Member, count: Callable[[], int]) -> int:
@@ -39,15 +63,6 @@ def remembered(member: Member, count: Callable[[], int]) -> int:
         redis_breaker.trip()
         return count()
     return number
-
-
-def mark_of_tenancy(tenancy_pk: int) -> str:
-    """The key of what changes with everything that is said in a tenancy; `new_mark()` is its value."""
-    return f"unread:tenancy:{tenancy_pk}"
-
-
-def new_mark() -> str:
-    return secrets.token_hex(6)
 
 
 def count_anew_after_commit(member: Member) -> None:

@@ -1,0 +1,40 @@
+"""Whom a message mentions. Mentions never change what is e-mailed (docs/decisions/0021-mentions.md)."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from django.db.models import Value
+from django.db.models.functions import Concat, Lower, StrIndex
+
+from messenger.mention_rule import People
+from messenger.models import GroupMembership, Mention, Message
+
+
+def people_in(topic_pk: int, text: str) -> People:
+    """The readers of a topic, now, whose names stand behind an `@` in a text."""
+    if "@" not in text:
+        return {}
+    # From the group's memberships on: a tenancy has many more members than a group.
+    named = (
+        GroupMembership.objects.letting_into(topic_pk)
+        .alias(place=StrIndex(Lower(Value(text)), Concat(Value("@"), Lower("member__name"))))
+        .filter(place__gt=0)
+    )
+    people = defaultdict(list)
+    for pk, name in named.order_by("member").values_list("member", "member__name"):
+        people[name].append(pk)
+    return people
+
+
+def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
+    """Keep whom a new message mentions, its author excepted."""
+    others = [pk for pk in mentioned if pk != message.author_id]
+    if others:
+        where = {"tenancy_id": message.tenancy_id, "topic_id": message.topic_id, "sequence": message.sequence}
+        Mention.objects.bulk_create(Mention(**where, member_id=pk) for pk in others)
+
+
+def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:
+    """Keep whom a message mentions that was edited; nobody, where it was removed."""
+    Mention.objects.filter(topic=message.topic_id, sequence=message.sequence).delete()
+    save_mentions(message, mentioned)
