@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.passwords import note_reset_request
-from ippex_messenger.background import after_commit
-from ippex_messenger.forms import PageFormMixin
+from common.forms import PageFormMixin
+from common.jobs import after_commit
 
 TIME_ZONES = [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
 

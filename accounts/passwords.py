@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import PasswordResetRequest, User
-from ippex_messenger.mails import RETRY_AFTER, RefusedError, build_mail, send, send_batch
+from common.mail.sending import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import Session, User
-from ippex_messenger.prepared import Prepared, columns, instance
+from common.database.prepared import Prepared, columns, instance
 
 # No page of one's own shows when one came; to read a moment takes longer than the rest of a column.
 MOMENTS = frozenset({"last_login", "created_at"})

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from django.urls import path, re_path
 
-from ippex_messenger.later import ViewsOf
+from common.lazy_views import ViewsOf
 
 if TYPE_CHECKING:
     from allauth.account import views as allauth_views

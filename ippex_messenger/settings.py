@@ -62,10 +62,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "ippex_messenger.middleware.ContentSecurityPolicyMiddleware",
+    "common.middleware.ContentSecurityPolicyMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "ippex_messenger.middleware.RefuseUnreadableMiddleware",
+    "common.middleware.RefuseUnreadableMiddleware",
     "tenancy.sessions.SessionMiddleware",
     "accounts.middleware.AuthenticationMiddleware",
     "accounts.middleware.PersonalSettingsMiddleware",
@@ -86,15 +86,15 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"django_tables2": "ippex_messenger.templatetags.tables"},
+            "libraries": {"django_tables2": "common.templatetags.tables"},
             "builtins": [
                 "crispy_forms.templatetags.crispy_forms_tags",
                 "django.contrib.humanize.templatetags.humanize",
                 "django.templatetags.i18n",
                 "django.templatetags.static",
                 "django.templatetags.tz",
-                "ippex_messenger.templatetags.interface",
-                "ippex_messenger.templatetags.kept",
+                "common.templatetags.interface",
+                "common.templatetags.kept",
             ],
             "context_processors": [
                 "django.template.context_processors.request",
@@ -116,7 +116,7 @@ DATABASES = {"default": env.db("DATABASE_URL", default=Home.current().database_u
 # Under ASGI a kept connection is never used again, and piles up; the WSGI entry point keeps its own.
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=0)
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-# Plan a prepared statement once, not anew for each of its first executions (ippex_messenger/prepared.py); and never
+# Plan a prepared statement once, not anew for each of its first executions (common/database/prepared.py); and never
 # compile one, which takes longer than to run it.
 DATABASES["default"]["OPTIONS"]["options"] = (
     DATABASES["default"]["OPTIONS"].get("options", "") + " -c plan_cache_mode=force_generic_plan -c jit=off"
@@ -130,7 +130,7 @@ REDIS_TIMEOUT_SECONDS = 0.5
 
 CACHES = {
     "default": {
-        "BACKEND": "ippex_messenger.cache.FailOpenRedisCache",
+        "BACKEND": "common.caching.redis_cache.FailOpenRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "messenger",
         "OPTIONS": {
@@ -268,7 +268,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"redact_tokens": {"()": "ippex_messenger.logs.RedactTokens"}},
+    "filters": {"redact_tokens": {"()": "common.log_filters.RedactTokens"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact_tokens"]},
     },

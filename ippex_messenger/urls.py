@@ -2,9 +2,9 @@ from typing import TYPE_CHECKING
 
 from django.urls import include, path, re_path, register_converter
 
+from common.lazy_views import ViewsOf
 from ippex_messenger import views
 from ippex_messenger.converters import PositiveIntegerConverter, TenancySlugConverter
-from ippex_messenger.later import ViewsOf
 
 if TYPE_CHECKING:
     from messenger.views import unsubscribe

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
 
-from ippex_messenger.prepared import Prepared
+from common.database.prepared import Prepared
 from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
 from tenancy.models import Member, MemberQuerySet
 

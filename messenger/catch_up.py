@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
-from ippex_messenger.mails import RefusedError, send, send_batch
+from common.mail.sending import RefusedError, send, send_batch
 from messenger.catch_up_mail import Missed, catch_up_mail
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
 from messenger.mornings import is_too_early, next_catch_up

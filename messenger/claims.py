@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from ippex_messenger.prepared import Prepared, PreparedUpdate
+from common.database.prepared import Prepared, PreparedUpdate
 from messenger.mails import Addressee, Told
 from messenger.models import Delivery, GroupMembership, MailChoice, TopicMute
 

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from redis.exceptions import RedisError
 
-from ippex_messenger.breaker import redis_breaker
-from ippex_messenger.redis_client import redis
+from common.caching.circuit_breaker import redis_breaker
+from common.caching.redis_client import redis
 from messenger.models import Message, Topic
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from ippex_messenger.prepared import Prepared, columns
+from common.database.prepared import Prepared, columns
 from messenger.models import GroupMembership, Topic
 from messenger.querysets import groups_in_use
 

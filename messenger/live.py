@@ -19,7 +19,7 @@ from django.db import connection
 
 from accounts.models import User
 from accounts.sessions import SessionStore, signed_in_user
-from ippex_messenger.middleware import holds_nul
+from common.middleware import holds_nul
 from messenger.events import CHANNEL
 from messenger.hub import Hub
 from messenger.listeners import with_messenger

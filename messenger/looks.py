@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone, translation
 
 from accounts.sessions import STILL_OPEN
-from ippex_messenger.prepared import Prepared, instance
+from common.database.prepared import Prepared, instance
 from messenger.audience import audience_of
 from messenger.forecast_line import ForecastLine
 from messenger.listeners import LISTENING, TOPICS_IN_USE, readable_revisions

@@ -16,8 +16,8 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-from ippex_messenger.form_letters import FilledLetter, FormLetter
-from ippex_messenger.mails import build_mail
+from common.mail.mail_merge import FilledLetter, FormLetter
+from common.mail.sending import build_mail
 from messenger.addresses import thread_url
 from messenger.mentions import shown_to
 from messenger.models import Message

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from ippex_messenger.mails import RefusedError, send, send_batch
+from common.mail.sending import RefusedError, send, send_batch
 from messenger.audience import exclusion, members_at
 from messenger.claims import Claimed, claim, is_due, mark_sent
 from messenger.events import touch

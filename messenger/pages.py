@@ -7,9 +7,9 @@ from django.contrib.messages import get_messages
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
-from ippex_messenger.csrf import form_token
-from ippex_messenger.outlines import Showable, as_context, outlined
-from ippex_messenger.templatetags.interface import cut_underscores, initials
+from common.caching.page_cache import Showable, as_context, outlined
+from common.csrf import form_token
+from common.templatetags.interface import cut_underscores, initials
 from messenger.http import MessengerHttpRequest
 from messenger.unread_count import count_unread_topics, unread_in_words
 

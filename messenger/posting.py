@@ -8,9 +8,9 @@ from uuid import UUID
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from ippex_messenger.background import after_commit
-from ippex_messenger.constraints import violates
-from ippex_messenger.prepared import Prepared, PreparedSql, columns, instance
+from common.database.constraints import violates
+from common.database.prepared import Prepared, PreparedSql, columns, instance
+from common.jobs import after_commit
 from messenger import events
 from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentioning import people_in, save_mentions

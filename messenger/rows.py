@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from ippex_messenger.templatetags.interface import initials
+from common.templatetags.interface import initials
 from messenger.addresses import thread_url
 from messenger.mentions import mentioned_in, shown_to
 from messenger.models import Delivery, Message

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.contrib.postgres.search import SearchHeadline
 from django.db.models import F, Func, QuerySet, Value
 
-from ippex_messenger.prepared import Prepared
+from common.database.prepared import Prepared
 from messenger import places
 from messenger.hits import COLUMNS, START, STOP, Hit
 from messenger.models import Message

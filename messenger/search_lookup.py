@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from ippex_messenger.prepared import PreparedSql
+from common.database.prepared import PreparedSql
 from messenger import places
 from messenger.search_scope import Cursor, Patience, Scope, topic_of_groups
 from messenger.search_words import Query

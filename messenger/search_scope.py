@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models.expressions import RawSQL
 from psycopg2 import errorcodes
 
-from ippex_messenger.prepared import Statement
+from common.database.prepared import Statement
 from messenger.models import Topic
 
 # What has not been found by then is not worth holding up the database for; the page says so.

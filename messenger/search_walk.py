@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from ippex_messenger.prepared import PreparedSql
+from common.database.prepared import PreparedSql
 from messenger import places
 from messenger.search_scope import Cursor, Patience, Scope, topic_of_groups
 from messenger.search_words import ASKED, QUERY, Query, Words, understood

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from ippex_messenger.prepared import PreparedSql
+from common.database.prepared import PreparedSql
 
 # Shorter beginnings of words stand for too many words.
 PREFIX_MIN_LENGTH = 3

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from ippex_messenger.background import after_commit
+from common.jobs import after_commit
 from messenger import catch_up, outbox
 from messenger.models import Delivery
 

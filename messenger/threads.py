@@ -10,8 +10,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 
-from ippex_messenger.keep import Keep
-from ippex_messenger.prepared import Prepared, columns, instance
+from common.caching.local_cache import Keep
+from common.database.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
 from messenger.models import Message, Topic
 from messenger.reader import with_reader

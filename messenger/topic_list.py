@@ -17,9 +17,9 @@ from django.utils.text import Truncator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from ippex_messenger.keep import Keep
-from ippex_messenger.prepared import Prepared
-from ippex_messenger.templatetags.interface import short_when
+from common.caching.local_cache import Keep
+from common.database.prepared import Prepared
+from common.templatetags.interface import short_when
 from messenger.models import Topic
 from messenger.querysets import TopicQuerySet, memberships_in_force
 from messenger.reader import with_unread_mention

@@ -10,7 +10,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ippex_messenger.mails import RefusedError, build_mail, readable, send_now
+from common.mail.sending import RefusedError, build_mail, readable, send_now
 from tenancy.models import Member
 
 # As long as somebody looks at a page that does not come.

@@ -10,9 +10,9 @@ from typing import Any
 from django.db import connection, transaction
 from redis.exceptions import RedisError
 
-from ippex_messenger.breaker import redis_breaker
-from ippex_messenger.prepared import Prepared
-from ippex_messenger.redis_client import redis
+from common.caching.circuit_breaker import redis_breaker
+from common.caching.redis_client import redis
+from common.database.prepared import Prepared
 from messenger.events import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Topic
 from messenger.reader import unread_by

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from ippex_messenger.templatetags.interface import cut_underscores, initials
+from common.templatetags.interface import cut_underscores, initials
 
 
 def current_member(request: HttpRequest) -> dict[str, Any]:

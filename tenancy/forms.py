@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import TimeZoneField
 from accounts.models import User
-from ippex_messenger.forms import PageFormMixin
+from common.forms import PageFormMixin
 from tenancy.models import Invitation, Member, Tenancy
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.people import create_user
-from ippex_messenger.mails import RETRY_AFTER, RefusedError, build_mail, send, send_batch
+from common.mail.sending import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 from tenancy.models import Invitation, Member
 
 log = logging.getLogger(__name__)

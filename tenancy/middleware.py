@@ -4,7 +4,7 @@ from typing import Any, cast
 from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import User
-from ippex_messenger.prepared import Prepared, columns, instance
+from common.database.prepared import Prepared, columns, instance
 from tenancy.models import Member, Tenancy
 
 ACTIVE_MEMBER = Prepared(

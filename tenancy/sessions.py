@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.sessions import MOMENTS
 from accounts.sessions import SessionStore as UsersSessionStore
-from ippex_messenger.prepared import Prepared, columns, instance
+from common.database.prepared import Prepared, columns, instance
 from tenancy.models import Member, Tenancy
 from tenancy.validators import RESERVED_SLUGS, SLUG_PATTERN
 

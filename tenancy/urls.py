@@ -2,7 +2,7 @@ from typing import TYPE_CHECKING
 
 from django.urls import include, path, re_path
 
-from ippex_messenger.later import ViewsOf
+from common.lazy_views import ViewsOf
 from tenancy.views import places
 
 if TYPE_CHECKING:

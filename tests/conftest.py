@@ -10,10 +10,10 @@ from django.template.loader import get_template
 from django.test.utils import setup_databases, teardown_databases
 from playwright.sync_api import Browser
 
-from ippex_messenger.breaker import redis_breaker
+from common.caching.circuit_breaker import redis_breaker
+from common.caching.page_cache import as_context, outlined
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
-from ippex_messenger.outlines import as_context, outlined
 from messenger import pages
 from messenger.audience import forget_audiences
 from messenger.mails import forget_letters

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from common.caching.redis_client import redis
 from ippex_messenger.celery import app
-from ippex_messenger.redis_client import redis
 from tests.smtp import SmtpServer
 
 NOBODY_LISTENS = ("127.0.0.1", 1)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 from django.utils import translation
 
-from ippex_messenger import outlines
-from ippex_messenger.templatetags import kept
+from common.caching import page_cache
+from common.templatetags import kept
 from messenger import topic_list
 
 OURS = ("accounts", "tenancy", "messenger", "ippex_messenger")
@@ -64,7 +64,7 @@ def spoken_everywhere() -> Iterator[None]:
 def forget_languages() -> None:
     """What processes keep of what they said in a language."""
     kept._kept.clear()
-    outlines._outlines.clear()
+    page_cache._outlines.clear()
     topic_list.forget_topics()
     for function in _kept_by_language():
         function.cache_clear()

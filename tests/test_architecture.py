@@ -14,22 +14,6 @@ CHECKOUT: Path = settings.BASE_DIR
 APPS = ("accounts", "tenancy", "messenger")
 # What each may not import: those above it.
 ABOVE = {"accounts": {"tenancy", "messenger"}, "tenancy": {"messenger"}, "messenger": set[str]()}
-# Used by every app, so that they may know none.
-SHARED = (
-    "constraints.py",
-    "form_letters.py",
-    "forms.py",
-    "mails.py",
-    "background.py",
-    "breaker.py",
-    "cache.py",
-    "middleware.py",
-    "keep.py",
-    "later.py",
-    "prepared.py",
-    "redis_client.py",
-    "templatetags",
-)
 
 
 def sources(*paths: Path) -> list[Path]:
@@ -71,12 +55,11 @@ def test_messenger_does_import_the_others() -> None:
 
 
 def test_what_all_apps_share_knows_none_of_them() -> None:
-    shared = sources(*(CHECKOUT / "ippex_messenger" / name for name in SHARED))
-    assert offences(shared, set(APPS)) == []
+    assert offences(sources(CHECKOUT / "common"), {*APPS, "ippex_messenger"}) == []
 
 
 def test_the_product_imports_no_tests() -> None:
-    product = sources(*(CHECKOUT / folder for folder in (*APPS, "ippex_messenger")))
+    product = sources(*(CHECKOUT / folder for folder in ("common", *APPS, "ippex_messenger")))
     assert offences(product, {"tests", "pytest"}) == []
 
 

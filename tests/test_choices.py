@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from ippex_messenger import mails
+from common.mail import sending
 from messenger import catch_up, catch_up_mail, outbox
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
@@ -421,12 +421,12 @@ def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: Sm
 def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_from_posting(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sending, go_on = Event(), Event()
+    is_sending, go_on = Event(), Event()
 
     def send_slowly(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
-        sending.set()
+        is_sending.set()
         assert go_on.wait(PATIENCE)
-        mails.send(mail, connection)
+        sending.send(mail, connection)
 
     choose(cast.bob, catch_up=DAILY)
     post_silently(cast.payments, cast.alice)
@@ -434,7 +434,7 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
     monkeypatch.setattr(catch_up, "is_too_early", lambda *_: False)
     monkeypatch.setattr(catch_up, "send", send_slowly)
     slow = start(send_catch_ups)
-    assert sending.wait(PATIENCE)
+    assert is_sending.wait(PATIENCE)
     saving = start(lambda: choose(cast.bob, own_messages=True))
     assert somebody_waits_for_a_lock(), "Bob for his choice, or the test proves nothing"
     posting = start(lambda: post(cast.payments, cast.alice))

@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ippex_messenger.csrf import form_token
+from common.csrf import form_token
 from messenger.models import Message
 from tests.cast import Cast, sign_in
 

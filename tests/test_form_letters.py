@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from ippex_messenger import mails
+from common.mail import sending
 from messenger import outbox
 from messenger.claims import claim
 from messenger.groups import save_group
@@ -136,7 +136,7 @@ def test_what_changes_between_two_mails_of_a_message_counts_for_the_second(
     message = post(cast.payments, cast.alice, "Canarytext")
 
     def send_and_change(mail: Any, to: Any) -> None:
-        mails.send(mail, to)
+        sending.send(mail, to)
         if change == "the level":
             set_detail(cast, MailDetail.MINIMAL)
         else:

@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
-from ippex_messenger.keep import Keep
+from common.caching.local_cache import Keep
 from messenger import hits, rows, threads, topic_list
 from messenger.audience import Audience, audience_of, forget_audiences
 from messenger.choices import set_muted

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from ippex_messenger.logs import RedactTokens
+from common.log_filters import RedactTokens
 
 
 @pytest.mark.parametrize(

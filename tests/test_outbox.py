@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
-from ippex_messenger import mails
+from common.mail import sending
 from ippex_messenger.celery import app
 from messenger import choices, events, outbox, tasks
 from messenger.choices import set_muted
@@ -192,11 +192,11 @@ def test_two_workers_that_meet_do_not_use_up_an_attempt_twice(
     outbox.fan_out(post(cast.payments, cast.alice).pk)
 
     def connect_after_the_other() -> Any:
-        monkeypatch.setattr(mails, "get_connection", get_connection)
+        monkeypatch.setattr(sending, "get_connection", get_connection)
         outbox.deliver()
         return get_connection()
 
-    monkeypatch.setattr(mails, "get_connection", connect_after_the_other)
+    monkeypatch.setattr(sending, "get_connection", connect_after_the_other)
     outbox.deliver()
     assert Delivery.objects.get(member=cast.bob).attempts == 1
 
@@ -296,7 +296,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, *, at: int, after_the_server_took_it:
         sent["mails"] += 1
         if sent["mails"] == at and not after_the_server_took_it:
             raise TROUBLE
-        mails.send(mail, connection)
+        sending.send(mail, connection)
         if sent["mails"] == at:
             raise TROUBLE
 
@@ -356,16 +356,16 @@ def test_a_mail_that_somebody_is_just_sending_is_left_to_them(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.fan_out(post(cast.payments, cast.alice).pk)
-    sending, go_on = Event(), Event()
+    is_sending, go_on = Event(), Event()
 
     def send_slowly(mail: Any, connection: Any) -> None:
-        sending.set()
+        is_sending.set()
         go_on.wait(PATIENCE)
-        mails.send(mail, connection)
+        sending.send(mail, connection)
 
     monkeypatch.setattr(outbox, "send", send_slowly)
     slow = start(outbox.deliver)
-    assert sending.wait(PATIENCE)
+    assert is_sending.wait(PATIENCE)
     outbox.deliver()  # neither waits nor sends
     assert smtp.recipients == []
     go_on.set()
@@ -385,7 +385,7 @@ def test_two_who_walk_the_same_list_share_its_mails(
         if get_ident() not in sent_by:
             both.wait(PATIENCE)  # each holds their first
         sent_by[get_ident()] += 1
-        mails.send(mail, connection)
+        sending.send(mail, connection)
         time.sleep(0.05)
 
     monkeypatch.setattr(outbox, "send", send_together)
@@ -577,16 +577,16 @@ def test_a_switching_off_that_meets_a_mail_going_out_calls_it_off_or_lets_it_go(
 ) -> None:
     message = post(cast.payments, cast.alice)
     outbox.fan_out(message.pk)
-    sending = Event()
+    is_sending = Event()
 
     def send_slowly(mail: Any, connection: Any) -> None:
-        sending.set()
+        is_sending.set()
         time.sleep(0.05)
-        mails.send(mail, connection)
+        sending.send(mail, connection)
 
     monkeypatch.setattr(outbox, "send", send_slowly)
     slow = start(outbox.deliver)
-    assert sending.wait(PATIENCE)
+    assert is_sending.wait(PATIENCE)
     switch(cast, False)
     slow.result(PATIENCE)
     assert smtp.recipients == addresses(cast.bob)
@@ -727,7 +727,7 @@ def test_the_address_in_a_mail_is_the_installations_own(cast: Cast, settings: An
 def test_a_line_break_in_a_subject_makes_no_header(cast: Cast) -> None:
     subject = "Hello\r\nBcc: mallory@x.example"
     context = {"message": post(cast.payments, cast.alice), "link": "", "preferences_link": ""}
-    mail = mails.build_mail("messenger/mails/new_message", "bob@x.example", subject, context, language="en-gb")
+    mail = sending.build_mail("messenger/mails/new_message", "bob@x.example", subject, context, language="en-gb")
     assert mail.message()["Bcc"] is None
     assert mail.message()["Subject"] == "Hello Bcc: mallory@x.example"
 

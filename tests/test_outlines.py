@@ -7,12 +7,12 @@ from django.template import engines
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
-from ippex_messenger import outlines
-from ippex_messenger.outlines import Showable
+from common.caching import page_cache
+from common.caching.page_cache import Showable
 
 
 def outlined(template: str, same: dict[str, Any], shown: dict[str, Showable]) -> str:
-    return outlines.outlined(template, same, shown).decode()
+    return page_cache.outlined(template, same, shown).decode()
 
 
 @pytest.fixture
@@ -25,10 +25,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Any:
         asked.append(name)
         return engines["django"].from_string(sources[name])
 
-    monkeypatch.setattr(outlines, "get_template", get_template)
-    outlines._outlines.clear()
+    monkeypatch.setattr(page_cache, "get_template", get_template)
+    page_cache._outlines.clear()
     yield sources, asked
-    outlines._outlines.clear()
+    page_cache._outlines.clear()
 
 
 def test_a_template_is_rendered_once_and_then_filled_in(written: Any) -> None:
@@ -51,16 +51,16 @@ def test_what_is_filled_in_is_escaped_unless_it_is_marked_as_safe(written: Any) 
 
 def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> None:
     written[0]["page"] = "{{ one }}{{ two }}"
-    for of_two in (f"{outlines._LETTERS}001", f"{outlines._DIGITS}001"):
+    for of_two in (f"{page_cache._LETTERS}001", f"{page_cache._DIGITS}001"):
         assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
 
 
 def test_a_name_is_kept_escaped_and_a_text_is_not(written: Any) -> None:
     written[0]["page"] = "{{ text }}"
-    outlines._escaped.cache_clear()
+    page_cache._escaped.cache_clear()
     for kept, text in ((1, "R&D"), (1, "R&D"), (1, "&" * 1_000_000)):
         assert outlined("page", {}, {"text": text}) == text.replace("&", "&amp;")
-        assert outlines._escaped.cache_info().currsize == kept
+        assert page_cache._escaped.cache_info().currsize == kept
 
 
 def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -> None:
@@ -91,8 +91,8 @@ def test_a_number_within_a_link_is_filled_in(written: Any) -> None:
 
 
 def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlines._outlines, "_most", 10_000)
+    monkeypatch.setattr(page_cache._outlines, "_most", 10_000)
     written[0]["page"] = "{{ number }}" + "x" * 1_000
     for number in range(200):
         assert outlined("page", {"number": number}, {}).startswith(str(number))
-        assert len(outlines._outlines._values) <= 10
+        assert len(page_cache._outlines._values) <= 10

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import sessions
-from ippex_messenger.prepared import Prepared
+from common.database.prepared import Prepared
 from messenger import listeners, threads, topic_list
 from messenger.models import Message, Topic
 from messenger.rows import Row, columns_of

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from ippex_messenger.prepared import PreparedSql, Statement
+from common.database.prepared import PreparedSql, Statement
 from messenger import forms, places, search, search_scope
 from messenger.editing import edit_message, remove_message
 from messenger.forms.search import OFFERED_TOPICS

@@ -25,7 +25,7 @@ from django.utils import timezone, translation
 
 from accounts.models import User
 from accounts.passwords import note_reset_request, send_resets
-from ippex_messenger.templatetags.interface import initials
+from common.templatetags.interface import initials
 from messenger import forecast_line, rows
 from messenger.catch_up import missed_by
 from messenger.catch_up_mail import catch_up_mail

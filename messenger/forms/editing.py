@@ -3,7 +3,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ippex_messenger.forms import PageFormMixin
+from common.forms import PageFormMixin
 from messenger.bodies import clean_body
 
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ippex_messenger.forms import PageFormMixin
+from common.forms import PageFormMixin
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.models import Member, Tenancy
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from ippex_messenger.outlines import outlined
-from ippex_messenger.prepared import Prepared
+from common.caching.page_cache import outlined
+from common.database.prepared import Prepared
 from messenger.forms.shown import Choice, Shown
 from messenger.models import MessengerGroup, Topic
 from messenger.search_scope import Cursor, Scope

@@ -5,7 +5,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from ippex_messenger.forms import PageFormMixin
+from common.forms import PageFormMixin
 from messenger.forms.interval import IntervalField
 from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
 from tenancy.models import Member

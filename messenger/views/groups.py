@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ippex_messenger.constraints import violates
+from common.database.constraints import violates
 from messenger.forms.groups import NAME_TAKEN, GroupForm
 from messenger.groups import history_of, save_group
 from messenger.listing import GroupFilter, GroupTable, MembershipFilter, MembershipTable

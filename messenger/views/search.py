@@ -4,7 +4,7 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from ippex_messenger.outlines import Showable
+from common.caching.page_cache import Showable
 from messenger.forms.search import SearchForm
 from messenger.hits import render_hits
 from messenger.http import MessengerHttpRequest

@@ -8,7 +8,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ippex_messenger.outlines import Showable
+from common.caching.page_cache import Showable
 from messenger import threads
 from messenger.bodies import clean_body
 from messenger.bodies import render as render_body

@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ippex_messenger.constraints import violates
-from ippex_messenger.outlines import Showable
+from common.caching.page_cache import Showable
+from common.database.constraints import violates
 from messenger.addresses import search_url
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
 from messenger.http import MessengerHttpRequest, is_by_script

@@ -10,7 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from ippex_messenger.background import after_commit
+from common.jobs import after_commit
 from tenancy.forms import NewPasswordForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.invitations import accept, accept_as_new_user, ask_again, find_invitation

@@ -5,8 +5,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ippex_messenger.background import after_commit
-from ippex_messenger.constraints import violates
+from common.database.constraints import violates
+from common.jobs import after_commit
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.members import LastAdministratorError, save_member

@@ -15,7 +15,7 @@ class WithoutRowLock(AppConfig):
 
 
 def deliver_unclaimed(pk: int, connection: BaseEmailBackend) -> None:
-    from ippex_messenger.mails import send
+    from common.mail.sending import send
     from messenger import outbox
     from messenger.mails import message_mail
     from messenger.models import Delivery

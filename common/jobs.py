@@ -4,7 +4,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from ippex_messenger.breaker import redis_breaker
+from common.caching.circuit_breaker import redis_breaker
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from django.template.context import Context
 from django.utils.functional import LazyObject
 from django.utils.translation import get_language
 
-from ippex_messenger.keep import Keep
+from common.caching.local_cache import Keep
 
 register = template.Library()
 

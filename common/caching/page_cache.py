@@ -17,7 +17,7 @@ from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
-from ippex_messenger.keep import Keep
+from common.caching.local_cache import Keep
 
 MOST = 4_000_000  # bytes
 # Names return, and are worth having escaped; what somebody typed into the composer may be megabytes.

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.cache.backends.redis import RedisCache
 from redis.exceptions import RedisError
 
-from ippex_messenger.breaker import redis_breaker
+from common.caching.circuit_breaker import redis_breaker
 
 
 def _fail_open(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:

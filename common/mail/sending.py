@@ -16,7 +16,7 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from ippex_messenger.form_letters import FilledLetter
+from common.mail.mail_merge import FilledLetter
 
 log = logging.getLogger(__name__)
 
