@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from messenger.bodies import prepare
+from messenger.markup.markdown import prepare
 
 COUNT = 3_000
 WORDS = (

@@ -21,7 +21,7 @@ from bench.bodies import Written, bodies
 from bench.conversation import INTERVAL, conversation
 from bench.copying import NULL, continue_ids_of, copy, escaped, next_id
 from bench.shape import Shape
-from messenger.bodies import RENDERER_VERSION
+from messenger.markup.markdown import RENDERER_VERSION
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member, Tenancy
 

@@ -101,7 +101,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "tenancy.context_processors.current_member",
-                "messenger.context_processors.main_menu",
+                "messenger.web.context_processors.main_menu",
             ],
         },
     }

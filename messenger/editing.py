@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from messenger import events
-from messenger.bodies import RENDERER_VERSION, clean_body, render
+from messenger.markup.markdown import RENDERER_VERSION, clean_body, render
 from messenger.mentioning import people_in, replace_mentions
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
 from messenger.posting import HELD_GROUP

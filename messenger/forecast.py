@@ -7,7 +7,7 @@ from typing import Any
 from messenger.audience import audience_of
 from messenger.models import Message, Topic
 from messenger.notifications import decide
-from messenger.reader import with_reader
+from messenger.reading.annotations import with_reader
 from tenancy.models import Member
 
 

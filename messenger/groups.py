@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from messenger.events import touch_forecasts
 from messenger.models import GroupMembership, MessengerGroup, Topic
-from messenger.reading import start_with_nothing_unread
+from messenger.reading.positions import start_with_nothing_unread
 from messenger.withdrawals import withdraw_group, withdraw_members
 from tenancy.models import Member
 

@@ -15,7 +15,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
-from messenger.addresses import thread_url
+from messenger.web.links import thread_url
 
 EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
 LONGEST_KEPT = 2_000  # characters of a message

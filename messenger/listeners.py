@@ -6,8 +6,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from common.database.prepared import Prepared, columns
+from messenger.access import groups_in_use
 from messenger.models import GroupMembership, Topic
-from messenger.querysets import groups_in_use
 
 
 def _readable(member_ids: Collection[int], topic_ids: Collection[int]) -> QuerySet[Any, tuple[int, ...]]:

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 
 from common.mail.mail_merge import FilledLetter, FormLetter
 from common.mail.sending import build_mail
-from messenger.addresses import thread_url
-from messenger.mentions import shown_to
+from messenger.markup.mentions import shown_to
 from messenger.models import Message
 from messenger.unsubscribe import key_of, link_with
+from messenger.web.links import thread_url
 from tenancy.models import MailDetail, Member
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from django.db.models import Value
 from django.db.models.functions import Concat, Lower, StrIndex
 
-from messenger.mention_rule import People
+from messenger.markup.mention_syntax import People
 from messenger.models import GroupMembership, Mention, Message
 
 

@@ -12,11 +12,11 @@ from common.database.constraints import violates
 from common.database.prepared import Prepared, PreparedSql, columns, instance
 from common.jobs import after_commit
 from messenger import events
-from messenger.bodies import RENDERER_VERSION, Body, clean_body, prepare, render
+from messenger.markup.markdown import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentioning import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications import decide
-from messenger.reading import mark_read
+from messenger.reading.positions import mark_read
 from tenancy.models import Member
 
 # Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time. So "who was a

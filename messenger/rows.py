@@ -20,10 +20,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from common.templatetags.interface import initials
-from messenger.addresses import thread_url
-from messenger.mentions import mentioned_in, shown_to
+from messenger.access import MessageQuerySet
+from messenger.markup.mentions import mentioned_in, shown_to
 from messenger.models import Delivery, Message
-from messenger.querysets import MessageQuerySet
+from messenger.web.links import thread_url
 from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
 

@@ -14,7 +14,7 @@ from common.caching.local_cache import Keep
 from common.database.prepared import Prepared, columns, instance
 from messenger.audience import audience_of
 from messenger.models import Message, Topic
-from messenger.reader import with_reader
+from messenger.reading.annotations import with_reader
 from messenger.rows import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 

@@ -20,9 +20,9 @@ from django.utils.translation import gettext as _
 from common.caching.local_cache import Keep
 from common.database.prepared import Prepared
 from common.templatetags.interface import short_when
+from messenger.access import TopicQuerySet, memberships_in_force
 from messenger.models import Topic
-from messenger.querysets import TopicQuerySet, memberships_in_force
-from messenger.reader import with_unread_mention
+from messenger.reading.annotations import with_unread_mention
 from messenger.wording import notifications_in_words
 from tenancy.models import Member
 

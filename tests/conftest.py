@@ -14,10 +14,10 @@ from common.caching.circuit_breaker import redis_breaker
 from common.caching.page_cache import as_context, outlined
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
-from messenger import pages
 from messenger.audience import forget_audiences
 from messenger.mails import forget_letters
-from messenger.pages import Same, Shown
+from messenger.web import pages
+from messenger.web.pages import Same, Shown
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 
-from messenger import bodies
-from messenger.bodies import clean_body
+from messenger.markup import markdown
+from messenger.markup.markdown import clean_body
 from messenger.models import BODY_MAX_LENGTH, MessengerGroup
 from tenancy.models import Tenancy
 from tenancy.validators import NAME_MAX_LENGTH, NameFormField, normalise_name, validate_name
@@ -67,7 +67,7 @@ def test_who_wrote_too_much_is_told_by_how_much() -> None:
 
 
 def render(text: str) -> str:
-    return bodies.render(text).html
+    return markdown.render(text).html
 
 
 class Elements(HTMLParser):
@@ -184,7 +184,7 @@ def test_an_address_needs_no_scheme(address: str) -> None:
 def test_no_link_is_missed_by_the_first_look_for_one(text: str) -> None:
     links = LinkifyIt()
     if links.match(text):
-        assert bodies._markdown.linkify.pretest(text)  # type: ignore[union-attr]
+        assert markdown._markdown.linkify.pretest(text)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
 from messenger.mornings import is_too_early, next_morning
-from messenger.reading import mark_read
+from messenger.reading.positions import mark_read
 from messenger.tasks import notify_members, send_catch_ups, sweep
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member

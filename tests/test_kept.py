@@ -21,9 +21,9 @@ from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.models import Message, Topic
-from messenger.reading import mark_all_read, mark_read, mark_unread_from
+from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
+from messenger.reading.unread_count import count_unread_topics
 from messenger.topics import save_topic
-from messenger.unread_count import count_unread_topics
 from tenancy.members import save_member
 from tenancy.models import Member
 from tests.cast import Cast, age, make_topic, post, sign_in
@@ -188,7 +188,7 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
     committed: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message comes between the look at what changed and the end of the counting."""
-    from messenger import unread_count
+    from messenger.reading import unread_count
 
     counted = unread_count.UNREAD_TOPICS
 

@@ -13,14 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messenger import outbox
-from messenger.bodies import prepare, render
 from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
-from messenger.mentions import shown_to
+from messenger.markup.markdown import prepare, render
+from messenger.markup.mentions import shown_to
 from messenger.models import Delivery, MailChoice, Mention, Topic
 from messenger.posting import post_message
-from messenger.reading import mark_read
+from messenger.reading.positions import mark_read
 from tenancy.models import MailDetail, Member
 from tests.cast import Cast, make_member, make_topic, post, sign_in
 

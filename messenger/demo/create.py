@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from accounts.people import add_user
 from messenger import outbox
-from messenger.bodies import prepare
 from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
 from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
 from messenger.groups import save_group
+from messenger.markup.markdown import prepare
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.posting import write_message
-from messenger.reading import mark_read
+from messenger.reading.positions import mark_read
 from tenancy.models import Member, Tenancy
 
 # When the groups of the demo began: before the first of their messages.

@@ -4,7 +4,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from common.forms import PageFormMixin
-from messenger.bodies import clean_body
+from messenger.markup.markdown import clean_body
 
 
 class BodyField(forms.CharField):

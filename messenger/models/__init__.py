@@ -1,11 +1,11 @@
 """Rows of Messenger. Whatever belongs to a tenancy carries it, and composite foreign keys (migration 0002)
 keep every reference within it; `db_constraint=False` marks the plain keys that these replace."""
 
-from messenger.models.choices import MailChoice, TopicMute
 from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
 from messenger.models.groups import GroupMembership, MessengerGroup
 from messenger.models.mentions import Mention
 from messenger.models.messages import BODY_MAX_LENGTH, Message, MessageVersion
+from messenger.models.preferences import MailChoice, TopicMute
 from messenger.models.reading import ReadPosition
 from messenger.models.topics import DEFAULT_INTERVAL_MINUTES, MINUTES_A_WEEK, Topic
 

@@ -6,7 +6,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from messenger.querysets import GroupMembershipQuerySet, MessengerGroupQuerySet
+from messenger.access import GroupMembershipQuerySet, MessengerGroupQuerySet
 from tenancy.models import Member, Tenancy
 from tenancy.validators import NameField
 

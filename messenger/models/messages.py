@@ -8,8 +8,8 @@ from django.db.models.functions import Length
 from django.db.models.lookups import Range
 from django.utils.translation import gettext_lazy as _
 
+from messenger.access import MessageQuerySet
 from messenger.models.topics import Topic
-from messenger.querysets import MessageQuerySet
 from tenancy.models import Member, Tenancy
 
 BODY_MAX_LENGTH = 10_000

@@ -8,8 +8,8 @@ from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from messenger.access import TopicQuerySet
 from messenger.models.groups import GroupMembership, MessengerGroup
-from messenger.querysets import TopicQuerySet
 from tenancy.models import Member, MemberQuerySet, Tenancy
 from tenancy.validators import NameField
 

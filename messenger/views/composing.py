@@ -5,9 +5,9 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from messenger.http import MessengerHttpRequest
+from messenger.markup.quoting import quotation_of
 from messenger.models import Message, Topic
-from messenger.quoting import quotation_of
+from messenger.web.http import MessengerHttpRequest
 
 
 @require_safe

@@ -11,10 +11,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from messenger.editing import NotYoursError, TooLateError, edit_message, may_edit, may_remove, remove_message
 from messenger.forms.editing import EditForm, RemovalForm
-from messenger.http import MessengerHttpRequest, is_by_script
-from messenger.mentions import shown_to
+from messenger.markup.mentions import shown_to
 from messenger.models import Message
 from messenger.rows import Reader, fetch_rows, render_rows
+from messenger.web.http import MessengerHttpRequest, is_by_script
 
 
 @require_safe

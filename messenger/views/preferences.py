@@ -6,8 +6,8 @@ from django.views.decorators.http import require_http_methods
 
 from messenger.choices import choice_of, save_choice, set_muted
 from messenger.forms.preferences import MailChoiceForm
-from messenger.http import MessengerHttpRequest
 from messenger.models import CatchUp, MessengerGroup, Topic
+from messenger.web.http import MessengerHttpRequest
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -2,11 +2,11 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from messenger.http import MessengerHttpRequest, is_by_script
+from messenger.access import MessageQuerySet
 from messenger.models import Message
-from messenger.querysets import MessageQuerySet
 from messenger.records import record_of
 from messenger.rows import fetch_rows, outcome_of
+from messenger.web.http import MessengerHttpRequest, is_by_script
 from messenger.wording import decision_in_words
 from tenancy.listing import page_number
 

@@ -7,12 +7,12 @@ from django.views.decorators.http import require_safe
 from common.caching.page_cache import Showable
 from messenger.forms.search import SearchForm
 from messenger.hits import render_hits
-from messenger.http import MessengerHttpRequest
-from messenger.pages import render_page
 from messenger.search import find
 from messenger.search_scope import Cursor, SearchTimeoutError
 from messenger.search_words import NothingToFindError
 from messenger.topic_list import groups_of
+from messenger.web.http import MessengerHttpRequest
+from messenger.web.pages import render_page
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id

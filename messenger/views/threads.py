@@ -10,17 +10,17 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import Showable
 from messenger import threads
-from messenger.bodies import clean_body
-from messenger.bodies import render as render_body
 from messenger.composer import Composer
 from messenger.forecast_line import ForecastLine
-from messenger.http import MessengerHttpRequest, cursor, is_by_script
+from messenger.markup.markdown import clean_body
+from messenger.markup.markdown import render as render_body
+from messenger.markup.mentions import shown_to
+from messenger.markup.quoting import quotation_of
 from messenger.mentioning import people_in
-from messenger.mentions import shown_to
 from messenger.models import Topic
-from messenger.pages import render_page, render_piece
 from messenger.posting import DifferentTextError, Posted, post_message
-from messenger.quoting import quotation_of
+from messenger.web.http import MessengerHttpRequest, cursor, is_by_script
+from messenger.web.pages import render_page, render_piece
 
 
 @require_safe

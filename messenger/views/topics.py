@@ -15,16 +15,16 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import Showable
 from common.database.constraints import violates
-from messenger.addresses import search_url
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
-from messenger.http import MessengerHttpRequest, is_by_script
 from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
-from messenger.pages import render_page, render_piece
 from messenger.simulation import simulate
 from messenger.topic_list import ReadGroup, count_inactive, first_page, groups_of, page_of, search
 from messenger.topic_rows import render_topic_rows
 from messenger.topics import save_topic
+from messenger.web.http import MessengerHttpRequest, is_by_script
+from messenger.web.links import search_url
+from messenger.web.pages import render_page, render_piece
 from tenancy.listing import page_number
 from tenancy.models import Member
 

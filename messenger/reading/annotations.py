@@ -3,8 +3,8 @@
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, FilteredRelation, OuterRef, Q
 from django.db.models.functions import Coalesce
 
+from messenger.access import TopicQuerySet
 from messenger.models import MailChoice, Mention, TopicMute
-from messenger.querysets import TopicQuerySet
 from tenancy.models import Member
 
 

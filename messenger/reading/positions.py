@@ -5,8 +5,8 @@ from collections.abc import Collection
 from django.db import connection
 
 from messenger.models import MessengerGroup, ReadPosition, Topic
-from messenger.reader import unread_by
-from messenger.unread_count import count_anew_after_commit
+from messenger.reading.annotations import unread_by
+from messenger.reading.unread_count import count_anew_after_commit
 from tenancy.models import Member
 
 _MOVE_FORWARD = (

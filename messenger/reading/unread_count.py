@@ -15,7 +15,7 @@ from common.caching.redis_client import redis
 from common.database.prepared import Prepared
 from messenger.events import MARK_SECONDS, mark_of_tenancy, new_mark
 from messenger.models import Topic
-from messenger.reader import unread_by
+from messenger.reading.annotations import unread_by
 from tenancy.models import Member
 
 # Where there are more, the main menu says "99+" (as static/js/topic-list.js does).

@@ -10,8 +10,8 @@ from django.template.loader import render_to_string
 from common.caching.page_cache import Showable, as_context, outlined
 from common.csrf import form_token
 from common.templatetags.interface import cut_underscores, initials
-from messenger.http import MessengerHttpRequest
-from messenger.unread_count import count_unread_topics, unread_in_words
+from messenger.reading.unread_count import count_unread_topics, unread_in_words
+from messenger.web.http import MessengerHttpRequest
 
 Same = Mapping[str, Any]
 Shown = Mapping[str, Showable]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
-from messenger.mention_rule import People, enable_mentions, keep_mentions, with_people
+from messenger.markup.mention_syntax import People, enable_mentions, keep_mentions, with_people
 from messenger.models import BODY_MAX_LENGTH
 from tenancy.validators import is_visible
 
