@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bench.shape import BURST
-from messenger.notifications import is_email_due
+from messenger.notifications.rule import is_email_due
 
 INTERVAL = 5  # minutes; of all filled topics, so that ten years are enough for a million messages
 

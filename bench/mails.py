@@ -11,8 +11,8 @@ from bench.load import Unusable, ask, one_of
 from bench.proc import cpu_ms
 from bench.scene import Scene
 from bench.stack import Stack
-from messenger.mails import message_mail
 from messenger.models import Delivery, Message
+from messenger.notifications.delivery.mails import message_mail
 
 PATIENCE_SECONDS = 40
 FLOOR_MAILS = 1_000

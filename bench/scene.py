@@ -21,8 +21,8 @@ from bench.fill import CROWD_SLUG, READER, SLUG
 from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
 from bench.targets import Request
-from messenger.audience import forget_audiences
 from messenger.models import Delivery, Message, Topic
+from messenger.notifications.recipients import forget_audiences
 from tenancy.models import Member
 
 HOST = "127.0.0.1"

@@ -7,9 +7,9 @@ from ippex_messenger import views
 from ippex_messenger.converters import PositiveIntegerConverter, TenancySlugConverter
 
 if TYPE_CHECKING:
-    from messenger.views import unsubscribe
+    from messenger.notifications.preferences import unsubscribe_views
 else:
-    unsubscribe = ViewsOf("messenger.views.unsubscribe")
+    unsubscribe_views = ViewsOf("messenger.notifications.preferences.unsubscribe_views")
 
 register_converter(PositiveIntegerConverter, "id")
 register_converter(TenancySlugConverter, "tenancy")
@@ -25,8 +25,8 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),
-    re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe.unsubscribe, name="unsubscribe"),
+    re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe_views.unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
-    path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.health_urls")),
+    path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.notifications.monitoring.urls")),
     path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
 ]

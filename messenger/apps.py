@@ -7,4 +7,4 @@ class MessengerConfig(AppConfig):
     verbose_name = _("Messenger")
 
     def ready(self) -> None:
-        from messenger import withdrawals  # noqa: F401  (connects its receivers)
+        pass

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from messenger.events import touch_forecasts
 from messenger.models import GroupMembership, MessengerGroup, Topic
+from messenger.notifications.delivery.cancellation import withdraw_group, withdraw_members
 from messenger.reading.positions import start_with_nothing_unread
-from messenger.withdrawals import withdraw_group, withdraw_members
 from tenancy.models import Member
 
 

@@ -17,10 +17,10 @@ from django.utils import timezone, translation
 
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
-from messenger.audience import audience_of
-from messenger.forecast_line import ForecastLine
 from messenger.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
 from messenger.models import MailChoice, Topic, TopicMute
+from messenger.notifications.explanations.forecast_text import ForecastLine
+from messenger.notifications.recipients import audience_of
 from messenger.rows import ANYBODY, Reader
 from messenger.threads import changes
 

@@ -15,7 +15,7 @@ from messenger import events
 from messenger.markup.markdown import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.mentioning import people_in, save_mentions
 from messenger.models import Message, Topic
-from messenger.notifications import decide
+from messenger.notifications.rule import decide
 from messenger.reading.positions import mark_read
 from tenancy.models import Member
 

@@ -23,8 +23,8 @@ from common.templatetags.interface import initials
 from messenger.access import MessageQuerySet
 from messenger.markup.mentions import mentioned_in, shown_to
 from messenger.models import Delivery, Message
+from messenger.notifications.explanations.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from messenger.web.links import thread_url
-from messenger.wording import NOTHING_MISSING, Missing, outcome_in_words, removal_in_words
 from tenancy.models import Member
 
 # Messages of one author within this time stand close together, under one name.

@@ -1,8 +1,9 @@
 from celery import shared_task
 
 from common.jobs import after_commit
-from messenger import catch_up, outbox
 from messenger.models import Delivery
+from messenger.notifications.catch_up import digest
+from messenger.notifications.delivery import outbox
 
 
 @shared_task
@@ -29,4 +30,4 @@ def sweep() -> None:
 @shared_task
 def send_catch_ups() -> None:
     """Regularly: to whom it is morning."""
-    catch_up.send_due()
+    digest.send_due()

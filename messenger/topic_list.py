@@ -22,8 +22,8 @@ from common.database.prepared import Prepared
 from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
 from messenger.models import Topic
+from messenger.notifications.explanations.wording import notifications_in_words
 from messenger.reading.annotations import with_unread_mention
-from messenger.wording import notifications_in_words
 from tenancy.models import Member
 
 PAGE_LENGTH = 50

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from messenger.events import touch_forecasts
 from messenger.models import MessengerGroup, Topic
-from messenger.withdrawals import withdraw_topic
+from messenger.notifications.delivery.cancellation import withdraw_topic
 
 
 @transaction.atomic

@@ -8,10 +8,11 @@ from common.lazy_views import ViewsOf
 from messenger.views import composing, reading, threads, topics
 
 if TYPE_CHECKING:
-    from messenger.views import messages, preferences, records, search
+    from messenger.notifications.preferences import views as preferences
+    from messenger.views import messages, records, search
 else:
     messages = ViewsOf("messenger.views.messages")
-    preferences = ViewsOf("messenger.views.preferences")
+    preferences = ViewsOf("messenger.notifications.preferences.views")
     records = ViewsOf("messenger.views.records")
     search = ViewsOf("messenger.views.search")
 

@@ -14,8 +14,8 @@ from common.caching.circuit_breaker import redis_breaker
 from common.caching.page_cache import as_context, outlined
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
-from messenger.audience import forget_audiences
-from messenger.mails import forget_letters
+from messenger.notifications.delivery.mails import forget_letters
+from messenger.notifications.recipients import forget_audiences
 from messenger.web import pages
 from messenger.web.pages import Same, Shown
 from tests.browser import chromium, chromium_or_skip

@@ -22,7 +22,7 @@ from accounts.models import Session, User
 from messenger.editing import edit_message
 from messenger.groups import save_group
 from messenger.models import MessengerGroup, ReadPosition, Topic
-from messenger.unsubscribe import unsubscribe_link
+from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
 from tenancy.invitations import link_of
 from tenancy.models import Invitation, Member
 from tests.cast import PASSWORD, Cast, assemble, make_group, make_member, make_topic, post

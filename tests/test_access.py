@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.audience import audience_of, forget_audiences
 from messenger.listeners import readable_revisions
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications.recipients import audience_of, forget_audiences
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_topic, post
 

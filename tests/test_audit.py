@@ -13,13 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from messenger import audit as module
-from messenger import notifications, outbox
-from messenger.audit import audit
-from messenger.choices import set_muted
 from messenger.demo.create import create_demo
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications import rule as interval_rule
+from messenger.notifications.delivery import outbox
+from messenger.notifications.monitoring import audit as module
+from messenger.notifications.monitoring.audit import audit
+from messenger.notifications.preferences.services import set_muted
 from messenger.topics import save_topic
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, post
@@ -262,7 +263,7 @@ def test_a_product_that_decides_wrongly_is_named(cast: Cast, smtp: SmtpServer, m
     def more_than_the_interval(posted_at: datetime, previous: datetime | None, interval: timedelta) -> bool:
         return previous is None or posted_at - previous > interval
 
-    monkeypatch.setattr(notifications, "is_email_due", more_than_the_interval)
+    monkeypatch.setattr(interval_rule, "is_email_due", more_than_the_interval)
     with time_machine.travel(timezone.now(), tick=False) as clock:
         post(cast.payments, cast.alice)
         clock.shift(cast.payments.interval)

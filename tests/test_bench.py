@@ -38,8 +38,8 @@ from bench.remains import explained, looks_at
 from bench.rotation import Figures, Turn, ratio
 from bench.shape import TINY
 from bench.targets import Request
-from messenger.audit import audit
 from messenger.models import Message, Topic
+from messenger.notifications.monitoring.audit import audit
 from tenancy.models import Member
 from tests.cast import Cast, sign_in
 

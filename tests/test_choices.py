@@ -13,11 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from common.mail import sending
-from messenger import catch_up, catch_up_mail, outbox
-from messenger.choices import choice_of, save_choice, set_muted
 from messenger.groups import save_group
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
-from messenger.mornings import is_too_early, next_morning
+from messenger.notifications.catch_up import digest
+from messenger.notifications.catch_up import mail as catch_up_mail
+from messenger.notifications.catch_up.schedule import is_too_early, next_morning
+from messenger.notifications.delivery import outbox
+from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
 from messenger.reading.positions import mark_read
 from messenger.tasks import notify_members, send_catch_ups, sweep
 from tenancy.members import save_member, set_messenger_enabled
@@ -214,10 +216,10 @@ def test_a_message_that_was_mailed_is_not_counted_and_one_that_failed_is(cast: C
         choose(cast.bob, catch_up=DAILY)
         notify_members(post(cast.payments, cast.alice).pk)
         assert smtp.recipients == [cast.bob.user.email]
-        assert catch_up.missed_by(cast.bob) == []
+        assert digest.missed_by(cast.bob) == []
         smtp.refusals[cast.bob.user.email] = "550 No"
         notify_members(post(make_topic(cast.payroll, "Failing"), cast.alice).pk)
-        assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1]
+        assert [one.messages for one in digest.missed_by(cast.bob)] == [1]
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -235,7 +237,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
             notify_members(message.pk)
             assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
         post_silently(cast.payments, cast.alice)
-        assert catch_up.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 0, 1, 1)]
+        assert digest.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 0, 1, 1)]
         smtp.refusals.clear()
         clock.move_to(MONDAY_MORNING)
         send_catch_ups()
@@ -244,7 +246,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
         clock.shift(timedelta(hours=1))
         sweep()
         assert record(message, cast.bob) == ("failed", "refused")
-        assert catch_up.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 1, 3, 2)]
+        assert digest.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 1, 3, 2)]
 
 
 def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
@@ -288,7 +290,7 @@ def test_what_one_may_not_read_or_does_not_want_is_left_out(cast: Cast, smtp: Sm
         if why == "joined later":
             save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
         else:
-            assert bool(catch_up.missed_by(cast.bob)) == (why != "own"), "or the test proves nothing"
+            assert bool(digest.missed_by(cast.bob)) == (why != "own"), "or the test proves nothing"
         if why == "muted":
             set_muted(cast.payments, cast.bob, True)
         elif why == "left":
@@ -352,7 +354,7 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         send_catch_ups()
         assert not CatchUp.objects.exists()
         smtp.refusals.clear()
-        clock.shift(catch_up.RETRY_AFTER)
+        clock.shift(digest.RETRY_AFTER)
         send_catch_ups()
         assert CatchUp.objects.get().state == "sent"
         smtp.refusals[cast.bob.user.email] = "550 No such user"
@@ -363,7 +365,7 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         assert "550" in CatchUp.objects.get(state="failed").last_error
         preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
         assert "could not be delivered" in preferences, "and Bob finds out"
-        assert [one.messages for one in catch_up.missed_by(cast.bob)] == [1], "told of by no mail, so still to be told"
+        assert [one.messages for one in digest.missed_by(cast.bob)] == [1], "told of by no mail, so still to be told"
 
 
 def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> None:
@@ -382,14 +384,14 @@ def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> No
 def test_what_was_missed_is_counted_once(cast: Cast) -> None:
     post_silently(cast.payments, cast.alice)
     with CaptureQueriesContext(connection) as captured:
-        assert len(catch_up.missed_by(cast.bob)) == 1
+        assert len(digest.missed_by(cast.bob)) == 1
     assert sum(query["sql"].count("COUNT(") for query in captured.captured_queries) == 1
 
 
 def test_one_run_sends_some_catch_up_mails_and_leaves_the_workers_to_others_in_between(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catch_up, "AT_ONCE", 2)
+    monkeypatch.setattr(digest, "AT_ONCE", 2)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
     with time_machine.travel(SUNDAY_NOON) as clock:
         for member in (cast.bob, cast.charlie, cast.mallory):
@@ -431,8 +433,8 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
     choose(cast.bob, catch_up=DAILY)
     post_silently(cast.payments, cast.alice)
     MailChoice.objects.update(next_catch_up_at=timezone.now())
-    monkeypatch.setattr(catch_up, "is_too_early", lambda *_: False)
-    monkeypatch.setattr(catch_up, "send", send_slowly)
+    monkeypatch.setattr(digest, "is_too_early", lambda *_: False)
+    monkeypatch.setattr(digest, "send", send_slowly)
     slow = start(send_catch_ups)
     assert is_sending.wait(PATIENCE)
     saving = start(lambda: choose(cast.bob, own_messages=True))

@@ -9,11 +9,12 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from messenger import catch_up, outbox
-from messenger.choices import choice_of, save_choice, set_muted
-from messenger.forecast import forecast
 from messenger.groups import save_group
 from messenger.models import Delivery, MailChoice, Message, Topic
+from messenger.notifications.catch_up import digest
+from messenger.notifications.delivery import outbox
+from messenger.notifications.explanations.forecast import forecast
+from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
 from messenger.tasks import notify_members
 from messenger.topics import save_topic
 from tenancy.members import save_member
@@ -221,7 +222,7 @@ def test_the_record_names_the_catch_up_mail_that_counted_the_message(cast: Cast,
         save_choice(choice)
         message = post(cast.payments, cast.alice)
         clock.move_to("2026-11-23 07:00:00+00:00")
-        catch_up.send_due()
+        digest.send_due()
     assert len(smtp.mails) == 1, "or the test proves nothing"
     assert "Mentioned in the catch-up e-mail of 23 November 2026, 07:00" in record(cast.alice, message)
 

@@ -13,13 +13,13 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from common.mail import sending
-from messenger import outbox
-from messenger.claims import claim
 from messenger.groups import save_group
-from messenger.mails import _letter, forget_letters, message_mail
 from messenger.models import Delivery, Message, Topic
+from messenger.notifications.delivery import outbox
+from messenger.notifications.delivery.claims import claim
+from messenger.notifications.delivery.mails import _letter, forget_letters, message_mail
+from messenger.notifications.delivery.unsubscribe_links import find_subscription
 from messenger.tasks import notify_members
-from messenger.unsubscribe import find_subscription
 from tenancy.models import MailDetail, Member, Tenancy
 from tests.cast import Cast, make_member, post
 from tests.smtp import SmtpServer

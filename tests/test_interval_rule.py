@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messenger.notifications import is_email_due
+from messenger.notifications.rule import is_email_due
 
 MINUTE = timedelta(minutes=1)
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -16,11 +16,11 @@ from django.utils.translation import get_language, gettext
 
 from common.caching.local_cache import Keep
 from messenger import hits, rows, threads, topic_list
-from messenger.audience import Audience, audience_of, forget_audiences
-from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.models import Message, Topic
+from messenger.notifications.preferences.services import set_muted
+from messenger.notifications.recipients import Audience, audience_of, forget_audiences
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.reading.unread_count import count_unread_topics
 from messenger.topics import save_topic

@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from messenger import outbox
-from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.markup.markdown import prepare, render
 from messenger.markup.mentions import shown_to
 from messenger.models import Delivery, MailChoice, Mention, Topic
+from messenger.notifications.delivery import outbox
+from messenger.notifications.preferences.services import set_muted
 from messenger.posting import post_message
 from messenger.reading.positions import mark_read
 from tenancy.models import MailDetail, Member

@@ -15,9 +15,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from messenger import catch_up, places
-from messenger.audit import audit
+from messenger import places
 from messenger.models import Delivery, Message, Topic
+from messenger.notifications.catch_up import digest
+from messenger.notifications.monitoring.audit import audit
 from tenancy.models import Member
 from tests.cast import Cast, post
 
@@ -88,9 +89,9 @@ def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wan
     assert audit() == []
     assert Message.objects.get().addressees == 3
     bob, charlie = (Member.objects.get(pk=member.pk) for member in members[1:3])
-    assert [catch_up.missed_by(member) for member in (bob, charlie)] == [[], []]
+    assert [digest.missed_by(member) for member in (bob, charlie)] == [[], []]
     post(Topic.objects.get(), bob)
-    assert [one.messages for one in catch_up.missed_by(charlie)] == [1], "what is posted from now on counts"
+    assert [one.messages for one in digest.missed_by(charlie)] == [1], "what is posted from now on counts"
 
 
 @pytest.fixture

@@ -20,11 +20,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from messenger import choices, forecast, notifications, outbox, withdrawals
-from messenger.audience import Audience, forget_audiences
-from messenger.audit import audit
 from messenger.groups import save_group
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
+from messenger.notifications import rule as interval_rule
+from messenger.notifications.delivery import cancellation, outbox
+from messenger.notifications.explanations import forecast
+from messenger.notifications.monitoring.audit import audit
+from messenger.notifications.preferences import services as preferences
+from messenger.notifications.recipients import Audience, forget_audiences
 from messenger.tasks import notify_members
 from messenger.topics import save_topic
 from tenancy.members import save_member, set_messenger_enabled
@@ -267,13 +270,13 @@ class Messenger(RuleBasedStateMachine):
 
     @rule(who=names, muted=switch)
     def mute(self, who: str, muted: bool) -> None:
-        choices.set_muted(self.topic(), self.member(who), muted)
+        preferences.set_muted(self.topic(), self.member(who), muted)
         self.model.cancel("muted", {who} if muted else ())
         self.model.muted = self.model.muted | {who} if muted else self.model.muted - {who}
 
     @rule(who=names, wanted=switch)
     def choose_own_messages(self, who: str, wanted: bool) -> None:
-        choices.save_choice(MailChoice(member=self.member(who), own_messages=wanted))
+        preferences.save_choice(MailChoice(member=self.member(who), own_messages=wanted))
         self.model.cancel("author", () if wanted else {who}, by={who})
         self.model.own = self.model.own | {who} if wanted else self.model.own - {who}
 
@@ -383,12 +386,12 @@ class Mutant:
 
 MUTANTS = {
     "exactly the interval is suppressed": Mutant(
-        notifications,
+        interval_rule,
         "is_email_due",
         more_than_the_interval,
         [("post", "alice"), ("post", "bob", "exactly the interval")],
     ),
-    "a first message is suppressed": Mutant(notifications, "is_email_due", not_the_first, [("post", "alice")]),
+    "a first message is suppressed": Mutant(interval_rule, "is_email_due", not_the_first, [("post", "alice")]),
     "mutes and authors are ignored": Mutant(
         outbox, "exclusion", nobody_is_excluded, [("mute", "bob", True), ("post", "alice"), ("sweep",)]
     ),
@@ -398,12 +401,14 @@ MUTANTS = {
     "who joins afterwards is told": Mutant(
         outbox, "members_at", who_reads_it_now, [("post", "alice"), ("join_or_leave", "mallory"), ("sweep",)]
     ),
-    "what waits is not withdrawn": Mutant(withdrawals, "cancel", nothing, [("post", "alice"), ("switch_topic", False)]),
+    "what waits is not cancelled": Mutant(
+        cancellation, "cancel", nothing, [("post", "alice"), ("switch_topic", False)]
+    ),
     "a mute counts for what was posted before": Mutant(
-        choices, "write_deliveries", nothing, [("post", "alice"), ("mute", "bob", True)]
+        preferences, "write_deliveries", nothing, [("post", "alice"), ("mute", "bob", True)]
     ),
     "a choice counts for what was posted before": Mutant(
-        choices, "write_deliveries_of", nothing, [("post", "alice"), ("choose_own_messages", "alice", True)]
+        preferences, "write_deliveries_of", nothing, [("post", "alice"), ("choose_own_messages", "alice", True)]
     ),
 }
 # Those that chance finds within a second; to look for the others takes too long for every run.
@@ -411,7 +416,7 @@ SOON_FOUND = [
     "exactly the interval is suppressed",
     "mutes and authors are ignored",
     "the forecast counts who gets none",
-    "what waits is not withdrawn",
+    "what waits is not cancelled",
 ]
 
 

@@ -18,13 +18,15 @@ from kombu.exceptions import OperationalError
 from accounts.models import User
 from common.mail import sending
 from ippex_messenger.celery import app
-from messenger import choices, events, outbox, tasks
-from messenger.choices import set_muted
+from messenger import events, tasks
 from messenger.groups import save_group
-from messenger.mails import message_mail
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
+from messenger.notifications.delivery import outbox
+from messenger.notifications.delivery.cancellation import withdraw_topic
+from messenger.notifications.delivery.mails import message_mail
+from messenger.notifications.preferences import services as preferences
+from messenger.notifications.preferences.services import set_muted
 from messenger.tasks import notify_members, sweep
-from messenger.withdrawals import withdraw_topic
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, make_member, post
@@ -774,7 +776,7 @@ def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_o
         assert go_on_muting.wait(PATIENCE)
         events.touch_forecasts(topics)
 
-    monkeypatch.setattr(choices, "touch_forecasts", touch_late)
+    monkeypatch.setattr(preferences, "touch_forecasts", touch_late)
     worker = start(fan_out_slowly)
     assert written.wait(PATIENCE)
     muting = start(lambda: set_muted(cast.payments, cast.bob, True))

@@ -9,9 +9,9 @@ import pytest
 import time_machine
 
 from accounts.models import User
-from messenger.choices import set_muted
 from messenger.groups import save_group
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications.preferences.services import set_muted
 from messenger.topic_list import first_page, groups_of
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, make_topic, post, sign_in

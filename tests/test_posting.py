@@ -16,9 +16,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messenger import audience, notifications, outbox, posting
+from messenger import posting
 from messenger.groups import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications import recipients
+from messenger.notifications import rule as interval_rule
+from messenger.notifications.delivery import outbox
 from messenger.posting import DifferentTextError, Posted, post_message
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member
@@ -313,7 +316,7 @@ def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def decide_slowly(*args: Any) -> Any:
         time.sleep(0.02)
-        return notifications.decide(*args)
+        return interval_rule.decide(*args)
 
     monkeypatch.setattr(posting, "decide", decide_slowly)
 
@@ -413,7 +416,7 @@ def test_who_joins_waits_for_a_post_under_way_and_is_not_told_of_it(
     assert somebody_waits_for_a_lock()
     a_post_under_way()
     joining.result(PATIENCE)
-    assert not audience.members_at(Message.objects.get()).contains(cast.charlie)
+    assert not recipients.members_at(Message.objects.get()).contains(cast.charlie)
     assert cast.payments.readers().contains(cast.charlie)
 
 

@@ -11,9 +11,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from messenger import simulation
 from messenger.models import Message, Topic
-from messenger.simulation import INTERVALS, MOST_MESSAGES, WINDOW, Replay, replay, simulate
+from messenger.notifications.explanations import simulation
+from messenger.notifications.explanations.simulation import INTERVALS, MOST_MESSAGES, WINDOW, Replay, replay, simulate
 from tests.cast import Cast, age, make_topic, post, sign_in
 from tests.stage import Response, undone
 

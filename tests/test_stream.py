@@ -16,11 +16,11 @@ from redis import Redis
 from accounts.models import Session, User
 from ippex_messenger.asgi import application
 from messenger import events, hub, live, subscription
-from messenger.choices import set_muted
 from messenger.editing import edit_message, remove_message
 from messenger.groups import save_group
 from messenger.looks import Admission
 from messenger.models import MessengerGroup, Topic
+from messenger.notifications.preferences.services import set_muted
 from messenger.threads import PAGE_LENGTH
 from tenancy.members import set_messenger_enabled
 from tenancy.models import Member

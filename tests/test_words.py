@@ -26,14 +26,15 @@ from django.utils import timezone, translation
 from accounts.models import User
 from accounts.passwords import note_reset_request, send_resets
 from common.templatetags.interface import initials
-from messenger import forecast_line, rows
-from messenger.catch_up import missed_by
-from messenger.catch_up_mail import catch_up_mail
-from messenger.forecast import Forecast
+from messenger import rows
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, ReadPosition, Topic
+from messenger.notifications.catch_up.digest import missed_by
+from messenger.notifications.catch_up.mail import catch_up_mail
+from messenger.notifications.explanations import forecast_text
+from messenger.notifications.explanations.forecast import Forecast
+from messenger.notifications.explanations.wording import NOTHING_MISSING, forecast_in_words, outcome_in_words
+from messenger.notifications.monitoring.smtp_check import trial_mail
 from messenger.tasks import notify_members
-from messenger.trial import trial_mail
-from messenger.wording import NOTHING_MISSING, forecast_in_words, outcome_in_words
 from tenancy.invitations import send_due_invitations
 from tenancy.models import Invitation, MailDetail, Member, Tenancy
 from tests.cast import make_group, post
@@ -332,8 +333,8 @@ def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str
 )
 def test_a_forecast_says_the_moment_as_its_reader_writes_it(language: str, today: str, tomorrow: str) -> None:
     with translation.override(language):
-        assert forecast_line._moment(MOMENT, MOMENT.date()) == today
-        assert forecast_line._moment(MOMENT, MOMENT.date() - timedelta(days=1)) == tomorrow
+        assert forecast_text._moment(MOMENT, MOMENT.date()) == today
+        assert forecast_text._moment(MOMENT, MOMENT.date() - timedelta(days=1)) == tomorrow
 
 
 @pytest.mark.parametrize(("language", "number"), [("en-gb", "12,345"), ("en", "12,345"), ("de", "12.345")])

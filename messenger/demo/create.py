@@ -14,12 +14,12 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from accounts.people import add_user
-from messenger import outbox
 from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
 from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
 from messenger.groups import save_group
 from messenger.markup.markdown import prepare
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications.delivery import outbox
 from messenger.posting import write_message
 from messenger.reading.positions import mark_read
 from tenancy.models import Member, Tenancy

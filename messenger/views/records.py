@@ -4,10 +4,10 @@ from django.views.decorators.http import require_safe
 
 from messenger.access import MessageQuerySet
 from messenger.models import Message
-from messenger.records import record_of
+from messenger.notifications.explanations.record import record_of
+from messenger.notifications.explanations.wording import decision_in_words
 from messenger.rows import fetch_rows, outcome_of
 from messenger.web.http import MessengerHttpRequest, is_by_script
-from messenger.wording import decision_in_words
 from tenancy.listing import page_number
 
 

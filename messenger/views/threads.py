@@ -11,13 +11,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from common.caching.page_cache import Showable
 from messenger import threads
 from messenger.composer import Composer
-from messenger.forecast_line import ForecastLine
 from messenger.markup.markdown import clean_body
 from messenger.markup.markdown import render as render_body
 from messenger.markup.mentions import shown_to
 from messenger.markup.quoting import quotation_of
 from messenger.mentioning import people_in
 from messenger.models import Topic
+from messenger.notifications.explanations.forecast_text import ForecastLine
 from messenger.posting import DifferentTextError, Posted, post_message
 from messenger.web.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.web.pages import render_page, render_piece

@@ -18,7 +18,7 @@ from common.database.constraints import violates
 from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
 from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
-from messenger.simulation import simulate
+from messenger.notifications.explanations.simulation import simulate
 from messenger.topic_list import ReadGroup, count_inactive, first_page, groups_of, page_of, search
 from messenger.topic_rows import render_topic_rows
 from messenger.topics import save_topic

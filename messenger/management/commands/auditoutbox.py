@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from messenger.audit import PATIENCE, audit
 from messenger.models import Delivery, Message
+from messenger.notifications.monitoring.audit import PATIENCE, audit
 
 
 class Command(BaseCommand):

@@ -9,16 +9,16 @@ class WithoutOutbox(AppConfig):
     label = "without_outbox"
 
     def ready(self) -> None:
-        from messenger import outbox
+        from messenger.notifications.delivery import outbox
 
         outbox.fan_out = send_to_everybody
         outbox.deliver = outbox.sweep = do_nothing  # type: ignore[assignment]
 
 
 def send_to_everybody(message_pk: int) -> None:
-    from messenger.audience import members_at
-    from messenger.mails import message_mail
     from messenger.models import Message
+    from messenger.notifications.delivery.mails import message_mail
+    from messenger.notifications.recipients import members_at
 
     message = Message.objects.select_related("topic").get(pk=message_pk)
     members = members_at(message).exclude(pk=message.author_id).select_related("user", "tenancy")

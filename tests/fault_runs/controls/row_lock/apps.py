@@ -9,16 +9,16 @@ class WithoutRowLock(AppConfig):
     label = "without_row_lock"
 
     def ready(self) -> None:
-        from messenger import outbox
+        from messenger.notifications.delivery import outbox
 
         outbox._deliver_one = deliver_unclaimed
 
 
 def deliver_unclaimed(pk: int, connection: BaseEmailBackend) -> None:
     from common.mail.sending import send
-    from messenger import outbox
-    from messenger.mails import message_mail
     from messenger.models import Delivery
+    from messenger.notifications.delivery import outbox
+    from messenger.notifications.delivery.mails import message_mail
 
     delivery = Delivery.objects.get(pk=pk)
     send(message_mail(delivery.message, delivery.member), connection)

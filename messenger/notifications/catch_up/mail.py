@@ -9,9 +9,9 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from messenger.mails import addressee_of, build_messenger_mail, mail_domain
 from messenger.models import Topic
-from messenger.unsubscribe import unsubscribe_link
+from messenger.notifications.delivery.mails import addressee_of, build_messenger_mail, mail_domain
+from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
 from tenancy.models import MailDetail, Member
 
 

@@ -6,8 +6,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from messenger.health import health_of
-from messenger.trial import send_trial
+from messenger.notifications.monitoring.report import health_of
+from messenger.notifications.monitoring.smtp_check import send_trial
 from tenancy.http import MemberHttpRequest, administrators_only
 
 

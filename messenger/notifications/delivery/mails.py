@@ -20,7 +20,7 @@ from common.mail.mail_merge import FilledLetter, FormLetter
 from common.mail.sending import build_mail
 from messenger.markup.mentions import shown_to
 from messenger.models import Message
-from messenger.unsubscribe import key_of, link_with
+from messenger.notifications.delivery.unsubscribe_links import key_of, link_with
 from messenger.web.links import thread_url
 from tenancy.models import MailDetail, Member
 

@@ -4,9 +4,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from messenger.choices import choice_of, save_choice, set_muted
-from messenger.forms.preferences import MailChoiceForm
 from messenger.models import CatchUp, MessengerGroup, Topic
+from messenger.notifications.preferences.forms import MailChoiceForm
+from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
 from messenger.web.http import MessengerHttpRequest
 
 

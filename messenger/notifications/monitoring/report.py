@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from messenger.models import Delivery, Message
-from messenger.wording import elapsed_in_words
+from messenger.notifications.explanations.wording import elapsed_in_words
 from tenancy.models import Member, Tenancy
 
 DAYS = 14

@@ -10,8 +10,8 @@ from django.urls import reverse
 from messenger.models import Topic
 from tenancy.models import Member
 
-_SALT = "messenger.unsubscribe"
-_UNDO_SALT = "messenger.unsubscribe.undo"
+_SALT = "messenger.notifications.delivery.unsubscribe_links"
+_UNDO_SALT = "messenger.notifications.delivery.unsubscribe_links.undo"
 UNDO_WITHIN = timedelta(hours=1)
 _CATCH_UPS = 0  # in place of a topic's id
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from messenger.models import Message, Topic
-from messenger.notifications import is_email_due
-from messenger.wording import elapsed_in_words, interval_in_short, interval_in_words
+from messenger.notifications.explanations.wording import elapsed_in_words, interval_in_short, interval_in_words
+from messenger.notifications.rule import is_email_due
 
 WINDOW = timedelta(weeks=4)
 # A topic may be a busy one, and its manager waits for the page.

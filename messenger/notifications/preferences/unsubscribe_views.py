@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from messenger.choices import rhythm_of, set_subscribed
-from messenger.unsubscribe import find_subscription, read_undo, undo_of
+from messenger.notifications.delivery.unsubscribe_links import find_subscription, read_undo, undo_of
+from messenger.notifications.preferences.services import rhythm_of, set_subscribed
 
 
 @csrf_exempt  # a mail program's button has no token; the key in the path is the proof

@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
-from messenger import outbox
 from messenger.events import touch_forecasts
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications.delivery import outbox
 from tenancy.models import Member, Tenancy
 from tenancy.signals import member_status_changes, messenger_switched_off
 

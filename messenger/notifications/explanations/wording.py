@@ -7,8 +7,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from messenger.forecast import Forecast
 from messenger.models import Delivery, Message
+from messenger.notifications.explanations.forecast import Forecast
 
 MINUTES_A_DAY = 24 * 60
 

@@ -15,9 +15,9 @@ from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from messenger.audience import held_at
 from messenger.models import Delivery, GroupMembership, Message, Topic
-from messenger.notifications import is_email_due
+from messenger.notifications.recipients import held_at
+from messenger.notifications.rule import is_email_due
 
 # The sweeper comes every ten seconds.
 WRITTEN_WITHIN = timedelta(minutes=1)
@@ -26,7 +26,7 @@ LISTED_OF_A_KIND = 20
 READ_AT_ONCE = 10_000
 
 EMAIL = Message.Outcome.EMAIL
-# Why no mail was due to a member when the message was posted (messenger/audience.py, exclusion).
+# Why no mail was due to a member when the message was posted (messenger/notifications/recipients.py, exclusion).
 EXCLUSIONS = (Delivery.Reason.MEMBER_INACTIVE, Delivery.Reason.AUTHOR, Delivery.Reason.MUTED)
 
 

@@ -11,8 +11,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from common.database.prepared import Prepared, PreparedUpdate
-from messenger.mails import Addressee, Told
 from messenger.models import Delivery, GroupMembership, MailChoice, TopicMute
+from messenger.notifications.delivery.mails import Addressee, Told
 
 
 class Claimed(NamedTuple):

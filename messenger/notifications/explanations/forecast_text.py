@@ -10,9 +10,9 @@ from django.utils import timezone
 from django.utils.formats import date_format, get_format, time_format
 from django.utils.translation import get_language
 
-from messenger.forecast import Forecast, forecast_for
 from messenger.models import Topic
-from messenger.wording import forecast_in_words
+from messenger.notifications.explanations.forecast import Forecast, forecast_for
+from messenger.notifications.explanations.wording import forecast_in_words
 
 
 @dataclass(frozen=True)

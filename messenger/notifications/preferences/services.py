@@ -8,9 +8,9 @@ from django.db import transaction
 
 from messenger.events import touch_forecasts
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic, TopicMute
-from messenger.mornings import next_catch_up
-from messenger.unsubscribe import Subscription
-from messenger.withdrawals import cancel, write_deliveries, write_deliveries_of
+from messenger.notifications.catch_up.schedule import next_catch_up
+from messenger.notifications.delivery.cancellation import cancel, write_deliveries, write_deliveries_of
+from messenger.notifications.delivery.unsubscribe_links import Subscription
 from tenancy.models import Member
 
 

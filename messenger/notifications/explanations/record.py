@@ -6,9 +6,9 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from messenger.audience import members_at
 from messenger.models import CatchUp, CatchUpTopic, Delivery, Message
-from messenger.wording import delivery_in_words
+from messenger.notifications.explanations.wording import delivery_in_words
+from messenger.notifications.recipients import members_at
 from tenancy.models import Member
 
 PAGE_LENGTH = 100

@@ -13,11 +13,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from common.mail.sending import RefusedError, send, send_batch
-from messenger.audience import exclusion, members_at
-from messenger.claims import Claimed, claim, is_due, mark_sent
 from messenger.events import touch
-from messenger.mails import mail_telling
 from messenger.models import Delivery, GroupMembership, Message, Topic
+from messenger.notifications.delivery.claims import Claimed, claim, is_due, mark_sent
+from messenger.notifications.delivery.mails import mail_telling
+from messenger.notifications.recipients import exclusion, members_at
 from tenancy.models import Member
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def fan_out(message_pk: int) -> None:
     """Write a delivery for everyone who was in the group when the message was posted; again is harmless.
 
     Whoever changes what this depends on (who is active, mutes, wants their own messages) has it done
-    first (messenger/withdrawals.py), so that it is decided as things were when the message was posted.
+    first (cancellation.py), so that it is decided as things were when the message was posted.
     """
     with transaction.atomic():
         message = (

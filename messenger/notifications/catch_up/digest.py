@@ -14,9 +14,9 @@ from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
 from common.mail.sending import RefusedError, send, send_batch
-from messenger.catch_up_mail import Missed, catch_up_mail
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
-from messenger.mornings import is_too_early, next_catch_up
+from messenger.notifications.catch_up.mail import Missed, catch_up_mail
+from messenger.notifications.catch_up.schedule import is_too_early, next_catch_up
 from tenancy.models import Member
 
 RETRY_AFTER = timedelta(minutes=10)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from messenger.audience import audience_of
 from messenger.models import Message, Topic
-from messenger.notifications import decide
+from messenger.notifications.recipients import audience_of
+from messenger.notifications.rule import decide
 from messenger.reading.annotations import with_reader
 from tenancy.models import Member
 
