@@ -28,5 +28,5 @@ urlpatterns = [
     re_path(r"^unsubscribe/(?P<key>[-:\w]+)/$", unsubscribe_views.unsubscribe, name="unsubscribe"),
     path("", include("tenancy.urls")),
     path("<tenancy:tenancy_slug>/administration/system/e-mails/", include("messenger.notifications.monitoring.urls")),
-    path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.group_urls")),
+    path("<tenancy:tenancy_slug>/administration/user-groups/messenger-users/", include("messenger.groups.urls")),
 ]

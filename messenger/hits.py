@@ -1,6 +1,6 @@
 """A message that a search has found, as the page shows it: where it was said, and the part around the words.
 
-String building over columns, as the rows of a thread are (messenger/rows.py).
+String building over columns, as the rows of a thread are (messenger/messages/rendering.py).
 """
 
 import re

@@ -18,11 +18,11 @@ from django.utils import timezone, translation
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
 from messenger.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
+from messenger.messages.rendering import ANYBODY, Reader
 from messenger.models import MailChoice, Topic, TopicMute
 from messenger.notifications.explanations.forecast_text import ForecastLine
 from messenger.notifications.recipients import audience_of
-from messenger.rows import ANYBODY, Reader
-from messenger.threads import changes
+from messenger.threads.pages import changes
 
 MUTED = Prepared("muted", lambda topic: TopicMute.objects.filter(topic=topic).values_list("member"), "bigint")
 WANTING_OWN = Prepared(

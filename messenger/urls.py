@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING
 from django.urls import path
 
 from common.lazy_views import ViewsOf
-from messenger.views import composing, reading, threads, topics
+from messenger.threads import composing_views, reading_views
+from messenger.threads import views as threads
+from messenger.topics import views as topics
 
 if TYPE_CHECKING:
+    from messenger.messages import record_views
+    from messenger.messages import views as messages
     from messenger.notifications.preferences import views as preferences
-    from messenger.views import messages, records, search
+    from messenger.views import search
 else:
-    messages = ViewsOf("messenger.views.messages")
+    messages = ViewsOf("messenger.messages.views")
     preferences = ViewsOf("messenger.notifications.preferences.views")
-    records = ViewsOf("messenger.views.records")
+    record_views = ViewsOf("messenger.messages.record_views")
     search = ViewsOf("messenger.views.search")
 
 app_name = "messenger"
@@ -29,13 +33,13 @@ urlpatterns = [
     path("topics/<id:pk>/messages/<id:sequence>/edit/", messages.edit, name="message_edit"),
     path("topics/<id:pk>/messages/<id:sequence>/history/", messages.history, name="message_history"),
     path("topics/<id:pk>/messages/<id:sequence>/remove/", messages.remove, name="message_remove"),
-    path("topics/<id:pk>/messages/<id:sequence>/record/", records.record, name="record"),
-    path("topics/<id:pk>/messages/<id:sequence>/quotation/", composing.quotation, name="quotation"),
+    path("topics/<id:pk>/messages/<id:sequence>/record/", record_views.record, name="record"),
+    path("topics/<id:pk>/messages/<id:sequence>/quotation/", composing_views.quotation, name="quotation"),
     path("topics/<id:pk>/preview/", threads.preview, name="preview"),
-    path("topics/<id:pk>/people/", composing.people, name="people"),
-    path("topics/<id:pk>/read/", reading.read, name="read"),
-    path("topics/<id:pk>/unread/", reading.unread, name="unread"),
-    path("read/", reading.read_all, name="read_all"),
+    path("topics/<id:pk>/people/", composing_views.people, name="people"),
+    path("topics/<id:pk>/read/", reading_views.read, name="read"),
+    path("topics/<id:pk>/unread/", reading_views.unread, name="unread"),
+    path("read/", reading_views.read_all, name="read_all"),
     path("topics/<id:pk>/mute/", preferences.mute, name="mute"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("search/", search.search, name="search"),

@@ -13,9 +13,9 @@ from allauth.account.models import EmailAddress
 from django.test import Client
 
 from accounts.models import User
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages.posting import post_message
 from messenger.models import Message, MessengerGroup, Topic
-from messenger.posting import post_message
 from tenancy.models import Member, Tenancy
 
 PASSWORD = "correct horse battery"

@@ -17,7 +17,7 @@ from django.utils import translation
 
 from common.caching import page_cache
 from common.templatetags import kept
-from messenger import topic_list
+from messenger.topics import listing
 
 OURS = ("accounts", "tenancy", "messenger", "ippex_messenger")
 
@@ -65,7 +65,7 @@ def forget_languages() -> None:
     """What processes keep of what they said in a language."""
     kept._kept.clear()
     page_cache._outlines.clear()
-    topic_list.forget_topics()
+    listing.forget_topics()
     for function in _kept_by_language():
         function.cache_clear()
 

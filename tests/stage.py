@@ -19,8 +19,8 @@ from django.test.client import ClientHandler
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Session, User
-from messenger.editing import edit_message
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages.editing import edit_message
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
 from tenancy.invitations import link_of

@@ -15,7 +15,7 @@ import pytest
 from django.db.models import DateTimeField
 from django.test import Client
 
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
 from tenancy.members import set_messenger_enabled
 from tenancy.models import Member

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import MessengerGroup
 from tenancy.models import Member
 from tests.cast import Cast, make_member, sign_in

@@ -70,7 +70,7 @@ def test_messages_are_written_in_one_place() -> None:
         for file in sources(*(CHECKOUT / app for app in APPS))
         if any(writing.search(line) for line in file.read_text().splitlines() if not line.startswith("class "))
     }
-    assert writers == {"messenger/posting.py"}
+    assert writers == {"messenger/messages/posting.py"}
 
 
 class Inline(HTMLParser):

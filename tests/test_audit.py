@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from messenger.demo.create import create_demo
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications import rule as interval_rule
 from messenger.notifications.delivery import outbox
 from messenger.notifications.monitoring import audit as module
 from messenger.notifications.monitoring.audit import audit
 from messenger.notifications.preferences.services import set_muted
-from messenger.topics import save_topic
+from messenger.topics.services import save_topic
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, post
 from tests.smtp import SmtpServer

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from common.mail import sending
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
 from messenger.notifications.catch_up import digest
 from messenger.notifications.catch_up import mail as catch_up_mail

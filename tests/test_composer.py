@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from messenger.composer import Composer
-from messenger.editing import remove_message
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages.editing import remove_message
 from messenger.models import BODY_MAX_LENGTH, Mention, Message
+from messenger.threads.composer import Composer
 from tenancy.models import Member
 from tests.cast import Cast, make_member, post, sign_in
 from tests.composer import client_id_in, text_in

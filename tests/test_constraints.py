@@ -11,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, connection, models, transac
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import (
     BODY_MAX_LENGTH,
     MINUTES_A_WEEK,

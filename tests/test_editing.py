@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from messenger.editing import NotYoursError, TooLateError, edit_message, may_edit, remove_message
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages.editing import NotYoursError, TooLateError, edit_message, may_edit, remove_message
 from messenger.models import Delivery, Message, Topic
 from messenger.notifications.delivery import outbox
 from messenger.tasks import notify_members, sweep

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 from messenger import outbox
 from messenger.models import Delivery, MessengerGroup, Topic
-from messenger.posting import post_message
+from messenger.messages.posting import post_message
 from tenancy.models import Member
 alice = Member.objects.get(user__email="alice@northwind.example")
 group = MessengerGroup.objects.visible_to(alice).visible_to(Member.objects.get(user__email="bob@northwind.example"))[0]

@@ -9,14 +9,14 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, MailChoice, Message, Topic
 from messenger.notifications.catch_up import digest
 from messenger.notifications.delivery import outbox
 from messenger.notifications.explanations.forecast import forecast
 from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
 from messenger.tasks import notify_members
-from messenger.topics import save_topic
+from messenger.topics.services import save_topic
 from tenancy.members import save_member
 from tenancy.models import Member
 from tests.cast import Cast, make_member, post, sign_in

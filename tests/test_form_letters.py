@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from common.mail import sending
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, Message, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.delivery.claims import claim

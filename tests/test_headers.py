@@ -122,7 +122,7 @@ def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: 
     def fail(*_args: object) -> None:
         raise RuntimeError("canary-of-an-error")
 
-    monkeypatch.setattr("messenger.threads.opening", fail)
+    monkeypatch.setattr("messenger.threads.pages.opening", fail)
     client = sign_in(cast.bob)
     client.raise_request_exception = False
     response = client.get(thread(cast.payments))

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, Message
 from messenger.notifications.delivery import outbox
 from messenger.notifications.monitoring import report, smtp_check

@@ -15,15 +15,18 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
 from common.caching.local_cache import Keep
-from messenger import hits, rows, threads, topic_list
-from messenger.editing import edit_message, remove_message
-from messenger.groups import save_group
+from messenger import hits
+from messenger.groups.services import save_group
+from messenger.messages import rendering
+from messenger.messages.editing import edit_message, remove_message
 from messenger.models import Message, Topic
 from messenger.notifications.preferences.services import set_muted
 from messenger.notifications.recipients import Audience, audience_of, forget_audiences
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.reading.unread_count import count_unread_topics
-from messenger.topics import save_topic
+from messenger.threads import pages
+from messenger.topics import listing
+from messenger.topics.services import save_topic
 from tenancy.members import save_member
 from tenancy.models import Member
 from tests.cast import Cast, age, make_topic, post, sign_in
@@ -207,7 +210,7 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
 
 
 def html_for(member: Member, topic: Topic) -> str:
-    return threads.latest(threads.topic_for(member, topic.pk), member).html.decode()
+    return pages.latest(pages.topic_for(member, topic.pk), member).html.decode()
 
 
 @pytest.fixture
@@ -220,16 +223,16 @@ def settled(committed: Cast) -> Cast:
 
 
 def test_a_page_is_fetched_once_for_all_who_have_no_part_in_it(settled: Cast) -> None:
-    topics = {who: threads.topic_for(who, settled.payments.pk) for who in (settled.alice, settled.bob, settled.charlie)}
-    of_bob = threads.latest(topics[settled.bob], settled.bob)
+    topics = {who: pages.topic_for(who, settled.payments.pk) for who in (settled.alice, settled.bob, settled.charlie)}
+    of_bob = pages.latest(topics[settled.bob], settled.bob)
     assert "From Alice" in of_bob.html.decode()
-    assert statements(lambda: threads.latest(topics[settled.charlie], settled.charlie)) == 0
-    assert threads.latest(topics[settled.charlie], settled.charlie) == of_bob
+    assert statements(lambda: pages.latest(topics[settled.charlie], settled.charlie)) == 0
+    assert pages.latest(topics[settled.charlie], settled.charlie) == of_bob
     for _ in range(2):
-        own = threads.latest(topics[settled.alice], settled.alice)
+        own = pages.latest(topics[settled.alice], settled.alice)
         assert "message-own" in own.html.decode()
         assert "message-own" not in of_bob.html.decode()
-    assert statements(lambda: threads.latest(topics[settled.alice], settled.alice)) == 0
+    assert statements(lambda: pages.latest(topics[settled.alice], settled.alice)) == 0
 
 
 def test_who_is_mentioned_sees_a_page_of_their_own(settled: Cast) -> None:
@@ -270,19 +273,19 @@ def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> N
 
 def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
     Message.objects.update(addressees=None)
-    topic = threads.topic_for(settled.bob, settled.payments.pk)
-    assert "about to go out" in threads.latest(topic, settled.bob).html.decode()
+    topic = pages.topic_for(settled.bob, settled.payments.pk)
+    assert "about to go out" in pages.latest(topic, settled.bob).html.decode()
     Message.objects.update(addressees=1)
-    assert "E-mailed to 1 person" in threads.latest(topic, settled.bob).html.decode()
+    assert "E-mailed to 1 person" in pages.latest(topic, settled.bob).html.decode()
 
 
 def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
-    topic = threads.topic_for(settled.bob, settled.payments.pk)
+    topic = pages.topic_for(settled.bob, settled.payments.pk)
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
-        assert "Never said" in threads.latest(topic, settled.bob).html.decode()
+        assert "Never said" in pages.latest(topic, settled.bob).html.decode()
         transaction.set_rollback(True)
-    assert "From Alice" in threads.latest(topic, settled.bob).html.decode()
+    assert "From Alice" in pages.latest(topic, settled.bob).html.decode()
 
 
 # -- Rows of the list --------------------------------------------------------------------------------------------------
@@ -296,12 +299,12 @@ def row_of(client: Client, topic: Topic) -> str:
 
 def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
     def look(who: Member) -> None:
-        page_of_list = topic_list.first_page(who, topic_list.groups_of(who))
+        page_of_list = listing.first_page(who, listing.groups_of(who))
         assert [row.excerpt for row in page_of_list[0] if row.pk == settled.payments.pk] == ["From Alice"]
 
     look(settled.bob)
     assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
-    topic_list.forget_topics()
+    listing.forget_topics()
     assert statements(lambda: look(settled.charlie)) == 3
 
 
@@ -369,11 +372,11 @@ def test_a_topic_moves_up_with_what_is_said_in_it(settled: Cast) -> None:
 def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
     settled: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def row() -> topic_list.TopicRow:
-        (row,) = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))[0]
+    def row() -> listing.TopicRow:
+        (row,) = listing.first_page(settled.bob, listing.groups_of(settled.bob))[0]
         return row
 
-    monkeypatch.setattr(topic_list, "_", lambda text: f"{text} ({get_language()})")
+    monkeypatch.setattr(listing, "_", lambda text: f"{text} ({get_language()})")
     remove_message(settled.payments.pk, 1, settled.alice)
     english = row()
     assert english.excerpt == "Message removed (en-gb)"
@@ -389,10 +392,10 @@ def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
 
 def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
     def excerpt() -> list[str]:
-        rows, _ = topic_list.first_page(settled.bob, topic_list.groups_of(settled.bob))
+        rows, _ = listing.first_page(settled.bob, listing.groups_of(settled.bob))
         return [row.excerpt for row in rows if row.pk == settled.payments.pk]
 
-    topic_list.forget_topics()
+    listing.forget_topics()
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
         assert excerpt() == ["Never said"]
@@ -444,7 +447,7 @@ def test_a_thread_and_its_pieces_are_fetched_with_the_same_statements_for_two_pe
 def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Short enough")
     post(cast.payments, cast.alice, "long " * 1_990)
-    rows._message.cache_clear()
+    rendering._message.cache_clear()
     hits._render.cache_clear()
     bob = sign_in(cast.bob)
     for path in ("/northwind/messenger/search/?q=long", "/northwind/messenger/search/?q=short"):
@@ -453,7 +456,7 @@ def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
     thread = bob.get(f"/northwind/messenger/topics/{cast.payments.pk}/").content.decode()
     assert "long " * 1_900 in thread
     assert "Short enough" in thread
-    assert rows._message.cache_info().currsize == 1
+    assert rendering._message.cache_info().currsize == 1
 
 
 def test_what_is_kept_has_a_size_and_is_not_larger_than_it_may_be() -> None:

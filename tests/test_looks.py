@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Session
 from ippex_messenger import asgi
 from messenger import subscription
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.looks import Admission, End, News, look
 from messenger.models import Topic
 from messenger.subscription import Listener

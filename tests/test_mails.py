@@ -11,11 +11,11 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from messenger.mail_preview import preview
 from messenger.models import MailChoice, MessengerGroup, Topic, TopicMute
 from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
 from messenger.notifications.preferences.services import choice_of, save_choice
 from messenger.tasks import notify_members
+from messenger.topics.mail_preview import preview
 from tenancy.models import MailDetail, Member, Tenancy
 from tests.cast import Cast, make_topic, post, sign_in
 from tests.smtp import SmtpServer

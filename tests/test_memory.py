@@ -47,10 +47,10 @@ RARE = {
     "accounts.views",
     "messenger.notifications.monitoring.report",
     "messenger.search",
-    "messenger.views.groups",
+    "messenger.groups.views",
     "messenger.notifications.monitoring.views",
-    "messenger.views.messages",
-    "messenger.views.records",
+    "messenger.messages.views",
+    "messenger.messages.record_views",
     "tenancy.forms",
     "tenancy.views.settings",
     "tenancy.views.users",
@@ -78,7 +78,7 @@ def test_a_process_that_shows_threads_and_lists_and_takes_posts_does_without_the
         ("GET", f"{thread[1]}", "", "200", "Paid on time"),
     ]
     modules = after(cast, requests, f"csrftoken={token}").modules
-    assert {"messenger.views.threads", "messenger.markup.markdown", "markdown_it", "allauth.account"} <= modules
+    assert {"messenger.threads.views", "messenger.markup.markdown", "markdown_it", "allauth.account"} <= modules
     assert modules & RARE == set()
 
 

@@ -12,14 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from messenger.editing import edit_message, remove_message
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.markup.markdown import prepare, render
 from messenger.markup.mentions import shown_to
+from messenger.messages.editing import edit_message, remove_message
+from messenger.messages.posting import post_message
 from messenger.models import Delivery, MailChoice, Mention, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.preferences.services import set_muted
-from messenger.posting import post_message
 from messenger.reading.positions import mark_read
 from tenancy.models import MailDetail, Member
 from tests.cast import Cast, make_member, make_topic, post, sign_in

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
 from messenger.notifications import rule as interval_rule
 from messenger.notifications.delivery import cancellation, outbox
@@ -29,7 +29,7 @@ from messenger.notifications.monitoring.audit import audit
 from messenger.notifications.preferences import services as preferences
 from messenger.notifications.recipients import Audience, forget_audiences
 from messenger.tasks import notify_members
-from messenger.topics import save_topic
+from messenger.topics.services import save_topic
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, post

@@ -19,7 +19,7 @@ from accounts.models import User
 from common.mail import sending
 from ippex_messenger.celery import app
 from messenger import events, tasks
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.delivery.cancellation import withdraw_topic

@@ -9,10 +9,10 @@ import pytest
 import time_machine
 
 from accounts.models import User
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications.preferences.services import set_muted
-from messenger.topic_list import first_page, groups_of
+from messenger.topics.listing import first_page, groups_of
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, age, make_topic, post, sign_in
 from tests.composer import client_id_in, error_in, text_in

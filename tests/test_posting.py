@@ -16,13 +16,13 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from messenger import posting
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages import posting
+from messenger.messages.posting import DifferentTextError, Posted, post_message
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications import recipients
 from messenger.notifications import rule as interval_rule
 from messenger.notifications.delivery import outbox
-from messenger.posting import DifferentTextError, Posted, post_message
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member
 from tests.cast import Cast, age, make_member, post, sign_in

@@ -13,10 +13,12 @@ from django.utils import timezone
 
 from accounts import sessions
 from common.database.prepared import Prepared
-from messenger import listeners, threads, topic_list
+from messenger import listeners
+from messenger.messages.rendering import Row, columns_of
 from messenger.models import Message, Topic
-from messenger.rows import Row, columns_of
 from messenger.search import MARKED
+from messenger.threads import pages
+from messenger.topics import listing
 from tenancy import middleware
 from tenancy import sessions as member_sessions
 from tenancy.models import Member, Tenancy
@@ -90,9 +92,9 @@ def test_the_pages_of_a_thread_are_what_the_querysets_answer(cast: Cast) -> None
     for sequence in (0, 1, 2, 30, 61, 62, 10**17):
         older = columns_of(messages.before(sequence).newest_first())[:50]
         newer = columns_of(messages.after(sequence).oldest_first())[:51]
-        assert threads.BEFORE(cast.payments.pk, sequence) == list(older), sequence
-        assert threads.AFTER(cast.payments.pk, sequence) == list(newer), sequence
-    row = Row._make(threads.AFTER(cast.payments.pk, 0)[0])
+        assert pages.BEFORE(cast.payments.pk, sequence) == list(older), sequence
+        assert pages.AFTER(cast.payments.pk, sequence) == list(newer), sequence
+    row = Row._make(pages.AFTER(cast.payments.pk, 0)[0])
     assert row.author_name == "Alice Almeida"
     assert isinstance(row.posted_at, type(timezone.now()))
     assert row.posted_at.tzinfo is not None
@@ -103,7 +105,7 @@ def test_what_django_converts_is_converted(cast: Cast) -> None:
     message.deliveries.create(
         tenancy=cast.northwind, member=cast.bob, state="waiting", next_attempt_at=timezone.now() + timedelta(days=1)
     )
-    (values,) = threads.AFTER(cast.payments.pk, 0)
+    (values,) = pages.AFTER(cast.payments.pk, 0)
     assert Row._make(values).missing == {"waiting": 1, "failed": 0, "cancelled": 0}
 
 
@@ -247,10 +249,10 @@ def test_a_column_of_another_type_is_taken_up(committed: Tenancy) -> None:
 
 def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topic) -> None:
     for prepared, sequence in (
-        (threads.BEFORE, 20_001),
-        (threads.BEFORE, 2),
-        (threads.AFTER, 0),
-        (threads.AFTER, 9_999),
+        (pages.BEFORE, 20_001),
+        (pages.BEFORE, 2),
+        (pages.AFTER, 0),
+        (pages.AFTER, 9_999),
     ):
         plan = plan_of(prepared, long_topic.pk, sequence)
         assert "message_sequence_unique_in_topic" in plan
@@ -260,12 +262,12 @@ def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topi
 
 
 def test_what_changed_is_chosen_before_anything_is_joined_to_it(long_topic: Topic) -> None:
-    plan = plan_of(threads.CHANGED, long_topic.pk, 0, 1)
+    plan = plan_of(pages.CHANGED, long_topic.pk, 0, 1)
     chosen, _, found = plan.partition("Index Scan using message_changed_in_topic")
     assert found, plan
     assert "Limit" in chosen.splitlines()[-2], "at once, no sort of all that changed before it"
     assert "Seq Scan on messenger_message" not in plan
-    assert [row[0] for row in threads.CHANGED(long_topic.pk, 19_990, 19_995)] == [*range(19_995, 20_001)]
+    assert [row[0] for row in pages.CHANGED(long_topic.pk, 19_990, 19_995)] == [*range(19_995, 20_001)]
 
 
 @pytest.fixture
@@ -340,14 +342,14 @@ def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_sho
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup, tenancy_member, messenger_readposition")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as our connections have it
-    plan = plan_of(topic_list.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
+    plan = plan_of(listing.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
     first, second, third, *_ = plan.splitlines()
     assert first.startswith("Limit"), plan
     assert "Nested Loop Left Join" in second, plan
     assert "Index Scan using topic_latest_of_tenancy" in third, "at once, no sort of all before it"
     assert plan.count("on messenger_readposition") == 1, "how far somebody has read is looked up once for each"
     assert "Seq Scan" not in plan, plan
-    rows, has_more = topic_list.first_page(cast.alice, topic_list.groups_of(cast.alice))
+    rows, has_more = listing.first_page(cast.alice, listing.groups_of(cast.alice))
     assert [row.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
     assert (len(rows), has_more) == (50, True)
 
@@ -364,17 +366,17 @@ def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast)
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as our connections have it
-    plan = plan_of(topic_list.FIRST_PAGE_OF_GROUP, small.pk, cast.charlie.pk)
+    plan = plan_of(listing.FIRST_PAGE_OF_GROUP, small.pk, cast.charlie.pk)
     assert plan.startswith("Limit"), plan
     assert "topic_latest_of_group" in plan
     assert "Seq Scan on messenger_topic " not in plan
     assert " Sort  (" not in plan.replace("Incremental Sort", ""), "at most of what is of one moment, not of all"
-    plan = plan_of(topic_list.INACTIVE, [small.pk])
+    plan = plan_of(listing.INACTIVE, [small.pk])
     assert "Index Only Scan using topic_inactive_of_group" in plan, plan
     assert "Index Cond: (group_id = ANY ($1))" in plan
     cast.charlie.is_messenger_manager = True
-    assert topic_list.count_inactive(cast.charlie, topic_list.groups_of(cast.charlie)) == 5
-    rows, has_more = topic_list.first_page(cast.charlie, topic_list.groups_of(cast.charlie))
+    assert listing.count_inactive(cast.charlie, listing.groups_of(cast.charlie)) == 5
+    rows, has_more = listing.first_page(cast.charlie, listing.groups_of(cast.charlie))
     assert [row.name for row in rows[:2]] == ["Topic 25", "Topic 50"]
     assert (len(rows), has_more) == (50, True)
     assert {row.group for row in rows} == {"Small"}
@@ -391,22 +393,22 @@ def test_whether_somebody_may_read_is_asked_once_and_not_for_each_of_their_group
         )
         cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    plan = plan_of(topic_list.GROUPS, cast.bob.pk)
+    plan = plan_of(listing.GROUPS, cast.bob.pk)
     _, once, each = plan.partition("One-Time Filter")
     assert once, plan
     assert "on messenger_groupmembership" in each
     assert not any(f"on {table}" in each for table in ("tenancy_member", "accounts_user", "tenancy_tenancy")), plan
     assert "Seq Scan on messenger_groupmembership" not in plan
-    assert [group.name for group in topic_list.groups_of(cast.bob)] == ["Payroll"]
+    assert [group.name for group in listing.groups_of(cast.bob)] == ["Payroll"]
 
 
 def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_by_the_sequence(
     long_topic: Topic,
 ) -> None:
-    plan = plan_of(topic_list.SHOWN, [long_topic.pk])
+    plan = plan_of(listing.SHOWN, [long_topic.pk])
     assert "message_sequence_unique_in_topic" in plan, plan
     assert "Seq Scan on messenger_message" not in plan
-    ((pk, *_),) = topic_list.SHOWN([long_topic.pk])
+    ((pk, *_),) = listing.SHOWN([long_topic.pk])
     assert pk == long_topic.pk
 
 

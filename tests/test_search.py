@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from accounts.models import User
 from common.database.prepared import PreparedSql, Statement
 from messenger import forms, places, search, search_scope
-from messenger.editing import edit_message, remove_message
 from messenger.forms.search import OFFERED_TOPICS
-from messenger.groups import save_group
+from messenger.groups.services import save_group
+from messenger.messages.editing import edit_message, remove_message
 from messenger.models import Message, MessengerGroup, Topic
-from messenger.topic_list import groups_of
+from messenger.topics.listing import groups_of
 from tenancy.models import Member
 from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
 from tests.search_page import has_hits, hits_in, wrong_fields_in

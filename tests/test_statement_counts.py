@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.notifications.recipients import forget_audiences
 from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
 from tests.pages import GROUPS, TOPICS, USERS, filled, send, text_of, thread

@@ -16,12 +16,12 @@ from redis import Redis
 from accounts.models import Session, User
 from ippex_messenger.asgi import application
 from messenger import events, hub, live, subscription
-from messenger.editing import edit_message, remove_message
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.looks import Admission
+from messenger.messages.editing import edit_message, remove_message
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.preferences.services import set_muted
-from messenger.threads import PAGE_LENGTH
+from messenger.threads.pages import PAGE_LENGTH
 from tenancy.members import set_messenger_enabled
 from tenancy.models import Member
 from tests.cast import Cast, make_member, make_topic, post, sign_in

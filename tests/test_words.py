@@ -26,7 +26,7 @@ from django.utils import timezone, translation
 from accounts.models import User
 from accounts.passwords import note_reset_request, send_resets
 from common.templatetags.interface import initials
-from messenger import rows
+from messenger.messages import rendering
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, ReadPosition, Topic
 from messenger.notifications.catch_up.digest import missed_by
 from messenger.notifications.catch_up.mail import catch_up_mail
@@ -318,8 +318,8 @@ MOMENT = datetime(2026, 11, 22, 14, 5, 3, tzinfo=UTC)
 )
 def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str, day: str, clock: str) -> None:
     with translation.override(language):
-        assert rows._day(MOMENT.date(), language) == day
-        assert rows._clock(14, 5, language) == clock
+        assert rendering._day(MOMENT.date(), language) == day
+        assert rendering._clock(14, 5, language) == clock
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from django.utils import timezone
 from accounts.people import add_user
 from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
 from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
-from messenger.groups import save_group
+from messenger.groups.services import save_group
 from messenger.markup.markdown import prepare
+from messenger.messages.posting import write_message
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications.delivery import outbox
-from messenger.posting import write_message
 from messenger.reading.positions import mark_read
 from tenancy.models import Member, Tenancy
 

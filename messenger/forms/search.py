@@ -14,7 +14,7 @@ from common.database.prepared import Prepared
 from messenger.forms.shown import Choice, Shown
 from messenger.models import MessengerGroup, Topic
 from messenger.search_scope import Cursor, Scope
-from messenger.topic_list import ReadGroup
+from messenger.topics.listing import ReadGroup
 from tenancy.models import Member
 
 TEXT_MAX_LENGTH, NAME_MAX_LENGTH = 200, 120

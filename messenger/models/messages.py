@@ -18,7 +18,7 @@ BODY_MAX_LENGTH = 10_000
 class Message(models.Model):
     """What somebody said in a topic, and what was decided about e-mailing it when they did.
 
-    Written by messenger/posting.py alone.
+    Written by messenger/messages/posting.py alone.
     """
 
     class Outcome(models.TextChoices):

@@ -10,7 +10,7 @@ from messenger.hits import render_hits
 from messenger.search import find
 from messenger.search_scope import Cursor, SearchTimeoutError
 from messenger.search_words import NothingToFindError
-from messenger.topic_list import groups_of
+from messenger.topics.listing import groups_of
 from messenger.web.http import MessengerHttpRequest
 from messenger.web.pages import render_page
 

@@ -10,14 +10,14 @@ class WithoutTopicLock(AppConfig):
     label = "without_topic_lock"
 
     def ready(self) -> None:
-        from messenger import posting
+        from messenger.messages import posting
 
         posting._lock = unlocked
 
 
 def unlocked(topic_pk: int, author: Any) -> Any:
+    from messenger.messages.posting import HELD_GROUP
     from messenger.models import Topic
-    from messenger.posting import HELD_GROUP
 
     HELD_GROUP(topic_pk)
     topic = Topic.objects.visible_to(author).select_related("group").get(pk=topic_pk)

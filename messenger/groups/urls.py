@@ -7,9 +7,9 @@ from django.urls import path
 from common.lazy_views import ViewsOf
 
 if TYPE_CHECKING:
-    from messenger.views import groups
+    from messenger.groups import views as groups
 else:
-    groups = ViewsOf("messenger.views.groups")
+    groups = ViewsOf("messenger.groups.views")
 
 app_name = "messenger_users"
 

@@ -15,13 +15,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import Showable
 from common.database.constraints import violates
-from messenger.forms.topics import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
-from messenger.mail_preview import preview
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.explanations.simulation import simulate
-from messenger.topic_list import ReadGroup, count_inactive, first_page, groups_of, page_of, search
-from messenger.topic_rows import render_topic_rows
-from messenger.topics import save_topic
+from messenger.topics.forms import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
+from messenger.topics.listing import ReadGroup, count_inactive, first_page, groups_of, page_of, search
+from messenger.topics.mail_preview import preview
+from messenger.topics.services import save_topic
+from messenger.topics.topic_rows import render_topic_rows
 from messenger.web.http import MessengerHttpRequest, is_by_script
 from messenger.web.links import search_url
 from messenger.web.pages import render_page, render_piece

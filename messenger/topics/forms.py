@@ -6,8 +6,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from common.forms import PageFormMixin
-from messenger.forms.interval import IntervalField
 from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
+from messenger.topics.interval_field import IntervalField
 from tenancy.models import Member
 
 NAME_TAKEN = _("This messenger group has a topic of this name already.")

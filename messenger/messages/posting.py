@@ -13,7 +13,7 @@ from common.database.prepared import Prepared, PreparedSql, columns, instance
 from common.jobs import after_commit
 from messenger import events
 from messenger.markup.markdown import RENDERER_VERSION, Body, clean_body, prepare, render
-from messenger.mentioning import people_in, save_mentions
+from messenger.messages.mentioning import people_in, save_mentions
 from messenger.models import Message, Topic
 from messenger.notifications.rule import decide
 from messenger.reading.positions import mark_read

@@ -12,10 +12,10 @@ from django.utils.translation import get_language
 
 from common.caching.local_cache import Keep
 from common.database.prepared import Prepared, columns, instance
+from messenger.messages.rendering import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from messenger.models import Message, Topic
 from messenger.notifications.recipients import audience_of
 from messenger.reading.annotations import with_reader
-from messenger.rows import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
 from tenancy.models import Member
 
 PAGE_LENGTH = 50

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from common.database.constraints import violates
-from messenger.forms.groups import NAME_TAKEN, GroupForm
-from messenger.groups import history_of, save_group
-from messenger.listing import GroupFilter, GroupTable, MembershipFilter, MembershipTable
+from messenger.groups.forms import NAME_TAKEN, GroupForm
+from messenger.groups.services import history_of, save_group
+from messenger.groups.tables import GroupFilter, GroupTable, MembershipFilter, MembershipTable
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.tables import as_csv, listed

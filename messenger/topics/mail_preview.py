@@ -3,9 +3,9 @@ import re
 from django.core.mail import EmailMultiAlternatives
 from django.utils.translation import gettext as _
 
+from messenger.messages.posting import example_message
 from messenger.models import Topic
 from messenger.notifications.delivery.mails import message_mail
-from messenger.posting import example_message
 from tenancy.models import Member
 
 _KEY = re.compile(r"(/unsubscribe/)[^/\s]+")

@@ -3,10 +3,10 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from messenger.access import MessageQuerySet
+from messenger.messages.rendering import fetch_rows, outcome_of
 from messenger.models import Message
 from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
-from messenger.rows import fetch_rows, outcome_of
 from messenger.web.http import MessengerHttpRequest, is_by_script
 from tenancy.listing import page_number
 

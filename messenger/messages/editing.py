@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from messenger import events
 from messenger.markup.markdown import RENDERER_VERSION, clean_body, render
-from messenger.mentioning import people_in, replace_mentions
+from messenger.messages.mentioning import people_in, replace_mentions
+from messenger.messages.posting import HELD_GROUP
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
 from messenger.notifications.delivery.cancellation import cancel, write_deliveries
-from messenger.posting import HELD_GROUP
 from tenancy.models import Member
 
 

@@ -9,16 +9,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import Showable
-from messenger import threads
-from messenger.composer import Composer
 from messenger.markup.markdown import clean_body
 from messenger.markup.markdown import render as render_body
 from messenger.markup.mentions import shown_to
 from messenger.markup.quoting import quotation_of
-from messenger.mentioning import people_in
+from messenger.messages.mentioning import people_in
+from messenger.messages.posting import DifferentTextError, Posted, post_message
 from messenger.models import Topic
 from messenger.notifications.explanations.forecast_text import ForecastLine
-from messenger.posting import DifferentTextError, Posted, post_message
+from messenger.threads import pages
+from messenger.threads.composer import Composer
 from messenger.web.http import MessengerHttpRequest, cursor, is_by_script
 from messenger.web.pages import render_page, render_piece
 
@@ -45,7 +45,7 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     since = cursor(request.GET.get("since", ""))
     if since is not None:
-        rows = threads.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member)
+        rows = pages.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member)
         context = {"topic": topic, "rows": rows, "forecast": ForecastLine.of(topic)}
         return render(request, "messenger/_changes.html", context)
     return HttpResponse(_requested_page(request, topic).html)
@@ -69,7 +69,7 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = _visible_topic(request, pk)
     if is_by_script(request):
         return _render_composer(request, topic, refused)
-    return _render_thread(request, topic, threads.latest(topic, request.member), refused, status=422)
+    return _render_thread(request, topic, pages.latest(topic, request.member), refused, status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -91,7 +91,7 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if is_by_script(request):
         return _render_composer(request, topic, composer) if composer.error else HttpResponse(composer.preview)
     status = 422 if composer.error else 200
-    return _render_thread(request, topic, threads.latest(topic, request.member), composer, status)
+    return _render_thread(request, topic, pages.latest(topic, request.member), composer, status)
 
 
 def _render_composer(request: MessengerHttpRequest, topic: Topic, refused: Composer) -> HttpResponse:
@@ -105,8 +105,8 @@ def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpRespons
         last_shown = cursor(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
         if posted.is_new and start == message.sequence - 1:
-            return HttpResponse(threads.new(message, posted.previous, request.member), status=201)
-        return HttpResponse(threads.after(message.topic, start, request.member).html, status=201)
+            return HttpResponse(pages.new(message, posted.previous, request.member), status=201)
+        return HttpResponse(pages.after(message.topic, start, request.member).html, status=201)
     response = redirect("messenger:thread", request.member.tenancy.slug, message.topic_id)
     response.status_code = 303
     response["Location"] += f"#message-{message.sequence}"
@@ -115,23 +115,23 @@ def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpRespons
 
 def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
     try:
-        topic = threads.topic_for(request.member, pk)
+        topic = pages.topic_for(request.member, pk)
     except Topic.DoesNotExist:
         raise Http404 from None
     request.sees_messenger = True
     return topic
 
 
-def _requested_page(request: MessengerHttpRequest, topic: Topic) -> threads.Page:
-    for name, page in (("before", threads.before), ("after", threads.after), ("at", threads.around)):
+def _requested_page(request: MessengerHttpRequest, topic: Topic) -> pages.Page:
+    for name, page in (("before", pages.before), ("after", pages.after), ("at", pages.around)):
         if name in request.GET:
             sequence = cursor(request.GET[name])
             if sequence is None:
                 raise Http404
             return page(topic, sequence, request.member)
     if "latest" in request.GET:
-        return threads.latest(topic, request.member)
-    return threads.opening(topic, request.member, topic.read_up_to)  # type: ignore[attr-defined]
+        return pages.latest(topic, request.member)
+    return pages.opening(topic, request.member, topic.read_up_to)  # type: ignore[attr-defined]
 
 
 def _requested_quotation(request: MessengerHttpRequest, topic: Topic) -> str:
@@ -146,7 +146,7 @@ def _requested_quotation(request: MessengerHttpRequest, topic: Topic) -> str:
 def _render_thread(
     request: MessengerHttpRequest,
     topic: Topic,
-    page: threads.Page,
+    page: pages.Page,
     composer: Composer,
     status: int = 200,
 ) -> HttpResponse:

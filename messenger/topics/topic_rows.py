@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.template.loader import render_to_string
 
-from messenger.topic_list import TopicRow
+from messenger.topics.listing import TopicRow
 
 
 def render_topic_rows(topics: Iterable[TopicRow], slug: str, *, manages: bool, shows_inactive: bool) -> bytes:

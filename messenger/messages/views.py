@@ -9,11 +9,11 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from messenger.editing import NotYoursError, TooLateError, edit_message, may_edit, may_remove, remove_message
-from messenger.forms.editing import EditForm, RemovalForm
 from messenger.markup.mentions import shown_to
+from messenger.messages.editing import NotYoursError, TooLateError, edit_message, may_edit, may_remove, remove_message
+from messenger.messages.forms import EditForm, RemovalForm
+from messenger.messages.rendering import Reader, fetch_rows, render_rows
 from messenger.models import Message
-from messenger.rows import Reader, fetch_rows, render_rows
 from messenger.web.http import MessengerHttpRequest, is_by_script
 
 
