@@ -14,7 +14,7 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
 pages = get_asgi_application()
 
-from messenger.live import serve_stream, stream_slug  # noqa: E402  (needs the application registry)
+from messenger.live.stream import serve_stream, stream_slug  # noqa: E402  (needs the application registry)
 
 # What is loaded by now stays: to go through all of it, now and then, would hold up every open stream meanwhile.
 gc.collect()

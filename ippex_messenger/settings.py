@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "messenger",
     "tenancy",
     "accounts",
+    "ippex_messenger.demo",  # its command
     "allauth",
     "allauth.account",
     "django.contrib.auth",

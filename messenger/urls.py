@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from messenger.messages import record_views
     from messenger.messages import views as messages
     from messenger.notifications.preferences import views as preferences
-    from messenger.views import search
+    from messenger.search import views as search
 else:
     messages = ViewsOf("messenger.messages.views")
     preferences = ViewsOf("messenger.notifications.preferences.views")
     record_views = ViewsOf("messenger.messages.record_views")
-    search = ViewsOf("messenger.views.search")
+    search = ViewsOf("messenger.search.views")
 
 app_name = "messenger"
 

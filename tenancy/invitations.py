@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.people import create_user
+from accounts.users import create_user
 from common.mail.sending import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 from tenancy.models import Invitation, Member
 

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 from django_tables2 import RequestConfig
 
-from tenancy.listing import page_number
 from tenancy.models import Member
+from tenancy.pagination import page_number
 
 PAGE_LENGTH = 50
 

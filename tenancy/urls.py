@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from django.urls import include, path, re_path
 
 from common.lazy_views import ViewsOf
-from tenancy.views import places
+from tenancy.views import home
 
 if TYPE_CHECKING:
     from tenancy.views import invitations, settings, users
@@ -13,8 +13,8 @@ else:
     users = ViewsOf("tenancy.views.users")
 
 tenancy_patterns = [
-    path("", places.menu, name="menu"),
-    path("administration/", places.administration, name="administration"),
+    path("", home.menu, name="menu"),
+    path("administration/", home.administration, name="administration"),
     path("administration/system/settings/", settings.settings, name="settings"),
     path("administration/system/settings/features/", settings.features, name="features"),
     path("administration/system/settings/notifications/", settings.notifications, name="notifications"),
@@ -28,7 +28,7 @@ tenancy_patterns = [
 ]
 
 urlpatterns = [
-    path("", places.choose, name="home"),
+    path("", home.choose, name="home"),
     re_path(r"^invitations/(?P<key>[-:\w]+)/$", invitations.accept_invitation, name="invitation"),
     path("<tenancy:tenancy_slug>/", include((tenancy_patterns, "tenancy"))),
 ]

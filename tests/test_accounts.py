@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.people import create_user
+from accounts.users import create_user
 from messenger.models import Message
 from tenancy.invitations import ask_again, link_of
 from tenancy.models import Invitation, Member

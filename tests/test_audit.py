@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.demo.create import create_demo
+from ippex_messenger.demo.create import create_demo
 from messenger.groups.services import save_group
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications import rule as interval_rule

@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from messenger.demo.people import PASSWORD
+from ippex_messenger.demo.people import PASSWORD
 from tests.browser import Person
 from tests.stack import Stack
 

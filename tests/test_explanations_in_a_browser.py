@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from messenger.demo.people import PASSWORD
+from ippex_messenger.demo.people import PASSWORD
 from tests.browser import Person
 from tests.stack import Stack
 

@@ -15,7 +15,6 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
 from common.caching.local_cache import Keep
-from messenger import hits
 from messenger.groups.services import save_group
 from messenger.messages import rendering
 from messenger.messages.editing import edit_message, remove_message
@@ -24,6 +23,7 @@ from messenger.notifications.preferences.services import set_muted
 from messenger.notifications.recipients import Audience, audience_of, forget_audiences
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.reading.unread_count import count_unread_topics
+from messenger.search import hits
 from messenger.threads import pages
 from messenger.topics import listing
 from messenger.topics.services import save_topic

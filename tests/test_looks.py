@@ -14,11 +14,11 @@ from django.utils import timezone
 
 from accounts.models import Session
 from ippex_messenger import asgi
-from messenger import subscription
 from messenger.groups.services import save_group
-from messenger.looks import Admission, End, News, look
+from messenger.live import subscription
+from messenger.live.subscription import Listener
+from messenger.live.updates import Admission, End, News, look
 from messenger.models import Topic
-from messenger.subscription import Listener
 from tenancy.models import Member
 from tests.cast import Cast, make_member, post, sign_in
 from tests.test_stream import ADMISSION, elsewhere, play

@@ -21,7 +21,7 @@ from django.utils import timezone
 from accounts.forms import ResetPasswordForm
 from accounts.models import PasswordResetRequest, User
 from accounts.passwords import note_reset_request, send_resets
-from accounts.people import create_user
+from accounts.users import create_user
 from tenancy.invitations import accept, ask_again, find_invitation, link_of, send_due_invitations
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member, Tenancy

@@ -46,7 +46,7 @@ RARE = {
     "accounts.forms",
     "accounts.views",
     "messenger.notifications.monitoring.report",
-    "messenger.search",
+    "messenger.search.engine",
     "messenger.groups.views",
     "messenger.notifications.monitoring.views",
     "messenger.messages.views",

@@ -15,10 +15,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from messenger import places
 from messenger.models import Delivery, Message, Topic
 from messenger.notifications.catch_up import digest
 from messenger.notifications.monitoring.audit import audit
+from messenger.search import time_buckets
 from tenancy.models import Member
 from tests.cast import Cast, post
 
@@ -128,9 +128,9 @@ def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, poste
         cursor.execute("SET enable_seqscan = off")
         found = (
             "SELECT id FROM messenger_message WHERE search @@ 'wages'"  # noqa: S608  (a constant of ours)
-            f" AND {places.PLACES} && %s::bigint[] AND {places.PLACES} && %s::bigint[]"
+            f" AND {time_buckets.PLACES} && %s::bigint[] AND {time_buckets.PLACES} && %s::bigint[]"
         )
-        values = [places.of_topics([cast.payments.pk]), places.of_tenancy(cast.northwind.pk)]
+        values = [time_buckets.of_topics([cast.payments.pk]), time_buckets.of_tenancy(cast.northwind.pk)]
         cursor.execute(f"EXPLAIN {found}", values)
         assert "message_search" in str(cursor.fetchall())
         cursor.execute(found, values)

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from accounts import sessions
 from common.database.prepared import Prepared
-from messenger import listeners
+from messenger.live import listeners
 from messenger.messages.rendering import Row, columns_of
 from messenger.models import Message, Topic
-from messenger.search import MARKED
+from messenger.search.engine import MARKED
 from messenger.threads import pages
 from messenger.topics import listing
 from tenancy import middleware

@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from common.database.prepared import PreparedSql, Statement
-from messenger import forms, places, search, search_scope
-from messenger.forms.search import OFFERED_TOPICS
 from messenger.groups.services import save_group
 from messenger.messages.editing import edit_message, remove_message
 from messenger.models import Message, MessengerGroup, Topic
+from messenger.search import engine, time_buckets
+from messenger.search import forms as search_forms
+from messenger.search import scope as search_scope
+from messenger.search.forms import OFFERED_TOPICS
 from messenger.topics.listing import groups_of
 from tenancy.models import Member
 from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
@@ -75,7 +77,7 @@ def test_access_is_asked_at_each_search(cast: Cast) -> None:
 @pytest.mark.parametrize("many", [0, 200])
 def test_few_and_many_topics_are_searched_alike(cast: Cast, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     finds(cast.bob, "bonuses")  # compiles the statement that holds the real number, for good
-    monkeypatch.setattr(forms.search, "OFFERED_TOPICS", many)
+    monkeypatch.setattr(search_forms, "OFFERED_TOPICS", many)
     topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(3))]
     mine = [post(topic, cast.alice, "Bonuses are due").pk for topic in topics]
     post(cast.pensions, cast.mallory, "Bonuses are due")
@@ -183,7 +185,7 @@ def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
 def test_an_excerpt_is_escaped_text_of_the_message_whatever_it_is(cast: Cast, body: str) -> None:
     with undone():
         message = post(cast.payments, cast.alice, f"needle {body}")
-        (hit,) = search.find(cast.bob, "needle", scope_of(cast.bob)).hits
+        (hit,) = engine.find(cast.bob, "needle", scope_of(cast.bob)).hits
     assert hit.pk == message.pk
     assert set(re.findall(r"<[^>]*>", hit.excerpt)) <= {"<mark>", "</mark>"}
     text = unescape(hit.excerpt.replace("<mark>", "").replace("</mark>", ""))
@@ -270,8 +272,8 @@ def test_days_at_either_end_of_time_are_taken_and_those_the_wrong_way_round_are_
 
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "PAGE_LENGTH", 3)
-    monkeypatch.setattr(search, "WALK_LENGTH", 5)
+    monkeypatch.setattr(engine, "PAGE_LENGTH", 3)
+    monkeypatch.setattr(engine, "WALK_LENGTH", 5)
 
 
 def pages(member: Member, words: str) -> Iterator[list[int]]:
@@ -362,7 +364,7 @@ def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pa
         ]
         shown, before = list[int](), None
         for _ in range(len(messages) + 1):
-            page = search.find(cast.bob, words, replace(scope, before=before))
+            page = engine.find(cast.bob, words, replace(scope, before=before))
             shown += [hit.pk for hit in page.hits]
             before = page.next
             if before is None:
@@ -385,12 +387,12 @@ def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
         (counted,) = cursor.fetchone()
     assert len(set(counted)) == 8
     for since, until in ((moment, moment), (moment - length, moment), (moment, moment + length)):
-        assert set(places.of_time(tenancy, since, until)) & set(counted)
-        assert not set(places.of_time(tenancy + 1, since, until)) & set(counted)
+        assert set(time_buckets.of_time(tenancy, since, until)) & set(counted)
+        assert not set(time_buckets.of_time(tenancy + 1, since, until)) & set(counted)
     until = moment + length
-    reached = places.beginning(until - timedelta(days=1), until)
+    reached = time_buckets.beginning(until - timedelta(days=1), until)
     assert reached <= until - timedelta(days=1)
-    asked = places.of_time(tenancy, until - timedelta(days=1), until)
+    asked = time_buckets.of_time(tenancy, until - timedelta(days=1), until)
     with connection.cursor() as cursor:
         cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, reached])
         assert set(asked) & set(cursor.fetchone()[0]), "from then on all are held"
@@ -398,8 +400,10 @@ def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
         assert not set(asked) & set(cursor.fetchone()[0]), "and none before"
     far = timedelta(days=1 + 2**25 // 86_400)
     if length < timedelta(days=2000):
-        assert not set(places.of_time(tenancy, moment + far, moment + far + length)) & set(counted)
-    assert set(places.of_tenancy(tenancy) + places.of_topics([5]) + places.of_authors([6])) <= set(counted)
+        assert not set(time_buckets.of_time(tenancy, moment + far, moment + far + length)) & set(counted)
+    assert set(time_buckets.of_tenancy(tenancy) + time_buckets.of_topics([5]) + time_buckets.of_authors([6])) <= set(
+        counted
+    )
 
 
 def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
@@ -418,7 +422,7 @@ SLOW = PreparedSql("test_slow", "SELECT pg_sleep(5) WHERE $3 <> '{}'", "bigint[]
 def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     post(cast.payments, cast.alice, "wages")
     monkeypatch.setattr(search_scope, "TIMEOUT_SECONDS", 0.05)
-    monkeypatch.setattr(search, "MARKED", SLOW)
+    monkeypatch.setattr(engine, "MARKED", SLOW)
     response = ask(sign_in(cast.bob), "wages")
     assert response.status_code == 200
     assert "took too long and was stopped" in response.content.decode()
@@ -506,7 +510,7 @@ def plan_of(sql: str) -> str:
 def plans(reader: Member, words: str, scope: search_scope.Scope) -> list[str]:
     """How the database goes about the statements of a search that find messages by words."""
     with CaptureQueriesContext(connection) as queries:
-        search.find(reader, words, scope)
+        engine.find(reader, words, scope)
     return [plan_of(sql) for sql in executed(queries) if "EXECUTE search_" in sql]
 
 
@@ -559,7 +563,7 @@ def test_the_beginning_of_a_frequent_word_is_asked_of_what_the_index_has_found(
 
 def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_messages: MessengerGroup) -> None:
     with CaptureQueriesContext(connection) as queries:
-        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
+        assert len(engine.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
     (fetched,) = rows_fetched_by(queries)
     assert 20 < fetched < 50, "of 80 there are"
 
@@ -567,7 +571,7 @@ def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_m
 def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_messages: MessengerGroup) -> None:
     bustle(many_messages)
     with CaptureQueriesContext(connection) as queries:
-        assert len(search.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
+        assert len(engine.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
     first, second, *_ = look_ups_in(queries)
     assert "-infinity" not in first
     assert "-infinity" not in second, "there is nothing in so short a time, and still not everything is asked for"
@@ -576,7 +580,7 @@ def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_message
 def test_after_a_silence_what_was_said_before_it_is_found_at_once(cast: Cast, many_messages: MessengerGroup) -> None:
     bustle(many_messages)
     with CaptureQueriesContext(connection) as queries:
-        assert len(search.find(cast.alice, "frequent", scope_of(cast.alice)).hits) == 20
+        assert len(engine.find(cast.alice, "frequent", scope_of(cast.alice)).hits) == 20
     (fetched,) = rows_fetched_by(queries)
     assert 20 < fetched < 300, "of 20,000 there are"
 

@@ -15,9 +15,11 @@ from redis import Redis
 
 from accounts.models import Session, User
 from ippex_messenger.asgi import application
-from messenger import events, hub, live, subscription
+from messenger import events
 from messenger.groups.services import save_group
-from messenger.looks import Admission
+from messenger.live import hub, subscription
+from messenger.live import stream as live_stream
+from messenger.live.updates import Admission
 from messenger.messages.editing import edit_message, remove_message
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.preferences.services import set_muted
@@ -616,9 +618,9 @@ def test_who_is_signed_out_is_handed_nothing_and_not_told_that_the_topic_is_gone
 
 
 def test_a_stream_ends_by_itself_and_may_be_asked_for_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert live.STREAM_SECONDS <= 5 * 60
-    monkeypatch.setattr(live, "STREAM_SECONDS", 0.3)
-    monkeypatch.setattr(live, "KEEP_ALIVE_SECONDS", 0.1)
+    assert live_stream.STREAM_SECONDS <= 5 * 60
+    monkeypatch.setattr(live_stream, "STREAM_SECONDS", 0.3)
+    monkeypatch.setattr(live_stream, "KEEP_ALIVE_SECONDS", 0.1)
     cookie = cookie_of(cast.bob)
 
     async def scene() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from messenger.demo.people import PASSWORD
+from ippex_messenger.demo.people import PASSWORD
 from tests.browser import Person
 from tests.stack import Stack, wait_until
 

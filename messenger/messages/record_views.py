@@ -8,7 +8,7 @@ from messenger.models import Message
 from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
 from messenger.web.http import MessengerHttpRequest, is_by_script
-from tenancy.listing import page_number
+from tenancy.pagination import page_number
 
 
 @require_safe

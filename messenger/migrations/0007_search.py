@@ -13,7 +13,7 @@ ALTER TEXT SEARCH CONFIGURATION messenger_text
     ALTER MAPPING FOR hword, hword_part, word, numhword, hword_numpart, numword WITH unaccent, simple;
 """
 # What joins words, or is taken for markup, ends a word: the parser would take "wages/salaries" for a file,
-# "done.Next" for a host and the end of "INV-4711" for a negative number. messenger/search.py does the same.
+# "done.Next" for a host and the end of "INV-4711" for a negative number. messenger/search/query.py does the same.
 COLUMN = r"""
 ALTER TABLE messenger_message ADD COLUMN search tsvector NOT NULL GENERATED ALWAYS AS (
     to_tsvector('messenger_text'::regconfig, translate(body, '-/.@_:\<>&', '          '))

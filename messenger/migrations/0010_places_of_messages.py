@@ -3,7 +3,7 @@
 from django.db import migrations
 
 # Numbers under which a message is looked for: of its tenancy, its topic, its author, and of the stretches of time in
-# its tenancy that it lies in, from two hours to a year. messenger/places.py counts the same.
+# its tenancy that it lies in, from two hours to a year. messenger/search/time_buckets.py counts the same.
 PLACES = """
 CREATE FUNCTION messenger_places(tenancy bigint, topic bigint, author bigint, at timestamptz) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

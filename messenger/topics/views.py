@@ -25,8 +25,8 @@ from messenger.topics.topic_rows import render_topic_rows
 from messenger.web.http import MessengerHttpRequest, is_by_script
 from messenger.web.links import search_url
 from messenger.web.pages import render_page, render_piece
-from tenancy.listing import page_number
 from tenancy.models import Member
+from tenancy.pagination import page_number
 
 
 @require_safe

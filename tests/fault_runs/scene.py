@@ -31,7 +31,7 @@ def set_scene(stack: Stack) -> Scene:
 def build() -> None:
     from django.contrib.auth.hashers import make_password
 
-    from accounts.people import add_user
+    from accounts.users import add_user
     from tenancy.models import Member, Tenancy
     from tests.cast import make_group, make_topic
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from accounts.models import User
-from accounts.people import create_user
+from accounts.users import create_user
 from tenancy.models import Member, Tenancy
 
 

@@ -3,9 +3,9 @@
 from functools import cache
 
 from common.database.prepared import PreparedSql
-from messenger import places
-from messenger.search_scope import Cursor, Patience, Scope, topic_of_groups
-from messenger.search_words import Query
+from messenger.search import time_buckets
+from messenger.search.query import Query
+from messenger.search.scope import Cursor, Patience, Scope, topic_of_groups
 
 # Of more authors the index is not asked; hits are sorted out afterwards.
 MANY = 200
@@ -14,7 +14,7 @@ MANY = 200
 @cache
 def _looked_up(most: int, *asked: bool) -> PreparedSql:
     """All hits, and the newest of them. Not all statements hold all of the conditions; their names tell them apart."""
-    by_index = (*(f"{places.PLACES} && {array}" for array in ("$3", "$4", "$5")), "search @@ $2")
+    by_index = (*(f"{time_buckets.PLACES} && {array}" for array in ("$3", "$4", "$5")), "search @@ $2")
     conditions = (*by_index, "search || '' @@ $1", "author_id + 0 = ANY($6)")  # the others change what they ask about
     which = " AND ".join(condition for condition, is_asked in zip(conditions, asked, strict=True) if is_asked)
     return PreparedSql(
@@ -43,7 +43,13 @@ def look_up(
     asked = (everywhere is not None, topics is not None, are_few, bool(by_index), by_index != query.whole)
     rows = patience.ask(
         _looked_up(most, *asked, authors is not None and not are_few),
-        *(query.whole, by_index, everywhere, places.of_topics(topics or ()), places.of_authors(authors or ())),
+        *(
+            query.whole,
+            by_index,
+            everywhere,
+            time_buckets.of_topics(topics or ()),
+            time_buckets.of_authors(authors or ()),
+        ),
         *(authors, *scope.period, list(scope.groups)),
     )
     return [Cursor._make(row) for row in rows]

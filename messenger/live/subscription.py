@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from messenger.eager import begin
-from messenger.looks import Admission, changed_event
+from messenger.live.eager_start import begin
+from messenger.live.updates import Admission, changed_event
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 

@@ -3,9 +3,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ippex_messenger.demo.create import create_demo
+from ippex_messenger.demo.people import PASSWORD, PEOPLE
 from ippex_messenger.embedded.home import Home
-from messenger.demo.create import create_demo
-from messenger.demo.people import PASSWORD, PEOPLE
 
 
 class Command(BaseCommand):

@@ -13,9 +13,9 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from accounts.people import add_user
-from messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
-from messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
+from accounts.users import add_user
+from ippex_messenger.demo.dialogue import GROUPS, DemoGroup, DemoTopic, Line
+from ippex_messenger.demo.people import PASSWORD, PEOPLE, TENANCIES
 from messenger.groups.services import save_group
 from messenger.markup.markdown import prepare
 from messenger.messages.posting import write_message

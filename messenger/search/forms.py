@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 
 from common.caching.page_cache import outlined
 from common.database.prepared import Prepared
-from messenger.forms.shown import Choice, Shown
 from messenger.models import MessengerGroup, Topic
-from messenger.search_scope import Cursor, Scope
+from messenger.search.form_fields import Choice, Shown
+from messenger.search.scope import Cursor, Scope
 from messenger.topics.listing import ReadGroup
 from tenancy.models import Member
 

@@ -13,13 +13,11 @@ from django.contrib.postgres.search import SearchHeadline
 from django.db.models import F, Func, QuerySet, Value
 
 from common.database.prepared import Prepared
-from messenger import places
-from messenger.hits import COLUMNS, START, STOP, Hit
 from messenger.models import Message
-from messenger.search_lookup import look_up
-from messenger.search_scope import Cursor, Patience, Scope, patient
-from messenger.search_walk import Survey, walk
-from messenger.search_words import (
+from messenger.search import time_buckets
+from messenger.search.hits import COLUMNS, START, STOP, Hit
+from messenger.search.lookup import look_up
+from messenger.search.query import (
     CONFIGURATION,
     JOINERS,
     UNDERSTOOD,
@@ -28,6 +26,8 @@ from messenger.search_words import (
     as_websearch,
     understood,
 )
+from messenger.search.scan import Survey, walk
+from messenger.search.scope import Cursor, Patience, Scope, patient
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
@@ -88,7 +88,7 @@ def _look_up_as_far_as_needed(
     by_index = query.rest if survey.has_frequent_beginning and (query.rest or scope.is_narrow) else query.whole
     # As far apart as the older half: a long silence after the others says nothing about those before.
     apart = (survey.middle - survey.last.posted_at) / (walked / 2)
-    length = max(apart * (walked / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, places.SHORTEST)
+    length = max(apart * (walked / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, time_buckets.SHORTEST)
     found, end = list[Cursor](), survey.last
     for number, stretch in enumerate(_stretches(reader, survey, length)):
         is_worthwhile = count + len(found) > 0 or number < EMPTY_STRETCHES + scope.is_narrow
@@ -101,9 +101,9 @@ def _look_up_as_far_as_needed(
         end = Cursor(stretch.since, 0)
     everywhere = None
     if scope.since:
-        everywhere = places.of_time(reader.tenancy_id, scope.since, end.posted_at)
+        everywhere = time_buckets.of_time(reader.tenancy_id, scope.since, end.posted_at)
     elif scope.topics is None:
-        everywhere = places.of_tenancy(reader.tenancy_id)
+        everywhere = time_buckets.of_tenancy(reader.tenancy_id)
     return found + look_up(patience, replace(scope, before=end), query, by_index, everywhere, PAGE_LENGTH + 1)
 
 
@@ -115,15 +115,15 @@ class Stretch(NamedTuple):
 def _stretches(reader: Member, survey: Survey, length: timedelta) -> Iterator[Stretch]:
     """One longer than the other, back from the messages walked through; the first is that long, or a little more."""
     end, near = survey.last.posted_at, list[int]()
-    if survey.resumed and end - survey.resumed > 2 * places.SHORTEST:
+    if survey.resumed and end - survey.resumed > 2 * time_buckets.SHORTEST:
         # A silence, and between it and the messages walked through maybe more of the bustle that they are of.
-        near, end = places.of_time(reader.tenancy_id, end - places.SHORTEST, end), survey.resumed
+        near, end = time_buckets.of_time(reader.tenancy_id, end - time_buckets.SHORTEST, end), survey.resumed
     start = end
     for _ in range(STRETCHES):
         if length >= start - _BEGINNING:
             return
-        since = places.beginning(start - length, end)
-        yield Stretch(since, near + places.of_time(reader.tenancy_id, since, end))
+        since = time_buckets.beginning(start - length, end)
+        yield Stretch(since, near + time_buckets.of_time(reader.tenancy_id, since, end))
         near, end, length = [], since, length * GROWTH
 
 

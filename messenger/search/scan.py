@@ -5,9 +5,9 @@ from functools import cache
 from typing import NamedTuple
 
 from common.database.prepared import PreparedSql
-from messenger import places
-from messenger.search_scope import Cursor, Patience, Scope, topic_of_groups
-from messenger.search_words import ASKED, QUERY, Query, Words, understood
+from messenger.search import time_buckets
+from messenger.search.query import ASKED, QUERY, Query, Words, understood
+from messenger.search.scope import Cursor, Patience, Scope, topic_of_groups
 from tenancy.models import Member
 
 # A beginning of a word that so many of the newest messages hold, in a hundred, is not asked of the index, which would
@@ -76,7 +76,7 @@ def walk(patience: Patience, reader: Member, words: Words, scope: Scope, length:
     ((*query, moments, ids, middle, moment, pk, resumed, beginnings),) = patience.ask(
         _walk_of(length, most),
         *words,
-        *(reader.tenancy_id, *scope.period, *scope.ids, list(scope.groups), places.SHORTEST),
+        *(reader.tenancy_id, *scope.period, *scope.ids, list(scope.groups), time_buckets.SHORTEST),
     )
     survey = None
     if moment:

@@ -17,7 +17,7 @@ from django.utils import timezone, translation
 
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
-from messenger.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
+from messenger.live.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
 from messenger.messages.rendering import ANYBODY, Reader
 from messenger.models import MailChoice, Topic, TopicMute
 from messenger.notifications.explanations.forecast_text import ForecastLine

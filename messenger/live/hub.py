@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from accounts.sessions import STILL_OPEN
-from messenger.database_thread import DatabaseThread
-from messenger.listeners import readable_revisions, with_messenger
-from messenger.looks import End, News, look
-from messenger.subscription import EVERY_TOPIC, Listener
+from messenger.live.database_thread import DatabaseThread
+from messenger.live.listeners import readable_revisions, with_messenger
+from messenger.live.subscription import EVERY_TOPIC, Listener
+from messenger.live.updates import End, News, look
 
 log = logging.getLogger(__name__)
 

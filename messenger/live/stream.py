@@ -1,6 +1,6 @@
 """The live stream: server-sent events that tell an open thread that there is something new.
 
-An event holds what changed in a topic since the one before it (messenger/looks.py); where that is too much, the page
+An event holds what changed in a topic since the one before it (updates.py); where that is too much, the page
 asks for it by the door that everybody uses. `serve_stream` is a bare ASGI callable (see ippex_messenger/asgi.py).
 """
 
@@ -21,11 +21,11 @@ from accounts.models import User
 from accounts.sessions import SessionStore, signed_in_user
 from common.middleware import holds_nul
 from messenger.events import CHANNEL
-from messenger.hub import Hub
-from messenger.listeners import with_messenger
-from messenger.looks import Admission
+from messenger.live.hub import Hub
+from messenger.live.listeners import with_messenger
+from messenger.live.subscription import EVERY_TOPIC, Listener, Send
+from messenger.live.updates import Admission
 from messenger.models import Topic
-from messenger.subscription import EVERY_TOPIC, Listener, Send
 from tenancy.middleware import find_member
 from tenancy.models import Member
 from tenancy.validators import SLUG_PATTERN

@@ -5,11 +5,11 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from common.caching.page_cache import Showable
-from messenger.forms.search import SearchForm
-from messenger.hits import render_hits
-from messenger.search import find
-from messenger.search_scope import Cursor, SearchTimeoutError
-from messenger.search_words import NothingToFindError
+from messenger.search.engine import find
+from messenger.search.forms import SearchForm
+from messenger.search.hits import render_hits
+from messenger.search.query import NothingToFindError
+from messenger.search.scope import Cursor, SearchTimeoutError
 from messenger.topics.listing import groups_of
 from messenger.web.http import MessengerHttpRequest
 from messenger.web.pages import render_page
