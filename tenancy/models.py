@@ -54,7 +54,8 @@ class Tenancy(models.Model):
         validators=[MaxValueValidator(MINUTES_A_DAY)],
         help_text=_("Minutes after posting, at most 24 hours; 0: never. What a message said before stays readable."),
     )
-    # Raised when a member is renamed: what is kept for a while shows names (docs/decisions/0030-kept-pages.md).
+    # Raised when a member is renamed: what is kept for a while shows names
+    # (docs/decisions/0030-cached-pages-of-messages.md).
     names_revision = models.PositiveBigIntegerField(db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,7 +1,7 @@
 """Search over the messages that one reads: the newest hits first, page by page, without OFFSET and COUNT.
 
 Frequent words are found by walking from the newest message backwards, others by the index, in stretches of time that
-grow until a page is full (docs/decisions/0027-search-by-stretches.md, and 0019).
+grow until a page is full (docs/decisions/0027-search-by-time-range.md, and 0019).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """A delivery claimed to be sent, with all that is asked before it is: one statement for each mail.
 
 The lock of its row is the claim. The access rule and everything else that may keep the mail back is asked in the same
-statement, anew for each mail; so is what the mail says. docs/decisions/0026-form-letters-and-one-claim-a-mail.md
+statement, anew for each mail; so is what the mail says. docs/decisions/0026-mail-merge-and-one-claim-a-mail.md
 """
 
 from datetime import datetime
