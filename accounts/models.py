@@ -58,9 +58,9 @@ class Session(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
-        from accounts.sessions import SessionStore
+        from accounts.sessions import UserSessionStore
 
-        return SessionStore
+        return UserSessionStore
 
 
 class PasswordResetRequest(models.Model):

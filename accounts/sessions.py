@@ -44,7 +44,7 @@ STILL_OPEN = Prepared(
 )
 
 
-class SessionStore(DatabaseStore):
+class UserSessionStore(DatabaseStore):
     # Of the row as it was read; what the session says may be another one by now, or nobody.
     user: User | None = None
 

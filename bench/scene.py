@@ -16,7 +16,7 @@ from django.urls import Resolver404, resolve
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.sessions import SessionStore
+from accounts.sessions import UserSessionStore
 from bench.fill import CROWD_SLUG, READER, SLUG
 from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
@@ -49,12 +49,12 @@ def sign_in(members: QuerySet[Member]) -> list[Person]:
     people: list[Person] = []
     rows: list[Any] = []
     for member in members.select_related("user", "tenancy"):
-        store = SessionStore()
+        store = UserSessionStore()
         store.update(_session_of(member.user))
         store._session_key = store._get_new_session_key()  # type: ignore[attr-defined]
         rows.append(store.create_model_instance(store._session))  # type: ignore[attr-defined]
         people.append(Person(member, store.session_key or ""))
-    SessionStore.get_model_class().objects.bulk_create(rows)  # type: ignore[arg-type]
+    UserSessionStore.get_model_class().objects.bulk_create(rows)  # type: ignore[arg-type]
     return people
 
 

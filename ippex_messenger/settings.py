@@ -67,7 +67,7 @@ MIDDLEWARE = [
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "common.middleware.RefuseUnreadableMiddleware",
-    "tenancy.sessions.SessionMiddleware",
+    "tenancy.session_engine.SessionMiddleware",
     "accounts.middleware.AuthenticationMiddleware",
     "accounts.middleware.PersonalSettingsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -141,7 +141,7 @@ CACHES = {
         },
     }
 }
-SESSION_ENGINE = "tenancy.sessions"  # in the database: cached_db fails when Redis is away
+SESSION_ENGINE = "tenancy.session_engine"  # in the database: cached_db fails when Redis is away
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {

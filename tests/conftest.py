@@ -16,8 +16,8 @@ from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from messenger.notifications.delivery.mails import forget_letters
 from messenger.notifications.recipients import forget_audiences
-from messenger.web import pages
-from messenger.web.pages import Same, Shown
+from messenger.web import responses
+from messenger.web.responses import Same, Shown
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -69,7 +69,7 @@ def outlines_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> No
         assert html.decode() == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
         return html
 
-    monkeypatch.setattr(pages, "outlined", compared)
+    monkeypatch.setattr(responses, "outlined", compared)
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,7 @@ from messenger.models import Message, Topic
 from messenger.search.engine import MARKED
 from messenger.threads import pages
 from messenger.topics import listing
-from tenancy import middleware
-from tenancy import sessions as member_sessions
+from tenancy import middleware, session_engine
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_group, make_topic, post
 from tests.threads import together
@@ -296,7 +295,7 @@ def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None
     assert "Index Scan using accounts_session_" in plan, "that of the key, or the one that Django adds for LIKE"
     assert "accounts_user_pkey" in plan
     assert "Seq Scan" not in plan
-    plan = plan_of(member_sessions.OPEN, "x" * 32, timezone.now(), "northwind")
+    plan = plan_of(session_engine.OPEN, "x" * 32, timezone.now(), "northwind")
     assert "Seq Scan on accounts" not in plan
     assert "Seq Scan on tenancy_member" not in plan
     plan = plan_of(middleware.ACTIVE_MEMBER, cast.bob.user_id, "northwind")

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Session, User
 from tenancy.middleware import current_member
 from tenancy.models import Member
-from tenancy.sessions import SessionStore
+from tenancy.session_engine import SessionStore
 from tests.cast import PASSWORD, Cast, sign_in
 
 PROFILE = "/accounts/profile/"

@@ -18,7 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
 
 from accounts.models import User
-from accounts.sessions import SessionStore, signed_in_user
+from accounts.sessions import UserSessionStore, signed_in_user
 from common.middleware import holds_nul
 from messenger.events import CHANNEL
 from messenger.live.hub import Hub
@@ -125,7 +125,7 @@ def _admit(scope: Scope) -> tuple[Admission, int] | None:
     request = ASGIRequest(scope, BytesIO())
     if holds_nul(request):
         return None
-    request.session = SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    request.session = UserSessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     user = signed_in_user(request)
     if not isinstance(user, User):
         return None

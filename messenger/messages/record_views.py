@@ -7,7 +7,7 @@ from messenger.messages.rendering import fetch_rows, outcome_of
 from messenger.models import Message
 from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
-from messenger.web.http import MessengerHttpRequest, is_by_script
+from messenger.web.requests import MessengerHttpRequest, is_by_script
 from tenancy.pagination import page_number
 
 

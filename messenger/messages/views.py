@@ -14,7 +14,7 @@ from messenger.messages.editing import NotYoursError, TooLateError, edit_message
 from messenger.messages.forms import EditForm, RemovalForm
 from messenger.messages.rendering import Reader, fetch_rows, render_rows
 from messenger.models import Message
-from messenger.web.http import MessengerHttpRequest, is_by_script
+from messenger.web.requests import MessengerHttpRequest, is_by_script
 
 
 @require_safe

@@ -11,8 +11,8 @@ from messenger.search.hits import render_hits
 from messenger.search.query import NothingToFindError
 from messenger.search.scope import Cursor, SearchTimeoutError
 from messenger.topics.listing import groups_of
-from messenger.web.http import MessengerHttpRequest
-from messenger.web.pages import render_page
+from messenger.web.requests import MessengerHttpRequest
+from messenger.web.responses import render_page
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id

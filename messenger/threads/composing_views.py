@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from messenger.markup.quoting import quotation_of
 from messenger.models import Message, Topic
-from messenger.web.http import MessengerHttpRequest
+from messenger.web.requests import MessengerHttpRequest
 
 
 @require_safe

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_http_methods
 
 from messenger.models import MessengerGroup, Topic
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
-from messenger.web.http import MessengerHttpRequest, cursor
+from messenger.web.requests import MessengerHttpRequest, cursor
 
 # An image of nothing: what a browser without JavaScript fetches to say what it has shown.
 NOTHING = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'

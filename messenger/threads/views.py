@@ -19,8 +19,8 @@ from messenger.models import Topic
 from messenger.notifications.explanations.forecast_text import ForecastLine
 from messenger.threads import pages
 from messenger.threads.composer import Composer
-from messenger.web.http import MessengerHttpRequest, cursor, is_by_script
-from messenger.web.pages import render_page, render_piece
+from messenger.web.requests import MessengerHttpRequest, cursor, is_by_script
+from messenger.web.responses import render_page, render_piece
 
 
 @require_safe

@@ -22,9 +22,9 @@ from messenger.topics.listing import ReadGroup, count_inactive, first_page, grou
 from messenger.topics.mail_preview import preview
 from messenger.topics.services import save_topic
 from messenger.topics.topic_rows import render_topic_rows
-from messenger.web.http import MessengerHttpRequest, is_by_script
 from messenger.web.links import search_url
-from messenger.web.pages import render_page, render_piece
+from messenger.web.requests import MessengerHttpRequest, is_by_script
+from messenger.web.responses import render_page, render_piece
 from tenancy.models import Member
 from tenancy.pagination import page_number
 

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods
 from messenger.models import CatchUp, MessengerGroup, Topic
 from messenger.notifications.preferences.forms import MailChoiceForm
 from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
-from messenger.web.http import MessengerHttpRequest
+from messenger.web.requests import MessengerHttpRequest
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -11,7 +11,7 @@ from common.caching.page_cache import Showable, as_context, outlined
 from common.csrf import form_token
 from common.templatetags.interface import cut_underscores, initials
 from messenger.reading.unread_count import count_unread_topics, unread_in_words
-from messenger.web.http import MessengerHttpRequest
+from messenger.web.requests import MessengerHttpRequest
 
 Same = Mapping[str, Any]
 Shown = Mapping[str, Showable]

@@ -8,8 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.sessions import MOMENTS
-from accounts.sessions import SessionStore as UsersSessionStore
+from accounts.sessions import MOMENTS, UserSessionStore
 from common.database.prepared import Prepared, columns, instance
 from tenancy.models import Member, Tenancy
 from tenancy.validators import RESERVED_SLUGS, SLUG_PATTERN
@@ -35,7 +34,7 @@ _USER_ENDS = 1 + len(columns(User, but=MOMENTS))
 _MEMBER_ENDS = _USER_ENDS + len(columns(Member, but=MOMENTS))
 
 
-class SessionStore(UsersSessionStore):
+class SessionStore(UserSessionStore):
     slug = ""  # of the tenancy that is asked for
     # An active one, of the user whom the row of the session names; whether that is who is signed in, it does not say.
     member: Member | None = None
