@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.passwords import note_reset_request
 from common.forms import PageFormMixin
-from common.jobs import after_commit
+from common.jobs import enqueue_on_commit
 
 TIME_ZONES = [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
 
@@ -19,7 +19,7 @@ class LoginForm(PageFormMixin, allauth_forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["login"].label = _("E-mail address")
-        self.fields["remember"].label = _("Keep me signed in on this device")
+        self.fields["remember"].label = _("LocalCache me signed in on this device")
         for name in ("login", "password"):
             self.fields[name].help_text = ""
             self.fields[name].widget.attrs.pop("placeholder", None)
@@ -45,7 +45,7 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
         note_reset_request(self.cleaned_data["email"])
-        after_commit("accounts.tasks.send_password_resets")
+        enqueue_on_commit("accounts.tasks.send_password_resets")
         return str(self.cleaned_data["email"])
 
 

@@ -22,7 +22,7 @@ from bench.load import LUA, Unusable, ask, one_of
 from bench.shape import Shape
 from bench.targets import Request
 from messenger.models import Delivery, Message, Topic
-from messenger.notifications.recipients import forget_audiences
+from messenger.notifications.recipients import clear_audience_cache
 from tenancy.models import Member
 
 HOST = "127.0.0.1"
@@ -160,7 +160,7 @@ def statements(request: Request) -> list[str]:
     if request.body is not None:
         arguments = {"data": request.body, "content_type": request.headers["Content-Type"]}
     client.get(HEALTH)  # what is looked up once in a process is no cost of a request
-    forget_audiences()
+    clear_audience_cache()
     remembers_nothing = transaction.atomic() if request.method == "GET" else nullcontext()
     with remembers_nothing, CaptureQueriesContext(connection) as captured:
         answer: Any = client.generic(request.method, request.path, **arguments)

@@ -9,7 +9,7 @@ from common.caching.circuit_breaker import redis_breaker
 log = logging.getLogger(__name__)
 
 
-def after_commit(task: str, *args: Any) -> None:
+def enqueue_on_commit(task: str, *args: Any) -> None:
     """Hint at waiting work, by the name of the task that does it, once the transaction is committed.
 
     Only a hint: the truth is in PostgreSQL and the sweeper finds what no hint reached, so a queue that

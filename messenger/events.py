@@ -19,7 +19,7 @@ CHANNEL = "messenger:topics"
 MARK_SECONDS = 10 * 60
 
 
-def announce_after_commit(topic: Topic) -> None:
+def publish_after_commit(topic: Topic) -> None:
     """Tell the streams of this topic, once it is committed, that it is worth looking; menus count what is unread anew.
 
     Without Redis streams find what is new by themselves, at their next look at who may listen.
@@ -41,16 +41,16 @@ def announce_after_commit(topic: Topic) -> None:
 
 
 @transaction.atomic
-def touch(message_pk: int) -> None:
+def bump_revision(message_pk: int) -> None:
     """What is said about a message has changed: its topic has a new revision, and open threads look."""
     topic = Topic.objects.select_for_update(no_key=True).get(messages=message_pk)
     topic.revision += 1
     topic.save(update_fields=["revision"])
     Message.objects.filter(pk=message_pk).update(revision=topic.revision)
-    announce_after_commit(topic)
+    publish_after_commit(topic)
 
 
-def touch_forecasts(topics: QuerySet[Topic]) -> None:
+def bump_audience_revision(topics: QuerySet[Topic]) -> None:
     """Who would be mailed a next message has changed: open threads ask again, at their streams' next look.
 
     The caller holds the topics' groups: rows of many topics are locked here in no order.

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from common.jobs import after_commit
+from common.jobs import enqueue_on_commit
 from messenger.models import Delivery
 from messenger.notifications.catch_up import digest
 from messenger.notifications.delivery import outbox
@@ -11,7 +11,7 @@ def notify_members(message_pk: int) -> None:
     """A message was posted that is to be e-mailed."""
     outbox.fan_out(message_pk)
     if outbox.is_worth_two(message_pk):
-        after_commit(help_to_notify.name, message_pk)
+        enqueue_on_commit(help_to_notify.name, message_pk)
     outbox.deliver(Delivery.objects.filter(message=message_pk))
 
 

@@ -11,13 +11,13 @@ from django.test.utils import setup_databases, teardown_databases
 from playwright.sync_api import Browser
 
 from common.caching.circuit_breaker import redis_breaker
-from common.caching.page_cache import as_context, outlined
+from common.caching.page_cache import as_context, render_skeleton
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
-from messenger.notifications.delivery.mails import forget_letters
-from messenger.notifications.recipients import forget_audiences
+from messenger.notifications.delivery.mails import clear_mail_cache
+from messenger.notifications.recipients import clear_audience_cache
 from messenger.web import responses
-from messenger.web.responses import Same, Shown
+from messenger.web.responses import Values, Variant
 from tests.browser import chromium, chromium_or_skip
 from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
@@ -61,15 +61,15 @@ def django_db_modify_db_settings(embedded_servers: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def outlines_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every page that any test asks for: filled in, an outline is what its template makes of the same values."""
+def skeletons_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every page that any test asks for: filled in, a skeleton is what its template makes of the same values."""
 
-    def compared(template: str, same: Same, shown: Shown) -> bytes:
-        html = outlined(template, same, shown)
+    def compared(template: str, same: Variant, shown: Values) -> bytes:
+        html = render_skeleton(template, same, shown)
         assert html.decode() == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
         return html
 
-    monkeypatch.setattr(responses, "outlined", compared)
+    monkeypatch.setattr(responses, "render_skeleton", compared)
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +81,8 @@ def redis_is_there() -> None:
 @pytest.fixture(autouse=True)
 def process_is_new() -> None:
     """What one test counted is nothing to the next."""
-    forget_audiences()
-    forget_letters()
+    clear_audience_cache()
+    clear_mail_cache()
 
 
 @pytest.fixture

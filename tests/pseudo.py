@@ -41,7 +41,7 @@ def spoken(sentence: str) -> str:
     return "⟦" + "".join(part for pair in zip(said, [*kept_parts, ""], strict=True) for part in pair) + "⟧"
 
 
-def understood(text: str) -> str:
+def parse_result(text: str) -> str:
     """Wide letters as plain ones, for the report of a failure."""
     return text.translate(_NARROW)
 
@@ -64,8 +64,8 @@ def spoken_everywhere() -> Iterator[None]:
 def forget_languages() -> None:
     """What processes keep of what they said in a language."""
     kept._kept.clear()
-    page_cache._outlines.clear()
-    listing.forget_topics()
+    page_cache._skeletons.clear()
+    listing.clear_listing_cache()
     for function in _kept_by_language():
         function.cache_clear()
 
@@ -141,7 +141,7 @@ def forgotten(sayings: Iterable[Saying], data: Iterable[str]) -> list[Saying]:
     longest_first = sorted({" ".join(word.split()) for word in data if word.strip()}, key=len, reverse=True)
     known = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in longest_first) or r"(?!)")
     return [
-        Saying(where, understood(text))
+        Saying(where, parse_result(text))
         for where, text in sayings
         if _PLAIN_LETTER.search(known.sub("", _NO_WORD.sub("", " ".join(text.split()))))
     ]

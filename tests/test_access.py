@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from messenger.live.listeners import readable_revisions
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
-from messenger.notifications.recipients import audience_of, forget_audiences
+from messenger.notifications.recipients import audience_of, clear_audience_cache
 from tenancy.models import Member, Tenancy
 from tests.cast import Cast, make_topic, post
 
@@ -192,7 +192,7 @@ def test_somebody_who_came_back_counts_once(cast: Cast) -> None:
 
 
 def people(topic: Topic) -> int:
-    forget_audiences()
+    clear_audience_cache()
     return audience_of(topic).people
 
 

@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from common.mail import sending
 from messenger.groups.services import save_group
-from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
+from messenger.models import CatchUp, CatchUpTopic, Delivery, MailPreference, Message, ReadPosition, Topic, TopicMute
 from messenger.notifications.catch_up import digest
 from messenger.notifications.catch_up import mail as catch_up_mail
 from messenger.notifications.catch_up.schedule import is_too_early, next_morning
 from messenger.notifications.delivery import outbox
-from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
+from messenger.notifications.preferences.services import preference_of, save_preference, set_muted
 from messenger.reading.positions import mark_read
 from messenger.tasks import notify_members, send_catch_ups, sweep
 from tenancy.members import save_member, set_messenger_enabled
@@ -31,7 +31,7 @@ from tests.threads import PATIENCE, somebody_waits_for_a_lock, start
 
 pytestmark = pytest.mark.django_db
 
-DAILY, WEEKDAYS, NEVER = MailChoice.CatchUp.DAILY, MailChoice.CatchUp.WEEKDAYS, MailChoice.CatchUp.NEVER
+DAILY, WEEKDAYS, NEVER = MailPreference.CatchUp.DAILY, MailPreference.CatchUp.WEEKDAYS, MailPreference.CatchUp.NEVER
 
 
 def record(message: Message, member: Member) -> tuple[str, str]:
@@ -104,11 +104,11 @@ def test_the_button_in_the_topic_mutes_and_unmutes_and_preferences_list_it(cast:
 # -- Own messages --------------------------------------------------------------------------------------
 
 
-def choose(member: Member, **columns: object) -> MailChoice:
-    choice = choice_of(member)
+def choose(member: Member, **columns: object) -> MailPreference:
+    choice = preference_of(member)
     for name, value in columns.items():
         setattr(choice, name, value)
-    save_choice(choice)
+    save_preference(choice)
     return choice
 
 
@@ -138,7 +138,7 @@ def test_it_is_asked_for_again_when_the_mail_goes_out(cast: Cast, smtp: SmtpServ
     outbox.fan_out(message.pk)
     assert record(message, cast.alice) == ("waiting", ""), "or the test proves nothing"
     # As it is where the mail was just going out, and did not after all: what goes out is not waited for.
-    MailChoice.objects.filter(member=cast.alice).update(own_messages=False)
+    MailPreference.objects.filter(member=cast.alice).update(own_messages=False)
     sweep()
     assert smtp.recipients == [cast.bob.user.email]
     assert record(message, cast.alice) == ("not_sent", "author")
@@ -216,10 +216,10 @@ def test_a_message_that_was_mailed_is_not_counted_and_one_that_failed_is(cast: C
         choose(cast.bob, catch_up=DAILY)
         notify_members(post(cast.payments, cast.alice).pk)
         assert smtp.recipients == [cast.bob.user.email]
-        assert digest.missed_by(cast.bob) == []
+        assert digest.unread_topics_of(cast.bob) == []
         smtp.refusals[cast.bob.user.email] = "550 No"
         notify_members(post(make_topic(cast.payroll, "Failing"), cast.alice).pk)
-        assert [one.messages for one in digest.missed_by(cast.bob)] == [1]
+        assert [one.messages for one in digest.unread_topics_of(cast.bob)] == [1]
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -237,7 +237,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
             notify_members(message.pk)
             assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
         post_silently(cast.payments, cast.alice)
-        assert digest.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 0, 1, 1)]
+        assert digest.unread_topics_of(cast.bob) == [catch_up_mail.UnreadTopic(cast.payments, 0, 1, 1)]
         smtp.refusals.clear()
         clock.move_to(MONDAY_MORNING)
         send_catch_ups()
@@ -246,7 +246,7 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
         clock.shift(timedelta(hours=1))
         sweep()
         assert record(message, cast.bob) == ("failed", "refused")
-        assert digest.missed_by(cast.bob) == [catch_up_mail.Missed(cast.payments, 1, 3, 2)]
+        assert digest.unread_topics_of(cast.bob) == [catch_up_mail.UnreadTopic(cast.payments, 1, 3, 2)]
 
 
 def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
@@ -256,7 +256,7 @@ def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
         sign_in(cast.bob).post(f"/northwind/messenger/topics/{cast.payments.pk}/read/", {"up_to": "3"})
     with time_machine.travel(MONDAY_MORNING):
         send_catch_ups()
-        assert choice_of(cast.bob).next_catch_up_at == datetime.fromisoformat(TUESDAY_MORNING)
+        assert preference_of(cast.bob).next_catch_up_at == datetime.fromisoformat(TUESDAY_MORNING)
     assert smtp.recipients == []
     assert not CatchUp.objects.exists()
 
@@ -290,7 +290,7 @@ def test_what_one_may_not_read_or_does_not_want_is_left_out(cast: Cast, smtp: Sm
         if why == "joined later":
             save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
         else:
-            assert bool(digest.missed_by(cast.bob)) == (why != "own"), "or the test proves nothing"
+            assert bool(digest.unread_topics_of(cast.bob)) == (why != "own"), "or the test proves nothing"
         if why == "muted":
             set_muted(cast.payments, cast.bob, True)
         elif why == "left":
@@ -365,7 +365,9 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         assert "550" in CatchUp.objects.get(state="failed").last_error
         preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
         assert "could not be delivered" in preferences, "and Bob finds out"
-        assert [one.messages for one in digest.missed_by(cast.bob)] == [1], "told of by no mail, so still to be told"
+        assert [one.messages for one in digest.unread_topics_of(cast.bob)] == [1], (
+            "told of by no mail, so still to be told"
+        )
 
 
 def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> None:
@@ -373,18 +375,18 @@ def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> No
     with time_machine.travel(SUNDAY_NOON, tick=False):
         sign_in(cast.bob)
         assert bob.post(path, {"catch_up": "weekdays"}).status_code == 302
-        assert choice_of(cast.bob).next_catch_up_at == datetime.fromisoformat(MONDAY_MORNING)
+        assert preference_of(cast.bob).next_catch_up_at == datetime.fromisoformat(MONDAY_MORNING)
         assert bob.post(path, {"own_messages": "on"}).status_code == 302
-        assert choice_of(cast.bob).catch_up == WEEKDAYS, "not chosen: as it was"
+        assert preference_of(cast.bob).catch_up == WEEKDAYS, "not chosen: as it was"
         assert bob.post(path, {"catch_up": "never"}).status_code == 302
-    choice = choice_of(cast.bob)
+    choice = preference_of(cast.bob)
     assert (choice.catch_up, choice.next_catch_up_at) == (NEVER, None)
 
 
 def test_what_was_missed_is_counted_once(cast: Cast) -> None:
     post_silently(cast.payments, cast.alice)
     with CaptureQueriesContext(connection) as captured:
-        assert len(digest.missed_by(cast.bob)) == 1
+        assert len(digest.unread_topics_of(cast.bob)) == 1
     assert sum(query["sql"].count("COUNT(") for query in captured.captured_queries) == 1
 
 
@@ -414,7 +416,7 @@ def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: Sm
             send_catch_ups()
         bob.force_login(cast.bob.user)
         bob.post("/northwind/messenger/preferences/", {"own_messages": "on", "catch_up": "daily"})
-        assert choice_of(cast.bob).own_messages, "or the test proves nothing"
+        assert preference_of(cast.bob).own_messages, "or the test proves nothing"
         send_catch_ups()
     assert len(smtp.mails) == 1
 
@@ -432,7 +434,7 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
 
     choose(cast.bob, catch_up=DAILY)
     post_silently(cast.payments, cast.alice)
-    MailChoice.objects.update(next_catch_up_at=timezone.now())
+    MailPreference.objects.update(next_catch_up_at=timezone.now())
     monkeypatch.setattr(digest, "is_too_early", lambda *_: False)
     monkeypatch.setattr(digest, "send", send_slowly)
     slow = start(send_catch_ups)
@@ -447,7 +449,7 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
     slow.result(PATIENCE)
     saving.result(PATIENCE)
     assert smtp.recipients == [cast.bob.user.email]
-    assert choice_of(cast.bob).own_messages
+    assert preference_of(cast.bob).own_messages
 
 
 # -- What counts as read -------------------------------------------------------------------------------

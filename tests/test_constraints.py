@@ -19,7 +19,7 @@ from messenger.models import (
     CatchUpTopic,
     Delivery,
     GroupMembership,
-    MailChoice,
+    MailPreference,
     Mention,
     Message,
     MessageVersion,
@@ -244,11 +244,11 @@ CHECKS: list[tuple[str, Offence]] = [
     ],
     (
         "mail_choice_catch_up_has_its_time",
-        lambda cast: MailChoice.objects.create(member=cast.bob, catch_up="daily"),
+        lambda cast: MailPreference.objects.create(member=cast.bob, catch_up="daily"),
     ),
     (
         "mail_choice_catch_up_has_its_time",
-        lambda cast: MailChoice.objects.create(member=cast.bob, next_catch_up_at=timezone.now()),
+        lambda cast: MailPreference.objects.create(member=cast.bob, next_catch_up_at=timezone.now()),
     ),
 ]
 

@@ -10,11 +10,11 @@ import time_machine
 from django.utils import timezone
 
 from messenger.groups.services import save_group
-from messenger.models import Delivery, MailChoice, Message, Topic
+from messenger.models import Delivery, MailPreference, Message, Topic
 from messenger.notifications.catch_up import digest
 from messenger.notifications.delivery import outbox
 from messenger.notifications.explanations.forecast import forecast
-from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
+from messenger.notifications.preferences.services import preference_of, save_preference, set_muted
 from messenger.tasks import notify_members
 from messenger.topics.services import save_topic
 from tenancy.members import save_member
@@ -101,9 +101,9 @@ def test_the_forecast_counts_whom_fan_out_then_counts(cast: Cast) -> None:
     set_muted(cast.payments, crowd[0], True)
     crowd[1].is_active = False
     save_member(crowd[1])
-    own = choice_of(crowd[2])
+    own = preference_of(crowd[2])
     own.own_messages = True
-    save_choice(own)
+    save_preference(own)
     for author, expected in [(cast.alice, 3), (crowd[2], 4), (crowd[0], 4)]:
         told = forecast(Topic.objects.get(pk=cast.payments.pk), author, timezone.now())
         message = post(cast.payments, author)
@@ -217,9 +217,9 @@ def test_the_record_keeps_the_interval_and_the_members_of_then(cast: Cast, smtp:
 def test_the_record_names_the_catch_up_mail_that_counted_the_message(cast: Cast, smtp: SmtpServer) -> None:
     change(cast.payments, notifications_enabled=False)
     with time_machine.travel(NOON) as clock:
-        choice = choice_of(cast.bob)
-        choice.catch_up = MailChoice.CatchUp.DAILY
-        save_choice(choice)
+        choice = preference_of(cast.bob)
+        choice.catch_up = MailPreference.CatchUp.DAILY
+        save_preference(choice)
         message = post(cast.payments, cast.alice)
         clock.move_to("2026-11-23 07:00:00+00:00")
         digest.send_due()

@@ -17,7 +17,7 @@ from messenger.groups.services import save_group
 from messenger.models import Delivery, Message, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.delivery.claims import claim
-from messenger.notifications.delivery.mails import _letter, forget_letters, message_mail
+from messenger.notifications.delivery.mails import _letter, clear_mail_cache, message_mail
 from messenger.notifications.delivery.unsubscribe_links import find_subscription
 from messenger.tasks import notify_members
 from tenancy.models import MailDetail, Member, Tenancy
@@ -112,7 +112,7 @@ def test_a_letter_is_written_once_for_each_language_and_zone(cast: Cast, smtp: S
     crowd = [make_member(cast.northwind, name) for name in ("Fay", "Gus", "Hal")]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
     User.objects.filter(pk=crowd[0].user_id).update(time_zone="Asia/Tokyo")
-    forget_letters()
+    clear_mail_cache()
     notify_members(post(cast.payments, cast.alice).pk)
     assert len(smtp.mails) == 4
     assert _letter.cache_info().misses == 2

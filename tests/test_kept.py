@@ -14,17 +14,18 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import get_language, gettext
 
-from common.caching.local_cache import Keep
+from common.caching.local_cache import LocalCache
 from messenger.groups.services import save_group
 from messenger.messages import rendering
 from messenger.messages.editing import edit_message, remove_message
 from messenger.models import Message, Topic
 from messenger.notifications.preferences.services import set_muted
-from messenger.notifications.recipients import Audience, audience_of, forget_audiences
+from messenger.notifications.recipients import Audience, audience_of, clear_audience_cache
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.reading.unread_count import count_unread_topics
 from messenger.search import hits
 from messenger.threads import pages
+from messenger.threads.thread_topic import topic_for
 from messenger.topics import listing
 from messenger.topics.services import save_topic
 from tenancy.members import save_member
@@ -210,7 +211,7 @@ def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
 
 
 def html_for(member: Member, topic: Topic) -> str:
-    return pages.latest(pages.topic_for(member, topic.pk), member).html.decode()
+    return pages.latest(topic_for(member, topic.pk).topic, member).html.decode()
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def settled(committed: Cast) -> Cast:
 
 
 def test_a_page_is_fetched_once_for_all_who_have_no_part_in_it(settled: Cast) -> None:
-    topics = {who: pages.topic_for(who, settled.payments.pk) for who in (settled.alice, settled.bob, settled.charlie)}
+    topics = {who: topic_for(who, settled.payments.pk).topic for who in (settled.alice, settled.bob, settled.charlie)}
     of_bob = pages.latest(topics[settled.bob], settled.bob)
     assert "From Alice" in of_bob.html.decode()
     assert statements(lambda: pages.latest(topics[settled.charlie], settled.charlie)) == 0
@@ -273,14 +274,14 @@ def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> N
 
 def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
     Message.objects.update(addressees=None)
-    topic = pages.topic_for(settled.bob, settled.payments.pk)
+    topic = topic_for(settled.bob, settled.payments.pk).topic
     assert "about to go out" in pages.latest(topic, settled.bob).html.decode()
     Message.objects.update(addressees=1)
     assert "E-mailed to 1 person" in pages.latest(topic, settled.bob).html.decode()
 
 
 def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
-    topic = pages.topic_for(settled.bob, settled.payments.pk)
+    topic = topic_for(settled.bob, settled.payments.pk).topic
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
         assert "Never said" in pages.latest(topic, settled.bob).html.decode()
@@ -304,7 +305,7 @@ def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
 
     look(settled.bob)
     assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
-    listing.forget_topics()
+    listing.clear_listing_cache()
     assert statements(lambda: look(settled.charlie)) == 3
 
 
@@ -395,7 +396,7 @@ def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
         rows, _ = listing.first_page(settled.bob, listing.groups_of(settled.bob))
         return [row.excerpt for row in rows if row.pk == settled.payments.pk]
 
-    listing.forget_topics()
+    listing.clear_listing_cache()
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
         assert excerpt() == ["Never said"]
@@ -422,7 +423,7 @@ def test_an_audience_is_counted_once_until_it_changes_however_many_messages_ther
     assert audience_of(now()) == Audience(people=2, mailed=1)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     assert audience_of(now()) == Audience(people=3, mailed=2)
-    forget_audiences()
+    clear_audience_cache()
     assert audience_of(now()) == Audience(people=3, mailed=2)
 
 
@@ -460,7 +461,7 @@ def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
 
 
 def test_what_is_kept_has_a_size_and_is_not_larger_than_it_may_be() -> None:
-    kept: Keep[str] = Keep(10)
+    kept: LocalCache[str] = LocalCache(10)
     for key in range(25):
         kept.put(key, "nothing", size=0)
         assert len(kept._values) <= 10

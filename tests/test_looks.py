@@ -15,25 +15,24 @@ from django.utils import timezone
 from accounts.models import Session
 from ippex_messenger import asgi
 from messenger.groups.services import save_group
-from messenger.live import subscription
-from messenger.live.subscription import Listener
-from messenger.live.updates import Admission, End, News, look
+from messenger.live.subscription import GONE, Subscription
+from messenger.live.updates import CloseReason, StreamContext, Update, collect_updates
 from messenger.models import Topic
 from tenancy.models import Member
 from tests.cast import Cast, make_member, post, sign_in
 from tests.test_stream import ADMISSION, elsewhere, play
 
-Found = list[News | End | None]
+Found = list[Update | CloseReason | None]
 
 
-def admitted(topic: Topic, *members: Member) -> list[tuple[Admission, int]]:
+def admitted(topic: Topic, *members: Member) -> list[tuple[StreamContext, int]]:
     """As if each had opened a stream before the first message."""
     for member in members:
         sign_in(member)
     keys = dict(Session.objects.values_list("user", "session_key"))
     return [
         (
-            Admission(
+            StreamContext(
                 session_key=keys[member.user_id],
                 password=member.user.password,
                 member_id=member.pk,
@@ -48,7 +47,9 @@ def admitted(topic: Topic, *members: Member) -> list[tuple[Admission, int]]:
     ]
 
 
-def looked(*batches: list[tuple[Admission, int]], meanwhile: Callable[[int], object] = lambda _: None) -> list[Found]:
+def looked(
+    *batches: list[tuple[StreamContext, int]], meanwhile: Callable[[int], object] = lambda _: None
+) -> list[Found]:
     """In a thread with a connection of its own, as in the product: the connection of a look can't write."""
     found: list[Found] = []
 
@@ -56,7 +57,7 @@ def looked(*batches: list[tuple[Admission, int]], meanwhile: Callable[[int], obj
         found.append(of_batch)
         meanwhile(number)
 
-    asyncio.run(elsewhere(lambda: look(batches, answer)))
+    asyncio.run(elsewhere(lambda: collect_updates(batches, answer)))
     return found
 
 
@@ -67,15 +68,15 @@ def test_a_look_makes_as_many_statements_for_many_as_for_two(cast: Cast) -> None
     post(cast.payments, cast.alice)
     listening = admitted(cast.payments, cast.alice, cast.bob, *many)
 
-    def cost(of_these: list[tuple[Admission, int]]) -> int:
+    def cost(of_these: list[tuple[StreamContext, int]]) -> int:
         def count() -> int:
             with CaptureQueriesContext(connection) as captured:
-                look([of_these], lambda _number, found: told.append(found))
+                collect_updates([of_these], lambda _number, found: told.append(found))
             return len(captured)
 
         told: list[Found] = []
         statements = asyncio.run(elsewhere(count))
-        assert all(isinstance(one, News) for one in told[0]), "or the test proves nothing"
+        assert all(isinstance(one, Update) for one in told[0]), "or the test proves nothing"
         return statements
 
     cost(listening)  # counts the audience
@@ -88,7 +89,7 @@ def test_who_is_told_the_same_is_handed_the_same_bytes(cast: Cast) -> None:
     save_group(cast.payroll, [cast.alice, cast.bob, *many])
     post(cast.payments, cast.alice, "For @Bob Brandt.")
     batches = admitted(cast.payments, cast.alice, cast.bob, *many[:2]), admitted(cast.payments, *many[2:])
-    events = [one.event for found in looked(*batches) for one in found if isinstance(one, News)]
+    events = [one.event for found in looked(*batches) for one in found if isinstance(one, Update)]
     assert len(events) == 8
     assert len({id(event) for event in events}) == 3, "the author, who is mentioned, and everybody else"
 
@@ -113,10 +114,10 @@ def test_all_batches_of_a_look_are_of_one_snapshot_which_nothing_can_be_written_
 
     (_,), (bobs,) = looked(*batches, meanwhile=change)
     assert modes == [("repeatable read", "on")] * 2
-    assert isinstance(bobs, News)
+    assert isinstance(bobs, Update)
     assert b"First" in bobs.event
     assert b"canary" not in bobs.event
-    assert looked(*batches)[1] == [End.NO_ACCESS]
+    assert looked(*batches)[1] == [CloseReason.NO_ACCESS]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -125,7 +126,7 @@ def test_each_batch_is_answered_before_the_next_is_looked_up(cast: Cast) -> None
 
     def count() -> list[int]:
         with CaptureQueriesContext(connection) as captured:
-            look(batches, lambda _number, _found: counts.append(len(captured)))
+            collect_updates(batches, lambda _number, _found: counts.append(len(captured)))
         return counts
 
     counts: list[int] = []
@@ -147,15 +148,15 @@ def leave_with_a_session_that_is_over(cast: Cast) -> None:
     save_group(cast.payroll, [cast.alice])
 
 
-OUTCOMES: dict[str, tuple[Callable[[Cast], object], End | type[News]]] = {
-    "nothing": (lambda cast: None, News),
-    "left": (lambda cast: save_group(cast.payroll, [cast.alice]), End.NO_ACCESS),
-    "over": (end_session, End.SIGNED_OUT),
-    "somebody else's": (swap_sessions, End.SIGNED_OUT),
-    "both": (leave_with_a_session_that_is_over, End.SIGNED_OUT),
+OUTCOMES: dict[str, tuple[Callable[[Cast], object], CloseReason | type[Update]]] = {
+    "nothing": (lambda cast: None, Update),
+    "left": (lambda cast: save_group(cast.payroll, [cast.alice]), CloseReason.NO_ACCESS),
+    "over": (end_session, CloseReason.SIGNED_OUT),
+    "somebody else's": (swap_sessions, CloseReason.SIGNED_OUT),
+    "both": (leave_with_a_session_that_is_over, CloseReason.SIGNED_OUT),
     "of before sessions knew": (
         lambda cast: Session.objects.filter(user=cast.bob.user).update(user=None),
-        End.SIGNED_OUT,
+        CloseReason.SIGNED_OUT,
     ),
 }
 
@@ -168,8 +169,8 @@ def test_a_look_says_of_each_listener_what_is_so(cast: Cast, way: str) -> None:
     batch = admitted(cast.payments, cast.alice, cast.bob)
     change(cast)
     ((alices, bobs),) = looked(batch)
-    assert isinstance(alices, News)
-    assert isinstance(bobs, News) if outcome is News else bobs is outcome
+    assert isinstance(alices, Update)
+    assert isinstance(bobs, Update) if outcome is Update else bobs is outcome
 
 
 @pytest.mark.django_db(transaction=True)
@@ -179,9 +180,9 @@ def test_a_session_that_does_not_know_its_user_listens_as_long_as_it_is_open(cas
     ((bob, since),) = admitted(cast.payments, cast.bob)
     Session.objects.update(user=None)
     bob = replace(bob, password=None)
-    assert isinstance(looked([(bob, since)])[0][0], News)
+    assert isinstance(looked([(bob, since)])[0][0], Update)
     Session.objects.all().delete()
-    assert looked([(bob, since)]) == [[End.SIGNED_OUT]]
+    assert looked([(bob, since)]) == [[CloseReason.SIGNED_OUT]]
 
 
 # -- Handing on --------------------------------------------------------------------------------------------------------
@@ -202,25 +203,25 @@ class Server:
         self.taken.append(message["body"])
 
 
-async def listening(server: Server) -> tuple[Listener, asyncio.Task[None]]:
-    listener = Listener(ADMISSION, 0)
-    relaying = asyncio.create_task(listener.relay(server.send))
+async def listening(server: Server) -> tuple[Subscription, asyncio.Task[None]]:
+    subscription = Subscription(ADMISSION, 0)
+    relaying = asyncio.create_task(subscription.relay(server.send))
     await asyncio.sleep(0)
-    return listener, relaying
+    return subscription, relaying
 
 
 def test_what_the_server_takes_at_once_is_sent_without_a_turn_of_the_event_loop() -> None:
     async def scene() -> None:
         server = Server()
-        listener, relaying = await listening(server)
-        listener.tell(1, b"first")
-        listener.tell(2, b"second")
-        listener.tell(2, b"again")
+        subscription, relaying = await listening(server)
+        subscription.send(1, b"first")
+        subscription.send(2, b"second")
+        subscription.send(2, b"again")
         assert server.taken == [b"first", b"second"]
-        listener.shut_out()
-        listener.shut_out()
-        listener.tell(3, b"late")
-        assert server.taken[2:] == [subscription.GONE]
+        subscription.revoke()
+        subscription.revoke()
+        subscription.send(3, b"late")
+        assert server.taken[2:] == [GONE]
         await relaying
 
     play(scene())
@@ -229,35 +230,35 @@ def test_what_the_server_takes_at_once_is_sent_without_a_turn_of_the_event_loop(
 def test_a_stream_that_cannot_keep_up_is_sent_the_newest_and_then_told_that_it_is_over() -> None:
     async def scene() -> None:
         server = Server(slow=True)
-        listener, relaying = await listening(server)
+        subscription, relaying = await listening(server)
         for revision, event in enumerate((b"first", b"second", b"third"), start=1):
-            listener.tell(revision, event)
-        assert (server.taken, listener.revision) == ([], 1), "of what is being sent"
+            subscription.send(revision, event)
+        assert (server.taken, subscription.revision) == ([], 1), "of what is being sent"
         server.may_go_on.set()
         while len(server.taken) < 2:
             await asyncio.sleep(0)
         assert server.taken == [b"first", b"third"]
         server.may_go_on.clear()
-        listener.tell(4, b"fourth")
-        listener.shut_out()
+        subscription.send(4, b"fourth")
+        subscription.revoke()
         await asyncio.sleep(0.01)
         assert not relaying.done(), "what is being sent is sent"
         server.may_go_on.set()
         await relaying
-        assert server.taken[2:] == [b"fourth", subscription.GONE]
+        assert server.taken[2:] == [b"fourth", GONE]
 
     play(scene())
 
 
 def test_what_comes_before_the_answer_has_begun_waits_for_it() -> None:
     async def scene() -> None:
-        server, listener = Server(), Listener(ADMISSION, 0)
-        listener.tell(1, b"first")
-        listener.tell(2, b"second")
-        relaying = asyncio.create_task(listener.relay(server.send))
+        server, subscription = Server(), Subscription(ADMISSION, 0)
+        subscription.send(1, b"first")
+        subscription.send(2, b"second")
+        relaying = asyncio.create_task(subscription.relay(server.send))
         await asyncio.sleep(0)
         assert server.taken == [b"second"]
-        listener.end()
+        subscription.end()
         await relaying
 
     play(scene())
@@ -273,14 +274,14 @@ def test_a_stream_that_breaks_ends_alone(slow: bool) -> None:
 
         server = Server()
         other, relaying_other = await listening(server)
-        listener = Listener(ADMISSION, 0)
-        relaying = asyncio.create_task(listener.relay(broken))
+        subscription = Subscription(ADMISSION, 0)
+        relaying = asyncio.create_task(subscription.relay(broken))
         await asyncio.sleep(0)
-        for one in (listener, other):
-            one.tell(1, b"first")
+        for one in (subscription, other):
+            one.send(1, b"first")
         with pytest.raises(OSError, match="gone"):
             await relaying
-        assert listener.is_over
+        assert subscription.is_over
         assert server.taken == [b"first"]
         other.end()
         await relaying_other
@@ -291,8 +292,8 @@ def test_a_stream_that_breaks_ends_alone(slow: bool) -> None:
 def test_who_leaves_while_something_is_being_sent_leaves_nothing_behind() -> None:
     async def scene() -> None:
         before = asyncio.all_tasks()
-        listener, relaying = await listening(Server(slow=True))
-        listener.tell(1, b"first")
+        subscription, relaying = await listening(Server(slow=True))
+        subscription.send(1, b"first")
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks() - before) == 2, "or the test proves nothing"
         relaying.cancel()

@@ -11,9 +11,9 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from messenger.models import MailChoice, MessengerGroup, Topic, TopicMute
+from messenger.models import MailPreference, MessengerGroup, Topic, TopicMute
 from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
-from messenger.notifications.preferences.services import choice_of, save_choice
+from messenger.notifications.preferences.services import preference_of, save_preference
 from messenger.tasks import notify_members
 from messenger.topics.mail_preview import preview
 from tenancy.models import MailDetail, Member, Tenancy
@@ -233,25 +233,25 @@ def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
 
 
 def test_the_link_in_a_catch_up_mail_ends_those(cast: Cast) -> None:
-    choice = choice_of(cast.bob)
-    choice.catch_up = MailChoice.CatchUp.WEEKDAYS
-    save_choice(choice)
+    choice = preference_of(cast.bob)
+    choice.catch_up = MailPreference.CatchUp.WEEKDAYS
+    save_preference(choice)
     path = urlsplit(unsubscribe_link(cast.bob, None)).path
     Client().get(path)
-    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.WEEKDAYS, "looking changes nothing"
+    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.WEEKDAYS, "looking changes nothing"
     assert one_click(path).status_code == 200
-    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.NEVER
-    assert choice_of(cast.bob).next_catch_up_at is None
+    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.NEVER
+    assert preference_of(cast.bob).next_catch_up_at is None
 
 
 def test_to_undo_it_brings_the_catch_up_mails_back_on_the_days_on_which_they_came(cast: Cast) -> None:
-    choice = choice_of(cast.bob)
-    choice.catch_up = MailChoice.CatchUp.WEEKDAYS
-    save_choice(choice)
+    choice = preference_of(cast.bob)
+    choice.catch_up = MailPreference.CatchUp.WEEKDAYS
+    save_preference(choice)
     path = urlsplit(unsubscribe_link(cast.bob, None)).path
     page = one_click(path).content.decode()
-    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.NEVER, "or the test proves nothing"
+    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.NEVER, "or the test proves nothing"
     undo = re.search(r'name="again" value="([^"]+)"', page)
     assert undo
     assert "They go on as before." in Client().post(path, {"again": undo[1]}).content.decode()
-    assert choice_of(cast.bob).catch_up == MailChoice.CatchUp.WEEKDAYS
+    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.WEEKDAYS

@@ -17,7 +17,7 @@ from ippex_messenger.celery import app
 from ippex_messenger.embedded.home import CHECKOUT, Home
 from tenancy.models import Member
 from tests.cast import Cast, sign_in
-from tests.test_architecture import APPS, sources
+from tests.test_architecture import PRODUCT, sources
 
 # The server's way to ask, in a process of its own; what else there is in it was loaded by the product.
 SERVE = """
@@ -133,7 +133,7 @@ HINT = re.compile(r'\bafter_commit\("([\w.]+)"')
 
 
 def test_every_task_that_is_hinted_at_by_name_is_one() -> None:
-    hinted = {name for file in sources(*(CHECKOUT / app for app in APPS)) for name in HINT.findall(file.read_text())}
+    hinted = {name for file in sources(*(CHECKOUT / app for app in PRODUCT)) for name in HINT.findall(file.read_text())}
     assert "messenger.tasks.notify_members" in hinted, "or the test proves nothing"
     app.loader.import_default_modules()
     assert hinted <= app.tasks.keys()

@@ -17,7 +17,7 @@ from messenger.markup.markdown import prepare, render
 from messenger.markup.mentions import shown_to
 from messenger.messages.editing import edit_message, remove_message
 from messenger.messages.posting import post_message
-from messenger.models import Delivery, MailChoice, Mention, Topic
+from messenger.models import Delivery, MailPreference, Mention, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.preferences.services import set_muted
 from messenger.reading.positions import mark_read
@@ -338,7 +338,7 @@ def test_a_mention_changes_neither_decision_nor_recipients(cast: Cast) -> None:
     assert told[0] == told[1]
     assert [outcome for outcome, *_ in told[0][0]] == ["email", "no_email"]
     assert ("Charlie Chen", "not_sent", "muted") in [row[1:] for row in told[0][1]]
-    assert not MailChoice.objects.exists()
+    assert not MailPreference.objects.exists()
 
 
 @pytest.mark.django_db

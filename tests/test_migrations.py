@@ -89,9 +89,9 @@ def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wan
     assert audit() == []
     assert Message.objects.get().addressees == 3
     bob, charlie = (Member.objects.get(pk=member.pk) for member in members[1:3])
-    assert [digest.missed_by(member) for member in (bob, charlie)] == [[], []]
+    assert [digest.unread_topics_of(member) for member in (bob, charlie)] == [[], []]
     post(Topic.objects.get(), bob)
-    assert [one.messages for one in digest.missed_by(charlie)] == [1], "what is posted from now on counts"
+    assert [one.messages for one in digest.unread_topics_of(charlie)] == [1], "what is posted from now on counts"
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, poste
         cursor.execute("SET enable_seqscan = off")
         found = (
             "SELECT id FROM messenger_message WHERE search @@ 'wages'"  # noqa: S608  (a constant of ours)
-            f" AND {time_buckets.PLACES} && %s::bigint[] AND {time_buckets.PLACES} && %s::bigint[]"
+            f" AND {time_buckets.BUCKETS} && %s::bigint[] AND {time_buckets.BUCKETS} && %s::bigint[]"
         )
         values = [time_buckets.of_topics([cast.payments.pk]), time_buckets.of_tenancy(cast.northwind.pk)]
         cursor.execute(f"EXPLAIN {found}", values)

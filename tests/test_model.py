@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from messenger.groups.services import save_group
-from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
+from messenger.models import Delivery, MailPreference, Message, MessengerGroup, Topic
 from messenger.notifications import rule as interval_rule
 from messenger.notifications.delivery import cancellation, outbox
 from messenger.notifications.explanations import forecast
 from messenger.notifications.monitoring.audit import audit
 from messenger.notifications.preferences import services as preferences
-from messenger.notifications.recipients import Audience, forget_audiences
+from messenger.notifications.recipients import Audience, clear_audience_cache
 from messenger.tasks import notify_members
 from messenger.topics.services import save_topic
 from tenancy.members import save_member, set_messenger_enabled
@@ -141,7 +141,7 @@ class Messenger(RuleBasedStateMachine):
 
     def __init__(self, cast: Cast, smtp: SmtpServer) -> None:
         super().__init__()
-        forget_audiences()  # every play begins with the same revision
+        clear_audience_cache()  # every play begins with the same revision
         self.members = {name: getattr(cast, name).pk for name in NAMES}
         self.names = {pk: name for name, pk in self.members.items()}
         self.mailboxes = {getattr(cast, name).user.email: name for name in NAMES}
@@ -276,7 +276,7 @@ class Messenger(RuleBasedStateMachine):
 
     @rule(who=names, wanted=switch)
     def choose_own_messages(self, who: str, wanted: bool) -> None:
-        preferences.save_choice(MailChoice(member=self.member(who), own_messages=wanted))
+        preferences.save_preference(MailPreference(member=self.member(who), own_messages=wanted))
         self.model.cancel("author", () if wanted else {who}, by={who})
         self.model.own = self.model.own | {who} if wanted else self.model.own - {who}
 
@@ -405,10 +405,10 @@ MUTANTS = {
         cancellation, "cancel", nothing, [("post", "alice"), ("switch_topic", False)]
     ),
     "a mute counts for what was posted before": Mutant(
-        preferences, "write_deliveries", nothing, [("post", "alice"), ("mute", "bob", True)]
+        preferences, "fan_out_pending", nothing, [("post", "alice"), ("mute", "bob", True)]
     ),
     "a choice counts for what was posted before": Mutant(
-        preferences, "write_deliveries_of", nothing, [("post", "alice"), ("choose_own_messages", "alice", True)]
+        preferences, "fan_out_pending_of", nothing, [("post", "alice"), ("choose_own_messages", "alice", True)]
     ),
 }
 # Those that chance finds within a second; to look for the others takes too long for every run.

@@ -20,9 +20,9 @@ from common.mail import sending
 from ippex_messenger.celery import app
 from messenger import events, tasks
 from messenger.groups.services import save_group
-from messenger.models import Delivery, MailChoice, Message, MessengerGroup, Topic
+from messenger.models import Delivery, MailPreference, Message, MessengerGroup, Topic
 from messenger.notifications.delivery import outbox
-from messenger.notifications.delivery.cancellation import withdraw_topic
+from messenger.notifications.delivery.cancellation import cancel_for_topic
 from messenger.notifications.delivery.mails import message_mail
 from messenger.notifications.preferences import services as preferences
 from messenger.notifications.preferences.services import set_muted
@@ -75,8 +75,8 @@ def test_each_member_but_the_author_gets_a_mail_of_their_own(cast: Cast, crowd: 
 
 @in_one_transaction
 def test_an_author_who_chose_so_gets_their_own(cast: Cast, smtp: SmtpServer) -> None:
-    MailChoice.objects.create(member=cast.alice, own_messages=True)
-    MailChoice.objects.create(member=cast.bob, own_messages=False)
+    MailPreference.objects.create(member=cast.alice, own_messages=True)
+    MailPreference.objects.create(member=cast.bob, own_messages=False)
     notify_members(post(cast.payments, cast.alice).pk)
     assert sorted(smtp.recipients) == addresses(cast.alice, cast.bob)
 
@@ -408,7 +408,7 @@ def test_with_a_message_of_many_mails_another_worker_helps(
     helpers: int,
 ) -> None:
     hints: list[Any] = []
-    monkeypatch.setattr(tasks, "after_commit", lambda *hint: hints.append(hint))
+    monkeypatch.setattr(tasks, "enqueue_on_commit", lambda *hint: hints.append(hint))
     monkeypatch.setattr(outbox, "WORTH_TWO", mails_of_it)
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
@@ -425,7 +425,7 @@ def set_topic_active(cast: Cast, active: bool) -> None:
         cast.payments.is_active = active
         cast.payments.save(update_fields=["is_active"])
         if not active:
-            withdraw_topic(cast.payments)
+            cancel_for_topic(cast.payments)
 
 
 def set_group_active(cast: Cast, active: bool) -> None:
@@ -774,9 +774,9 @@ def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_o
     def touch_late(topics: Any) -> None:
         at_the_topic.set()
         assert go_on_muting.wait(PATIENCE)
-        events.touch_forecasts(topics)
+        events.bump_audience_revision(topics)
 
-    monkeypatch.setattr(preferences, "touch_forecasts", touch_late)
+    monkeypatch.setattr(preferences, "bump_audience_revision", touch_late)
     worker = start(fan_out_slowly)
     assert written.wait(PATIENCE)
     muting = start(lambda: set_muted(cast.payments, cast.bob, True))
@@ -784,7 +784,7 @@ def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_o
     go_on.set()
     worker.result(PATIENCE)
     assert at_the_topic.wait(PATIENCE)
-    touching = start(lambda: events.touch(message.pk))  # as `deliver` does when mails are out
+    touching = start(lambda: events.bump_revision(message.pk))  # as `deliver` does when mails are out
     time.sleep(0.1)  # it has the topic, and would wait here for the message
     go_on_muting.set()
     touching.result(PATIENCE)

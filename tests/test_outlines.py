@@ -8,11 +8,11 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 
 from common.caching import page_cache
-from common.caching.page_cache import Showable
+from common.caching.page_cache import PlaceholderValue
 
 
-def outlined(template: str, same: dict[str, Any], shown: dict[str, Showable]) -> str:
-    return page_cache.outlined(template, same, shown).decode()
+def render_skeleton(template: str, same: dict[str, Any], shown: dict[str, PlaceholderValue]) -> str:
+    return page_cache.render_skeleton(template, same, shown).decode()
 
 
 @pytest.fixture
@@ -26,73 +26,73 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Any:
         return engines["django"].from_string(sources[name])
 
     monkeypatch.setattr(page_cache, "get_template", get_template)
-    page_cache._outlines.clear()
+    page_cache._skeletons.clear()
     yield sources, asked
-    page_cache._outlines.clear()
+    page_cache._skeletons.clear()
 
 
 def test_a_template_is_rendered_once_and_then_filled_in(written: Any) -> None:
     sources, asked = written
     sources["page"] = "{% if manages %}<b>{% endif %}{{ topic.name }} {{ topic.pk|stringformat:'d' }} {{ topic.name }}"
-    assert outlined("page", {"manages": True}, {"topic.name": "One", "topic.pk": 1}) == "<b>One 1 One"
-    assert outlined("page", {"manages": True}, {"topic.name": "Two", "topic.pk": 22}) == "<b>Two 22 Two"
+    assert render_skeleton("page", {"manages": True}, {"topic.name": "One", "topic.pk": 1}) == "<b>One 1 One"
+    assert render_skeleton("page", {"manages": True}, {"topic.name": "Two", "topic.pk": 22}) == "<b>Two 22 Two"
     assert asked == ["page"]
-    assert outlined("page", {"manages": False}, {"topic.name": "Two", "topic.pk": 22}) == "Two 22 Two"
+    assert render_skeleton("page", {"manages": False}, {"topic.name": "Two", "topic.pk": 22}) == "Two 22 Two"
     assert asked == ["page", "page"]
 
 
 def test_what_is_filled_in_is_escaped_unless_it_is_marked_as_safe(written: Any) -> None:
     written[0]["page"] = "{{ text }}"
     for _ in range(2):
-        assert outlined("page", {}, {"text": "<b>&'\""}) == "&lt;b&gt;&amp;&#x27;&quot;"
-        assert outlined("page", {}, {"text": mark_safe("<b>")}) == "<b>"
-        assert outlined("page", {}, {"text": "<b>ø</b>".encode()}) == "<b>ø</b>"
+        assert render_skeleton("page", {}, {"text": "<b>&'\""}) == "&lt;b&gt;&amp;&#x27;&quot;"
+        assert render_skeleton("page", {}, {"text": mark_safe("<b>")}) == "<b>"
+        assert render_skeleton("page", {}, {"text": "<b>ø</b>".encode()}) == "<b>ø</b>"
 
 
 def test_what_is_filled_in_is_never_taken_for_a_place_to_fill(written: Any) -> None:
     written[0]["page"] = "{{ one }}{{ two }}"
     for of_two in (f"{page_cache._LETTERS}001", f"{page_cache._DIGITS}001"):
-        assert outlined("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
+        assert render_skeleton("page", {}, {"one": of_two, "two": "secret"}) == f"{of_two}secret"
 
 
 def test_a_name_is_kept_escaped_and_a_text_is_not(written: Any) -> None:
     written[0]["page"] = "{{ text }}"
     page_cache._escaped.cache_clear()
     for kept, text in ((1, "R&D"), (1, "R&D"), (1, "&" * 1_000_000)):
-        assert outlined("page", {}, {"text": text}) == text.replace("&", "&amp;")
+        assert render_skeleton("page", {}, {"text": text}) == text.replace("&", "&amp;")
         assert page_cache._escaped.cache_info().currsize == kept
 
 
 def test_in_an_outline_there_is_nothing_but_what_was_handed_over(written: Any) -> None:
     written[0]["page"] = "[{{ request }}{{ user }}{{ messages }}{{ name }}]"
-    assert outlined("page", {}, {"name": "Ann"}) == "[Ann]"
+    assert render_skeleton("page", {}, {"name": "Ann"}) == "[Ann]"
 
 
 def test_pages_of_two_tenancies_have_one_outline(written: Any) -> None:
     sources, asked = written
     sources["page"] = '{% url "messenger:thread" tenancy.slug topic.pk %}'
     for slug in ("northwind", "aurora"):
-        html = outlined("page", {}, {"tenancy.slug": slug, "topic.pk": 7})
+        html = render_skeleton("page", {}, {"tenancy.slug": slug, "topic.pk": 7})
         assert html == f"/{slug}/messenger/topics/7/"
     assert asked == ["page"]
 
 
 def test_each_language_has_an_outline_of_its_own(written: Any) -> None:
     written[0]["page"] = '{% translate "Monday" %} {{ name }}'
-    assert outlined("page", {}, {"name": "Ann"}) == "Monday Ann"
+    assert render_skeleton("page", {}, {"name": "Ann"}) == "Monday Ann"
     with translation.override("de"):
-        assert outlined("page", {}, {"name": "Ann"}) == "Montag Ann"
+        assert render_skeleton("page", {}, {"name": "Ann"}) == "Montag Ann"
 
 
 def test_a_number_within_a_link_is_filled_in(written: Any) -> None:
     written[0]["page"] = '{% url "messenger:thread" "northwind" pk %}'
     for pk in (7, 123_456_789):
-        assert outlined("page", {}, {"pk": pk}) == f"/northwind/messenger/topics/{pk}/"
+        assert render_skeleton("page", {}, {"pk": pk}) == f"/northwind/messenger/topics/{pk}/"
 
 
 def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_cache._outlines, "_most", 10_000)
+    monkeypatch.setattr(page_cache._skeletons, "_most", 10_000)
     written[0]["page"] = "{{ number }}" + "x" * 1_000
     for number in range(200):
-        assert outlined("page", {"number": number}, {}).startswith(str(number))
-        assert len(page_cache._outlines._values) <= 10
+        assert render_skeleton("page", {"number": number}, {}).startswith(str(number))
+        assert len(page_cache._skeletons._values) <= 10

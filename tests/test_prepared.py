@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import sessions
 from common.database.prepared import Prepared
 from messenger.live import listeners
-from messenger.messages.rendering import Row, columns_of
+from messenger.messages.rendering import MessageRow, columns_of
 from messenger.models import Message, Topic
 from messenger.search.engine import MARKED
 from messenger.threads import pages
@@ -93,7 +93,7 @@ def test_the_pages_of_a_thread_are_what_the_querysets_answer(cast: Cast) -> None
         newer = columns_of(messages.after(sequence).oldest_first())[:51]
         assert pages.BEFORE(cast.payments.pk, sequence) == list(older), sequence
         assert pages.AFTER(cast.payments.pk, sequence) == list(newer), sequence
-    row = Row._make(pages.AFTER(cast.payments.pk, 0)[0])
+    row = MessageRow._make(pages.AFTER(cast.payments.pk, 0)[0])
     assert row.author_name == "Alice Almeida"
     assert isinstance(row.posted_at, type(timezone.now()))
     assert row.posted_at.tzinfo is not None
@@ -105,7 +105,7 @@ def test_what_django_converts_is_converted(cast: Cast) -> None:
         tenancy=cast.northwind, member=cast.bob, state="waiting", next_attempt_at=timezone.now() + timedelta(days=1)
     )
     (values,) = pages.AFTER(cast.payments.pk, 0)
-    assert Row._make(values).missing == {"waiting": 1, "failed": 0, "cancelled": 0}
+    assert MessageRow._make(values).missing == {"waiting": 1, "failed": 0, "cancelled": 0}
 
 
 def test_the_access_rule_is_that_of_the_queryset(cast: Cast) -> None:
@@ -404,10 +404,10 @@ def test_whether_somebody_may_read_is_asked_once_and_not_for_each_of_their_group
 def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_by_the_sequence(
     long_topic: Topic,
 ) -> None:
-    plan = plan_of(listing.SHOWN, [long_topic.pk])
+    plan = plan_of(listing.SUMMARIES, [long_topic.pk])
     assert "message_sequence_unique_in_topic" in plan, plan
     assert "Seq Scan on messenger_message" not in plan
-    ((pk, *_),) = listing.SHOWN([long_topic.pk])
+    ((pk, *_),) = listing.SUMMARIES([long_topic.pk])
     assert pk == long_topic.pk
 
 

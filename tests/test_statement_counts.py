@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from messenger.groups.services import save_group
-from messenger.notifications.recipients import forget_audiences
+from messenger.notifications.recipients import clear_audience_cache
 from tests.cast import Cast, make_group, make_member, make_topic, post, sign_in
 from tests.pages import GROUPS, TOPICS, USERS, filled, send, text_of, thread
 from tests.stage import Response
@@ -28,7 +28,7 @@ def assert_same_and_at_most(costs: list[list[str]], most: int) -> None:
 @pytest.mark.parametrize("who", ["bob", "alice"])
 def test_a_thread_costs_at_most_6_statements_whatever_is_in_it(cast: Cast, who: str) -> None:
     def of_a_process_that_has_just_begun() -> list[str]:
-        forget_audiences()
+        clear_audience_cache()
         return cost(lambda: client.get(thread(cast.payments)))
 
     client, costs = sign_in(getattr(cast, who)), []

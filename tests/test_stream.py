@@ -19,7 +19,7 @@ from messenger import events
 from messenger.groups.services import save_group
 from messenger.live import hub, subscription
 from messenger.live import stream as live_stream
-from messenger.live.updates import Admission
+from messenger.live.updates import StreamContext
 from messenger.messages.editing import edit_message, remove_message
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.preferences.services import set_muted
@@ -702,7 +702,9 @@ def test_all_streams_of_a_process_share_one_subscription_and_all_are_told(cast: 
     play(scene())
 
 
-ADMISSION = Admission(session_key="", password=None, member_id=1, topic_id=1, language="en", time_zone="UTC", slug="")
+ADMISSION = StreamContext(
+    session_key="", password=None, member_id=1, topic_id=1, language="en", time_zone="UTC", slug=""
+)
 
 
 def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
@@ -713,15 +715,15 @@ def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
     monkeypatch.setattr(hub, "HEAR_SECONDS", 0.2)
 
     async def scene() -> None:
-        listeners, before = hub.Hub(events.CHANNEL), asyncio.all_tasks()
+        opened, before = hub.Hub(events.CHANNEL), asyncio.all_tasks()
         at_work: set[asyncio.Task[None]] = set()
         for attempt in range(80):
-            reader = subscription.Listener(ADMISSION, 0)
-            listeners.join(reader)
+            reader = subscription.Subscription(ADMISSION, 0)
+            opened.join(reader)
             await asyncio.sleep(attempt / 10_000)
-            at_work |= set(listeners._tasks.values())
+            at_work |= set(opened._tasks.values())
             assert len([task for task in at_work if not task.done()]) <= 2, "one that hears and one that looks"
-            listeners.leave(reader)
+            opened.leave(reader)
         assert at_work, "or the test proves nothing"
         await asyncio.wait(at_work, timeout=PATIENCE)
         assert asyncio.all_tasks() == before

@@ -28,17 +28,17 @@ from accounts.passwords import note_reset_request, send_resets
 from common.templatetags.interface import initials
 from messenger.messages import rendering
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, ReadPosition, Topic
-from messenger.notifications.catch_up.digest import missed_by
+from messenger.notifications.catch_up.digest import unread_topics_of
 from messenger.notifications.catch_up.mail import catch_up_mail
 from messenger.notifications.explanations import forecast_text
 from messenger.notifications.explanations.forecast import Forecast
 from messenger.notifications.explanations.wording import NOTHING_MISSING, forecast_in_words, outcome_in_words
-from messenger.notifications.monitoring.smtp_check import trial_mail
+from messenger.notifications.monitoring.smtp_check import build_test_mail
 from messenger.tasks import notify_members
 from tenancy.invitations import send_due_invitations
 from tenancy.models import Invitation, MailDetail, Member, Tenancy
 from tests.cast import make_group, post
-from tests.pseudo import Saying, forgotten, sayings_of, spoken_everywhere, understood
+from tests.pseudo import Saying, forgotten, parse_result, sayings_of, spoken_everywhere
 from tests.stage import Response, Stage, set_stage, tables, undone
 from tests.test_access_matrix import GET, ONLY_READ, POST
 
@@ -118,7 +118,7 @@ GLUED = re.compile(r"(?<![\d:.,⟦])\d+\+?\s+⟦[ａ-ｚ]")
 
 
 def glued_in(sayings: list[Saying]) -> set[Saying]:
-    return {Saying(where, understood(text)) for where, text in sayings if GLUED.search(text)}
+    return {Saying(where, parse_result(text)) for where, text in sayings if GLUED.search(text)}
 
 
 def spoiled(form: dict[str, Any], value: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_a_mail_about_a_message_is_translated(stage_in_words: Stage, detail: Mai
     Message.objects.update(fanned_out_at=timezone.now())
     ReadPosition.objects.all().delete()
     Delivery.objects.all().delete()
-    missed = missed_by(people.bob)
+    missed = unread_topics_of(people.bob)
     assert missed, "Alice wrote to him"
     assert not forgotten_in(said_in(catch_up_mail(people.bob, date(2026, 11, 22), missed)), [])
 
@@ -175,7 +175,7 @@ def test_invitations_password_resets_and_test_mails_are_translated(stage_in_word
     note_reset_request(stage_in_words.cast.bob.user.email)
     send_resets()
     assert len(mail.outbox) == 3, "two invitations and a reset"
-    for sent in (*mail.outbox, trial_mail(stage_in_words.cast.dana)):
+    for sent in (*mail.outbox, build_test_mail(stage_in_words.cast.dana)):
         assert not forgotten_in(said_in(sent), [])
 
 

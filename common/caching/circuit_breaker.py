@@ -1,7 +1,7 @@
 import time
 
 
-class Breaker:
+class CircuitBreaker:
     """Remembers for some seconds that a server was away, so that not every request waits to find out again."""
 
     def __init__(self, seconds: float) -> None:
@@ -20,4 +20,4 @@ class Breaker:
 
 
 # One per process, for cache, queue and live announcements: all three live in the same Redis.
-redis_breaker = Breaker(seconds=3)
+redis_breaker = CircuitBreaker(seconds=3)

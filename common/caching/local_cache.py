@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Keep(Generic[V]):
+class LocalCache(Generic[V]):
     """Holds values of `most` in size together. Beyond that all are forgotten: the busy ones are back at once."""
 
     def __init__(self, most: int) -> None:

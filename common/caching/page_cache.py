@@ -17,22 +17,22 @@ from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
-from common.caching.local_cache import Keep
+from common.caching.local_cache import LocalCache
 
 MOST = 4_000_000  # bytes
 # Names return, and are worth having escaped; what somebody typed into the composer may be megabytes.
 LONGEST_NAME = 200  # characters
 
 # A text, which is escaped unless it is marked as safe; a whole number, shown without separators; HTML as it is sent.
-Showable = str | int | bytes
+PlaceholderValue = str | int | bytes
 
 # What nobody can foresee, drawn anew by each process. An address accepts either where it accepts such a value at all.
 _DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
 _LETTERS = "".join(secrets.choice(ascii_lowercase) for _ in range(12))
-_STAND_IN = re.compile(rf"(?:{_LETTERS}|{_DIGITS})([0-9]{{3}})")
+_PLACEHOLDER = re.compile(rf"(?:{_LETTERS}|{_DIGITS})([0-9]{{3}})")
 
 
-def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Showable]) -> bytes:
+def render_skeleton(template: str, variant: Mapping[str, Any], values: Mapping[str, PlaceholderValue]) -> bytes:
     """The HTML of a template, whose names may have dots (`topic.name`), encoded; for the active language.
 
     The page is kept by all values of `same`, with which the template may do what it likes. Those of `shown` it may
@@ -40,41 +40,41 @@ def outlined(template: str, same: Mapping[str, Any], shown: Mapping[str, Showabl
     will be. There is nothing else in the context, not even the request, so that nobody is shown anything of somebody
     else's.
     """
-    key = (template, get_language(), *same.values())
-    outline = _outlines.get(key)
-    if outline is None:
-        outline = _Outline(template, same, shown)
-        _outlines.put(key, outline, outline.size)
-    return outline.filled(shown)
+    key = (template, get_language(), *variant.values())
+    skeleton = _skeletons.get(key)
+    if skeleton is None:
+        skeleton = _Skeleton(template, variant, values)
+        _skeletons.put(key, skeleton, skeleton.size)
+    return skeleton.filled(values)
 
 
-class _Outline:
-    def __init__(self, template: str, same: Mapping[str, Any], shown: Mapping[str, Showable]) -> None:
-        names = list(shown)
-        stand_ins = {name: _stand_in(number, shown[name]) for number, name in enumerate(names)}
-        html = get_template(template).template.render(Context(as_context({**same, **stand_ins})))  # type: ignore[attr-defined]
+class _Skeleton:
+    def __init__(self, template: str, variant: Mapping[str, Any], values: Mapping[str, PlaceholderValue]) -> None:
+        names = list(values)
+        placeholders = {name: _placeholder(number, values[name]) for number, name in enumerate(names)}
+        html = get_template(template).template.render(Context(as_context({**variant, **placeholders})))  # type: ignore[attr-defined]
         self._pieces: list[bytes] = []
         self._places: list[tuple[int, str]] = []
         end = 0
-        for found in _STAND_IN.finditer(html):
+        for found in _PLACEHOLDER.finditer(html):
             self._pieces += [html[end : found.start()].encode(), b""]
             self._places.append((len(self._pieces) - 1, names[int(found[1])]))
             end = found.end()
         self._pieces.append(html[end:].encode())
         self.size = len(html)
 
-    def filled(self, shown: Mapping[str, Showable]) -> bytes:
-        texts = {name: _encoded(value) for name, value in shown.items()}
+    def filled(self, values: Mapping[str, PlaceholderValue]) -> bytes:
+        texts = {name: _encoded(value) for name, value in values.items()}
         pieces = self._pieces.copy()
         for position, name in self._places:
             pieces[position] = texts[name]
         return b"".join(pieces)
 
 
-_outlines: Keep[_Outline] = Keep(MOST)
+_skeletons: LocalCache[_Skeleton] = LocalCache(MOST)
 
 
-def _encoded(value: Showable) -> bytes:
+def _encoded(value: PlaceholderValue) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, int):
@@ -89,7 +89,7 @@ def _escaped(text: str) -> bytes:
     return escape(text).encode()
 
 
-def _stand_in(number: int, value: Showable) -> SafeString | int:
+def _placeholder(number: int, value: PlaceholderValue) -> SafeString | int:
     if isinstance(value, int):
         return int(f"{_DIGITS}{number:03d}")
     return mark_safe(f"{_LETTERS}{number:03d}")  # noqa: S308

@@ -23,7 +23,7 @@ from psycopg2.extensions import AsIs
 M = TypeVar("M", bound=Model)
 
 # What stands in for a parameter while its queryset is compiled: nothing that a queryset would hold by itself.
-_STAND_INS: dict[str, Callable[[int], Any]] = {
+_PLACEHOLDERS: dict[str, Callable[[int], Any]] = {
     "bigint": lambda number: 7_000_000_000_000_000 + number,
     "integer": lambda number: 2_100_000_000 + number,
     "text": lambda number: f"<stand-in {number}>",
@@ -144,11 +144,11 @@ class Prepared(Statement):
 
     @cached_property
     def _compiled(self) -> "_Compiled":
-        stand_ins = {position: _STAND_INS[kind](position) for position, kind in enumerate(self._types, 1)}
-        compiler = self._compiler(*stand_ins.values())
+        placeholders = {position: _PLACEHOLDERS[kind](position) for position, kind in enumerate(self._types, 1)}
+        compiler = self._compiler(*placeholders.values())
         sql, parameters = compiler.as_sql()
-        bound = [self._bind(parameter, stand_ins) for parameter in parameters]
-        lost = stand_ins.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
+        bound = [self._bind(parameter, placeholders) for parameter in parameters]
+        lost = placeholders.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
         if lost:
             raise ValueError(f"{self.name}: parameter {min(lost)} does not turn up in the SQL")
         with connection.cursor() as cursor:
@@ -162,15 +162,15 @@ class Prepared(Statement):
         }
         return _Compiled(definition, needed)
 
-    def _compiler(self, *stand_ins: Any) -> SQLCompiler:
-        return self._build(*stand_ins).query.get_compiler("default")
+    def _compiler(self, *placeholders: Any) -> SQLCompiler:
+        return self._build(*placeholders).query.get_compiler("default")
 
-    def _bind(self, parameter: Any, stand_ins: dict[int, Any]) -> Any:
-        for position, value in stand_ins.items():
+    def _bind(self, parameter: Any, placeholders: dict[int, Any]) -> Any:
+        for position, value in placeholders.items():
             if type(parameter) is type(value) and parameter == value:
                 return _Place(position)
         # What stands in the SQL for good must be no parameter: neither part of a value nor counted on from.
-        inside = any(str(value) in str(parameter) for value in stand_ins.values())
+        inside = any(str(value) in str(parameter) for value in placeholders.values())
         is_number = isinstance(parameter, int | float)
         if inside or isinstance(parameter, datetime) or (is_number and abs(parameter) > _LARGEST_CONSTANT):
             raise ValueError(f"{self.name}: {parameter!r} would be the same for good; is it made of a parameter?")
@@ -196,8 +196,8 @@ class PreparedUpdate(Prepared):
             self._run_as_planned(cursor, values)
             return cursor.rowcount
 
-    def _compiler(self, *stand_ins: Any) -> SQLCompiler:
-        queryset, changes = self._build_update(*stand_ins)
+    def _compiler(self, *placeholders: Any) -> SQLCompiler:
+        queryset, changes = self._build_update(*placeholders)
         query: Any = queryset.query.chain(UpdateQuery)
         query.add_update_values(changes)
         compiler: SQLCompiler = query.get_compiler("default")

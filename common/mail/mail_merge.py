@@ -25,7 +25,7 @@ _AS_WRITTEN = ("7bit", "8bit")
 _ADDRESSEE, _DATE = "addressee", "date"
 
 
-class FormLetter:
+class MailMerge:
     """`write` answers with the mail for an address and, by the names of blanks, words; called once, with marks."""
 
     def __init__(
@@ -42,10 +42,10 @@ class FormLetter:
         _, self._sender = parseaddr(sanitize_address(mail.from_email, settings.DEFAULT_CHARSET))
         self._encoded = self._encode(mail)
 
-    def fill(self, to: str, words: Mapping[str, str]) -> "FilledLetter":
+    def fill(self, to: str, words: Mapping[str, str]) -> "MergedMail":
         is_plain = _PLAIN_ADDRESS.fullmatch(to) and all(_PLAIN.fullmatch(word) for word in words.values())
         words = {**words, _ADDRESSEE: to, _DATE: formatdate(localtime=settings.EMAIL_USE_LOCALTIME)}
-        mail = FilledLetter(
+        mail = MergedMail(
             subject=self._subject,
             body=_joined(self._text, words),
             to=[to],
@@ -78,7 +78,7 @@ class FormLetter:
         return pieces if len(pieces) // 2 == blanks else []
 
 
-class FilledLetter(EmailMultiAlternatives):
+class MergedMail(EmailMultiAlternatives):
     """An ordinary mail, which may be encoded already."""
 
     encoded = b""  # as it goes over the line

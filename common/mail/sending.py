@@ -16,7 +16,7 @@ from django.core.mail.backends.smtp import EmailBackend
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from common.mail.mail_merge import FilledLetter
+from common.mail.mail_merge import MergedMail
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +103,7 @@ def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
     (OSError, smtplib.SMTPException) through: that is trouble of the server and nobody's attempt.
     """
     try:
-        if (
-            isinstance(mail, FilledLetter)
-            and mail.encoded
-            and type(connection) is EmailBackend
-            and connection.connection
-        ):
+        if isinstance(mail, MergedMail) and mail.encoded and type(connection) is EmailBackend and connection.connection:
             connection.connection.sendmail(mail.sender, mail.to, mail.encoded)
         else:
             connection.send_messages([mail])

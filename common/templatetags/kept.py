@@ -21,7 +21,7 @@ from django.template.context import Context
 from django.utils.functional import LazyObject
 from django.utils.translation import get_language
 
-from common.caching.local_cache import Keep
+from common.caching.local_cache import LocalCache
 
 register = template.Library()
 
@@ -63,7 +63,7 @@ class KeptNode(template.Node):
 
 
 Piece = list[str | SlotNode]
-_kept: Keep[Piece] = Keep(MOST)
+_kept: LocalCache[Piece] = LocalCache(MOST)
 
 
 def _in_parts(html: str) -> Piece:

@@ -8,9 +8,9 @@ from django.db.models import Count, Sum, Value
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from messenger.events import touch_forecasts
+from messenger.events import bump_audience_revision
 from messenger.models import GroupMembership, MessengerGroup, Topic
-from messenger.notifications.delivery.cancellation import withdraw_group, withdraw_members
+from messenger.notifications.delivery.cancellation import cancel_for_group, cancel_for_leavers
 from messenger.reading.positions import start_with_nothing_unread
 from tenancy.models import Member
 
@@ -50,7 +50,7 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
 
     leaving = Member.objects.filter(pk__in=present - wanted)
     if present - wanted:
-        withdraw_members(group, leaving)
+        cancel_for_leavers(group, leaving)
         open_memberships.filter(member__in=present - wanted).update(
             left_at=Greatest("joined_at", Value(now)),  # a clock that was set back keeps nobody in a group
             left_roster=group.roster,
@@ -63,6 +63,6 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
     )
     start_with_nothing_unread(group, wanted - present)
     if was_active and not group.is_active:
-        withdraw_group(group)
+        cancel_for_group(group)
     if present != wanted:
-        touch_forecasts(Topic.objects.filter(group=group))
+        bump_audience_revision(Topic.objects.filter(group=group))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Generator
 from typing import Any
 
 
-def begin(work: Awaitable[None]) -> Awaitable[None] | None:
+def start_eagerly(work: Awaitable[None]) -> Awaitable[None] | None:
     """Do it as far as it goes without waiting; what is left of it, for a task to await, or None: it is done."""
     steps = work.__await__()
     try:

@@ -23,8 +23,8 @@ from common.middleware import holds_nul
 from messenger.events import CHANNEL
 from messenger.live.hub import Hub
 from messenger.live.listeners import with_messenger
-from messenger.live.subscription import EVERY_TOPIC, Listener, Send
-from messenger.live.updates import Admission
+from messenger.live.subscription import EVERY_TOPIC, Send, Subscription
+from messenger.live.updates import StreamContext
 from messenger.models import Topic
 from tenancy.middleware import find_member
 from tenancy.models import Member
@@ -53,13 +53,13 @@ def stream_slug(path: str) -> str | None:
     return match[1] if match else None
 
 
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-admission")
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-context")
 
 
-async def _admitted(scope: Scope) -> tuple[Admission, int] | None:
+async def _admitted(scope: Scope) -> tuple[StreamContext, int] | None:
     """Away from the event loop; the connection to PostgreSQL is not kept."""
 
-    def look_up() -> tuple[Admission, int] | None:
+    def look_up() -> tuple[StreamContext, int] | None:
         try:
             return _admit(scope)
         finally:
@@ -78,19 +78,19 @@ async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse(send, 404)
         return
 
-    admission, revision = admitted
+    context, revision = admitted
     last_seen = _last_event_id(scope)
-    is_list = admission.topic_id == EVERY_TOPIC  # its numbers are those of one connection: the page looks by itself
-    listener = Listener(admission, revision if last_seen is None or is_list else last_seen)
-    _hub.join(listener)
+    is_list = context.topic_id == EVERY_TOPIC  # its numbers are those of one connection: the page looks by itself
+    subscription = Subscription(context, revision if last_seen is None or is_list else last_seen)
+    _hub.join(subscription)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         await _send_piece(send, b": listening\nretry: 2000\n\n")
-        if listener.revision < revision:
-            await _hub.look([listener])
-        await _relay(listener, receive, send)
+        if subscription.revision < revision:
+            await _hub.send_updates([subscription])
+        await _relay(subscription, receive, send)
     finally:
-        _hub.leave(listener)
+        _hub.leave(subscription)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -113,7 +113,7 @@ async def _refuse(send: Send, status: int) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _admit(scope: Scope) -> tuple[Admission, int] | None:
+def _admit(scope: Scope) -> tuple[StreamContext, int] | None:
     """Who asks, and the revision of the topic, where they may read it or see the list of topics.
 
     The same look-ups as for a page.
@@ -136,7 +136,7 @@ def _admit(scope: Scope) -> tuple[Admission, int] | None:
         topic = Topic(pk=EVERY_TOPIC) if is_list else Topic.objects.visible_to(member).get(pk=int(topic_id))
     except (Member.DoesNotExist, Topic.DoesNotExist):
         return None
-    admission = Admission(
+    context = StreamContext(
         session_key=request.session.session_key or "",
         password=request.session.user.password if request.session.user else None,
         member_id=member.pk,
@@ -145,7 +145,7 @@ def _admit(scope: Scope) -> tuple[Admission, int] | None:
         time_zone=user.time_zone,
         slug=member.tenancy.slug,
     )
-    return admission, topic.revision
+    return context, topic.revision
 
 
 def _last_event_id(scope: Scope) -> int | None:
@@ -153,25 +153,25 @@ def _last_event_id(scope: Scope) -> int | None:
     return int(value) if value.isdigit() and len(value) < 19 else None
 
 
-async def _relay(listener: Listener, receive: Receive, send: Send) -> None:
+async def _relay(subscription: Subscription, receive: Receive, send: Send) -> None:
     loop = asyncio.get_running_loop()
-    end = loop.call_later(STREAM_SECONDS, listener.end)
+    end = loop.call_later(STREAM_SECONDS, subscription.end)
     leaving = asyncio.create_task(_left(receive))
-    leaving.add_done_callback(lambda _: listener.end())
-    _keep_alive(listener, loop)
+    leaving.add_done_callback(lambda _: subscription.end())
+    _keep_alive(subscription, loop)
     try:
-        await listener.relay(send)
+        await subscription.relay(send)
     finally:
         end.cancel()
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
 
 
-def _keep_alive(listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+def _keep_alive(subscription: Subscription, loop: asyncio.AbstractEventLoop) -> None:
     # Not a timer for each event, which a thousand streams would start again at each message.
-    if not listener.is_over:
-        listener.say_something()
-        loop.call_later(KEEP_ALIVE_SECONDS, _keep_alive, listener, loop)
+    if not subscription.is_over:
+        subscription.send_keepalive()
+        loop.call_later(KEEP_ALIVE_SECONDS, _keep_alive, subscription, loop)
 
 
 async def _left(receive: Receive) -> None:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from messenger.live.eager_start import begin
-from messenger.live.updates import Admission, changed_event
+from messenger.live.eager_start import start_eagerly
+from messenger.live.updates import StreamContext, changed_event
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -16,14 +16,14 @@ STILL_HERE = b": still here\n\n"
 GONE = b"event: gone\ndata: {}\n\n"
 
 
-class Listener:
+class Subscription:
     """One open stream: whose it is, and what is to be sent to it.
 
     What it is told is handed on there and then, not by a task that has to be woken for it.
     """
 
-    def __init__(self, admission: Admission, known_revision: int) -> None:
-        self.admission = admission
+    def __init__(self, context: StreamContext, known_revision: int) -> None:
+        self.context = context
         # What was sent last. What was found meanwhile and could not be sent yet is replaced by what is found later.
         self.revision = known_revision
         self._waiting: tuple[int, bytes] | None = None
@@ -35,18 +35,18 @@ class Listener:
     def is_over(self) -> bool:
         return self._over.done()
 
-    def tell(self, revision: int, event: bytes) -> None:
+    def send(self, revision: int, event: bytes) -> None:
         """There is this revision; told twice or late, nothing happens."""
         newest = self._waiting[0] if self._waiting else self.revision
         if revision > newest and not self.is_over:
             self._waiting = revision, event
             self._hand_on()
 
-    def tell_once_more(self) -> None:
+    def send_list_changed(self) -> None:
         """Something changed that has no revision of its own: a topic of a list."""
-        self.tell(self.revision + 1, changed_event(self.revision + 1))
+        self.send(self.revision + 1, changed_event(self.revision + 1))
 
-    def say_something(self) -> None:
+    def send_keepalive(self) -> None:
         """So that what is silent for long is not closed on the way."""
         if self._waiting is None and not self.is_over:
             self._waiting = self.revision, STILL_HERE
@@ -58,7 +58,7 @@ class Listener:
         if not self.is_over:
             self._over.set_result(None)
 
-    def shut_out(self) -> None:
+    def revoke(self) -> None:
         """Close the stream for good: its member may not read the topic any more."""
         if not self.is_over:
             self._waiting = self.revision, GONE
@@ -84,7 +84,7 @@ class Listener:
         self.revision, event = self._waiting
         self._waiting = None
         try:
-            rest = begin(self._send({"type": "http.response.body", "body": event, "more_body": True}))
+            rest = start_eagerly(self._send({"type": "http.response.body", "body": event, "more_body": True}))
         except Exception as error:  # it is this stream's alone
             self._fail(error)
         else:

@@ -18,22 +18,22 @@ from django.utils import timezone, translation
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
 from messenger.live.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
-from messenger.messages.rendering import ANYBODY, Reader
-from messenger.models import MailChoice, Topic, TopicMute
-from messenger.notifications.explanations.forecast_text import ForecastLine
+from messenger.messages.rendering import SHARED, Reader
+from messenger.models import MailPreference, Topic, TopicMute
+from messenger.notifications.explanations.forecast_text import ForecastText
 from messenger.notifications.recipients import audience_of
 from messenger.threads.pages import changes
 
 MUTED = Prepared("muted", lambda topic: TopicMute.objects.filter(topic=topic).values_list("member"), "bigint")
 WANTING_OWN = Prepared(
     "wanting_own",
-    lambda tenancy: MailChoice.objects.filter(own_messages=True, member__tenancy=tenancy).values_list("member"),
+    lambda tenancy: MailPreference.objects.filter(own_messages=True, member__tenancy=tenancy).values_list("member"),
     "bigint",
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class StreamContext:
     """Whose stream it is and how they see things, as it was when the stream opened."""
 
     session_key: str
@@ -46,29 +46,30 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Update:
     revision: int
     event: bytes
 
 
-class End(Enum):
+class CloseReason(Enum):
     """Why somebody may not listen any more."""
 
     NO_ACCESS = "no access"
     SIGNED_OUT = "signed out"
 
 
-def look(
-    batches: Sequence[Sequence[tuple[Admission, int]]], answer: Callable[[int, list[News | End | None]], object]
+def collect_updates(
+    batches: Sequence[Sequence[tuple[StreamContext, int]]],
+    answer: Callable[[int, list[Update | CloseReason | None]], object],
 ) -> None:
     """For each of these, with the revision that they were told last: what is new, if anything is.
 
     `answer` is called with the number of each batch as soon as it is known; all of them are of one snapshot.
     """
     with _one_snapshot():
-        topic_ids = {admission.topic_id for batch in batches for admission, _ in batch}
+        topic_ids = {context.topic_id for batch in batches for context, _ in batch}
         topics = {topic.pk: topic for topic in map(_as_topic, TOPICS_IN_USE(sorted(topic_ids)))}
-        writer = _Writer(topics)
+        writer = _UpdateBuilder(topics)
         for number, batch in enumerate(batches):
             answer(number, _found(batch, topics, writer))
 
@@ -78,44 +79,42 @@ def _as_topic(values: tuple[Any, ...]) -> Topic:
 
 
 def _found(
-    listening: Sequence[tuple[Admission, int]], topics: Mapping[int, Topic], writer: "_Writer"
-) -> list[News | End | None]:
+    listening: Sequence[tuple[StreamContext, int]], topics: Mapping[int, Topic], writer: "_UpdateBuilder"
+) -> list[Update | CloseReason | None]:
     """One statement says who may listen; only where it does not name somebody, two more say why."""
-    groups = {topics[admission.topic_id].group_id for admission, _ in listening if admission.topic_id in topics}
-    may = set(LISTENING([admission.session_key for admission, _ in listening], sorted(groups), timezone.now()))
-    found: list[News | End | None] = []
+    groups = {topics[context.topic_id].group_id for context, _ in listening if context.topic_id in topics}
+    may = set(LISTENING([context.session_key for context, _ in listening], sorted(groups), timezone.now()))
+    found: list[Update | CloseReason | None] = []
     unclear = []
-    for admission, since in listening:
-        topic = topics.get(admission.topic_id)
-        if topic and (admission.session_key, admission.password, admission.member_id, topic.group_id) in may:
-            found.append(writer.news(admission, since) if topic.revision > since else None)
+    for context, since in listening:
+        topic = topics.get(context.topic_id)
+        if topic and (context.session_key, context.password, context.member_id, topic.group_id) in may:
+            found.append(writer.update(context, since) if topic.revision > since else None)
         else:
             unclear.append(len(found))
-            found.append(End.NO_ACCESS)
+            found.append(CloseReason.NO_ACCESS)
     if unclear:
         _make_clear(found, unclear, listening, writer)
     return found
 
 
 def _make_clear(
-    found: list[News | End | None],
+    found: list[Update | CloseReason | None],
     unclear: Sequence[int],
-    listening: Sequence[tuple[Admission, int]],
-    writer: "_Writer",
+    listening: Sequence[tuple[StreamContext, int]],
+    writer: "_UpdateBuilder",
 ) -> None:
     """Who is signed out, who has no access, and who may listen by a session that does not know its user."""
     asked = [listening[place][0] for place in unclear]
-    sessions = dict(STILL_OPEN([admission.session_key for admission in asked], timezone.now()))
-    revisions = readable_revisions(
-        {admission.member_id for admission in asked}, {admission.topic_id for admission in asked}
-    )
+    sessions = dict(STILL_OPEN([context.session_key for context in asked], timezone.now()))
+    revisions = readable_revisions({context.member_id for context in asked}, {context.topic_id for context in asked})
     for place in unclear:
-        admission, since = listening[place]
-        revision = revisions.get((admission.member_id, admission.topic_id))
-        if admission.session_key not in sessions or sessions[admission.session_key] != admission.password:
-            found[place] = End.SIGNED_OUT
+        context, since = listening[place]
+        revision = revisions.get((context.member_id, context.topic_id))
+        if context.session_key not in sessions or sessions[context.session_key] != context.password:
+            found[place] = CloseReason.SIGNED_OUT
         elif revision is not None:
-            found[place] = writer.news(admission, since) if revision > since else None
+            found[place] = writer.update(context, since) if revision > since else None
 
 
 @contextmanager
@@ -133,68 +132,68 @@ def changed_event(revision: int, **content: int | str | dict[str, Any]) -> bytes
     return f"id: {revision}\nevent: changed\ndata: {data}\n\n".encode()
 
 
-class _Writer:
+class _UpdateBuilder:
     """Writes the events of one look, each distinct one once: most readers of a busy thread are told the same."""
 
     def __init__(self, topics: Mapping[int, Topic]) -> None:
         self._topics = topics
-        self._subjects: dict[int, _Subject] = {}
+        self._subjects: dict[int, _TopicState] = {}
         self._changes: dict[tuple[int, int], _Change] = {}
 
-    def news(self, admission: Admission, since: int) -> News:
+    def update(self, context: StreamContext, since: int) -> Update:
         """For somebody who passed the check of the same look."""
-        found = self._changes.get((admission.topic_id, since))
+        found = self._changes.get((context.topic_id, since))
         if found is None:
-            subject = self._subjects.get(admission.topic_id) or _Subject(self._topics[admission.topic_id])
-            self._subjects[admission.topic_id] = subject
-            found = self._changes[admission.topic_id, since] = _Change(subject, since)
-        return found.news(admission)
+            subject = self._subjects.get(context.topic_id) or _TopicState(self._topics[context.topic_id])
+            self._subjects[context.topic_id] = subject
+            found = self._changes[context.topic_id, since] = _Change(subject, since)
+        return found.update(context)
 
 
 class _Change:
     """What changed in a topic since a revision."""
 
-    def __init__(self, subject: "_Subject", since: int) -> None:
+    def __init__(self, subject: "_TopicState", since: int) -> None:
         self._subject, self._since = subject, since
         self._changes = changes(subject.topic.pk, since)
         self._concerned = self._changes.concerned
         self._is_too_much = self._changes.is_more_than_a_page
         # To all others it is the same, but for language and zone.
         self._special = self._concerned | subject.choosing
-        self._written: dict[tuple[int, int, str, str], News] = {}
-        self._written_for_most: dict[tuple[str, str], News] = {}
+        self._written: dict[tuple[int, int, str, str], Update] = {}
+        self._written_for_most: dict[tuple[str, str], Update] = {}
 
-    def news(self, admission: Admission) -> News:
-        if admission.member_id in self._special:
-            return self._news_for(admission)
-        key = (admission.language, admission.time_zone)
+    def update(self, context: StreamContext) -> Update:
+        if context.member_id in self._special:
+            return self._news_for(context)
+        key = (context.language, context.time_zone)
         found = self._written_for_most.get(key)
         if found is None:
-            found = self._written_for_most[key] = self._news_for(admission)
+            found = self._written_for_most[key] = self._news_for(context)
         return found
 
-    def _news_for(self, admission: Admission) -> News:
-        recipients = self._subject.recipients(admission.member_id)
-        whose = admission.member_id if admission.member_id in self._concerned else ANYBODY
-        key = (recipients, whose, admission.language, admission.time_zone)
+    def _news_for(self, context: StreamContext) -> Update:
+        recipients = self._subject.recipients(context.member_id)
+        whose = context.member_id if context.member_id in self._concerned else SHARED
+        key = (recipients, whose, context.language, context.time_zone)
         found = self._written.get(key)
         if found is None:
-            event = self._write(admission, whose, recipients)
-            found = self._written[key] = News(self._subject.topic.revision, event)
+            event = self._write(context, whose, recipients)
+            found = self._written[key] = Update(self._subject.topic.revision, event)
         return found
 
-    def _write(self, admission: Admission, whose: int, recipients: int) -> bytes:
+    def _write(self, context: StreamContext, whose: int, recipients: int) -> bytes:
         revision = self._subject.topic.revision
         if self._is_too_much:
             return changed_event(revision)
-        with translation.override(admission.language), timezone.override(ZoneInfo(admission.time_zone)):
-            html = self._changes.html(Reader.at(admission.slug, admission.topic_id, whose))
+        with translation.override(context.language), timezone.override(ZoneInfo(context.time_zone)):
+            html = self._changes.html(Reader.at(context.slug, context.topic_id, whose))
             # In words: dressed with its icons it would be twice as long as the message, a thousand times over.
             forecast = asdict(self._subject.forecast(recipients))
         return changed_event(revision, since=self._since, html=html, forecast=forecast)
 
 
-class _Subject:
+class _TopicState:
     """A topic, and what its next message would do for each of its readers."""
 
     def __init__(self, topic: Topic) -> None:
@@ -212,6 +211,5 @@ class _Subject:
         """How many would be mailed a message of theirs."""
         return self._audience.recipients(is_muted=member_id in self._muted, wants_own=member_id in self._wanting_own)
 
-    def forecast(self, recipients: int) -> ForecastLine:
-        self.topic.recipients = recipients  # type: ignore[attr-defined]
-        return ForecastLine.of(self.topic)
+    def forecast(self, recipients: int) -> ForecastText:
+        return ForecastText.of(self.topic, recipients)

@@ -10,7 +10,7 @@ from messenger.markup.markdown import RENDERER_VERSION, clean_body, render
 from messenger.messages.mentioning import people_in, replace_mentions
 from messenger.messages.posting import HELD_GROUP
 from messenger.models import Delivery, Message, MessageVersion, MessengerGroup, Topic
-from messenger.notifications.delivery.cancellation import cancel, write_deliveries
+from messenger.notifications.delivery.cancellation import cancel, fan_out_pending
 from tenancy.models import Member
 
 
@@ -78,7 +78,7 @@ def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "
     """
     group = MessengerGroup.objects.filter(topics=topic_pk)
     # Before the topic is locked: the group comes first.
-    write_deliveries(group, Message.objects.filter(topic=topic_pk, sequence=sequence))
+    fan_out_pending(group, Message.objects.filter(topic=topic_pk, sequence=sequence))
     message, topic = _hold(topic_pk, sequence, member)
     if message.removed_at:
         return message
@@ -109,4 +109,4 @@ def _save(message: Message, topic: Topic, columns: list[str]) -> None:
     topic.save(update_fields=["revision"])
     message.revision = topic.revision
     message.save(update_fields=[*columns, "revision"])
-    events.announce_after_commit(topic)
+    events.publish_after_commit(topic)

@@ -27,7 +27,7 @@ def people_in(topic_pk: int, text: str) -> People:
 
 
 def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
-    """Keep whom a new message mentions, its author excepted."""
+    """LocalCache whom a new message mentions, its author excepted."""
     others = [pk for pk in mentioned if pk != message.author_id]
     if others:
         where = {"tenancy_id": message.tenancy_id, "topic_id": message.topic_id, "sequence": message.sequence}
@@ -35,6 +35,6 @@ def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
 
 
 def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:
-    """Keep whom a message mentions that was edited; nobody, where it was removed."""
+    """LocalCache whom a message mentions that was edited; nobody, where it was removed."""
     Mention.objects.filter(topic=message.topic_id, sequence=message.sequence).delete()
     save_mentions(message, mentioned)

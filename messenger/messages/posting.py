@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from common.database.constraints import violates
 from common.database.prepared import Prepared, PreparedSql, columns, instance
-from common.jobs import after_commit
+from common.jobs import enqueue_on_commit
 from messenger import events
 from messenger.markup.markdown import RENDERER_VERSION, Body, clean_body, prepare, render
 from messenger.messages.mentioning import people_in, save_mentions
@@ -82,9 +82,9 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     message = posted.message
     if message.sequence == 1:  # nothing before it is unread
         mark_read(topic, author, message.sequence)
-    events.announce_after_commit(topic)
+    events.publish_after_commit(topic)
     if message.outcome == Message.Outcome.EMAIL:
-        after_commit("messenger.tasks.notify_members", message.pk)
+        enqueue_on_commit("messenger.tasks.notify_members", message.pk)
     return posted
 
 

@@ -7,7 +7,7 @@ from messenger.messages.rendering import fetch_rows, outcome_of
 from messenger.models import Message
 from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
-from messenger.web.requests import MessengerHttpRequest, is_by_script
+from messenger.web.requests import MessengerHttpRequest, wants_fragment
 from tenancy.pagination import page_number
 
 
@@ -31,4 +31,4 @@ def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
         "next_page": page + 1 if told.has_more else None,
         "previous_page": page - 1 or None,
     }
-    return render(request, "messenger/_record.html" if is_by_script(request) else "messenger/record.html", context)
+    return render(request, "messenger/_record.html" if wants_fragment(request) else "messenger/record.html", context)

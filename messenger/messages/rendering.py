@@ -35,10 +35,10 @@ MORE = "&#8943;"
 # What is longer is rendered each time: by the hundreds the longest texts would fill a process.
 LONGEST_KEPT = 5_000  # characters of HTML
 # In place of a member, for whoever has no part in what is shown: no member has this id.
-ANYBODY = 0
+SHARED = 0
 
 
-class Above(Protocol):
+class Preceding(Protocol):
     """What a message tells the one below it: whether a day or an author begins there."""
 
     @property
@@ -48,7 +48,7 @@ class Above(Protocol):
     def posted_at(self) -> datetime: ...
 
 
-class Row(NamedTuple):
+class MessageRow(NamedTuple):
     sequence: int
     author_id: int
     author_name: str
@@ -68,7 +68,7 @@ class Row(NamedTuple):
     missing: dict[str, int] | None  # as wording.Missing
 
     @classmethod
-    def of_new(cls, message: Message) -> "Row":
+    def of_new(cls, message: Message) -> "MessageRow":
         """Of a message that was posted just now: its mails, where there are any, are about to go out."""
         return cls(
             sequence=message.sequence,
@@ -98,7 +98,7 @@ class Row(NamedTuple):
 
 
 _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}
-COLUMNS = [_NAMES.get(field, field) for field in Row._fields]
+COLUMNS = [_NAMES.get(field, field) for field in MessageRow._fields]
 
 
 def with_missing(messages: MessageQuerySet) -> MessageQuerySet:
@@ -126,9 +126,9 @@ def columns_of(messages: MessageQuerySet) -> QuerySet[Message, tuple[Any, ...]]:
     return with_missing(messages).values_list(*COLUMNS)
 
 
-def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[Row]:
+def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[MessageRow]:
     """In the order of the queryset."""
-    return [Row._make(values) for values in columns_of(messages)[:limit]]
+    return [MessageRow._make(values) for values in columns_of(messages)[:limit]]
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,14 @@ class Reader:
         return cls(member_pk, thread_url(slug, topic_pk))
 
 
-def concerned_by(rows: Iterable[Row]) -> set[int]:
+def personalised_for(rows: Iterable[MessageRow]) -> set[int]:
     """Whose these rows are, and whom they mention: to them they look different."""
     return {row.author_id for row in rows}.union(*(mentioned_in(row.body_html) for row in rows))
 
 
-def render_rows(rows: Iterable[Row], previous: Above | None, reader: Reader, first_unread: int = 0) -> SafeString:
+def render_rows(
+    rows: Iterable[MessageRow], previous: Preceding | None, reader: Reader, first_unread: int = 0
+) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
     `previous` is the message that stands above the first one: it decides whether a day or an author
@@ -167,7 +169,7 @@ def render_rows(rows: Iterable[Row], previous: Above | None, reader: Reader, fir
     return mark_safe("".join(parts))  # noqa: S308  (escaped or sanitised piece by piece)
 
 
-def _render(row: Row, previous: Above | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
+def _render(row: MessageRow, previous: Preceding | None, zone: tzinfo, reader: Reader, *, is_first_unread: bool) -> str:
     language = get_language() or ""
     day = row.posted_at.astimezone(zone).date()
     starts_day = previous is None or previous.posted_at.astimezone(zone).date() != day
@@ -188,7 +190,7 @@ def _render(row: Row, previous: Above | None, zone: tzinfo, reader: Reader, *, i
 
 
 @lru_cache(maxsize=500)  # 1.5 MiB a thousand
-def _message(row: Row, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
+def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
     """One message, for whoever reads it in this zone and language: most readers of a busy thread see the same."""
     posted_at = row.posted_at.astimezone(zone)
     clock = _clock(posted_at.hour, posted_at.minute, language)
@@ -211,14 +213,14 @@ def _message(row: Row, classes: str, thread_url: str, zone: tzinfo, language: st
     )
 
 
-def _body(row: Row) -> str:
+def _body(row: MessageRow) -> str:
     if row.removed_at is None:
         return f'<div class="message-body" dir="auto">{row.body_html}</div>'
     words = removal_in_words(row.author_id, row.removed_by or 0, row.remover or "", row.removal_reason)
     return f'<p class="message-removed">{escape(words)}</p>'
 
 
-def _edited(row: Row, url: str) -> str:
+def _edited(row: MessageRow, url: str) -> str:
     if row.edited_at is None or row.removed_at is not None:
         return ""
     return f' <a class="message-edited" href="{url}history/" data-record>{escape(_("edited"))}</a>'
@@ -229,7 +231,7 @@ def _more(language: str) -> str:
     return str(escape(_("More about this message")))
 
 
-def outcome_of(row: Row) -> str:
+def outcome_of(row: MessageRow) -> str:
     """What the message did, in one line."""
     missing = Missing(**row.missing) if row.missing else NOTHING_MISSING
     return outcome_in_words(row.reason, row.interval_minutes, row.elapsed, row.addressees, missing)

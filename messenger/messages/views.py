@@ -14,7 +14,7 @@ from messenger.messages.editing import NotYoursError, TooLateError, edit_message
 from messenger.messages.forms import EditForm, RemovalForm
 from messenger.messages.rendering import Reader, fetch_rows, render_rows
 from messenger.models import Message
-from messenger.web.requests import MessengerHttpRequest, is_by_script
+from messenger.web.requests import MessengerHttpRequest, wants_fragment
 
 
 @require_safe
@@ -92,7 +92,7 @@ def remove(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
             raise Http404 from None
         except NotYoursError:
             raise PermissionDenied from None
-        if not is_by_script(request):
+        if not wants_fragment(request):
             banners.success(request, _("The message has been removed."))
         return _to_message(request, pk, sequence)
     context = {"form": form, "message": found, "topic": found.topic, "row": _row(request, found)}
@@ -114,12 +114,12 @@ def _row(request: MessengerHttpRequest, found: Message) -> SafeString:
 
 
 def _piece_or_page(request: MessengerHttpRequest, name: str) -> str:
-    return f"messenger/_{name}.html" if is_by_script(request) else f"messenger/{name}.html"
+    return f"messenger/_{name}.html" if wants_fragment(request) else f"messenger/{name}.html"
 
 
 def _to_message(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
     """Done: the page of the thread around it; a script fetches what changed by itself."""
-    if is_by_script(request):
+    if wants_fragment(request):
         return HttpResponse(status=204)
     response = redirect("messenger:thread", request.member.tenancy.slug, pk)
     response["Location"] += f"?at={sequence}#message-{sequence}"

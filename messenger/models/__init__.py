@@ -5,7 +5,7 @@ from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
 from messenger.models.groups import GroupMembership, MessengerGroup
 from messenger.models.mentions import Mention
 from messenger.models.messages import BODY_MAX_LENGTH, Message, MessageVersion
-from messenger.models.preferences import MailChoice, TopicMute
+from messenger.models.preferences import MailPreference, TopicMute
 from messenger.models.reading import ReadPosition
 from messenger.models.topics import DEFAULT_INTERVAL_MINUTES, MINUTES_A_WEEK, Topic
 
@@ -17,7 +17,7 @@ __all__ = [
     "CatchUpTopic",
     "Delivery",
     "GroupMembership",
-    "MailChoice",
+    "MailPreference",
     "Mention",
     "Message",
     "MessageVersion",

@@ -20,7 +20,7 @@ class TopicMute(models.Model):
         ]
 
 
-class MailChoice(models.Model):
+class MailPreference(models.Model):
     """What a member chose about their own e-mails; no row: nothing was changed from the usual."""
 
     class CatchUp(models.TextChoices):
@@ -28,7 +28,7 @@ class MailChoice(models.Model):
         DAILY = "daily", _("Every morning")
         WEEKDAYS = "weekdays", _("Monday to Friday, in the morning")
 
-    member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_choice")
+    member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_preference")
     own_messages = models.BooleanField(_("E-mail me my own messages too"), default=False)
     catch_up = models.CharField(_("Catch-up e-mail"), max_length=10, choices=CatchUp.choices, default=CatchUp.NEVER)
     # When it is looked at next whether there is anything to catch up with; null: never.
@@ -36,6 +36,7 @@ class MailChoice(models.Model):
     catch_up_attempts = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
+        db_table = "messenger_mailchoice"
         constraints = [
             models.CheckConstraint(
                 condition=Q(catch_up="never", next_catch_up_at=None)

@@ -1,8 +1,8 @@
 """Who gets a topic's e-mails: who was in its group when a message was posted, and how many would get the next one.
 
-The counts are cached until the topic's `audience_revision` changes (events.touch_forecasts). A message does not change
-it, because counting a group of thousands would double the cost of posting. Changes that do not raise it (a user who was
-deactivated everywhere) are noticed after COUNTED_FOR seconds.
+The counts are cached until the topic's `audience_revision` changes (events.bump_audience_revision). A message does not
+change it, because counting a group of thousands would double the cost of posting. Changes that do not raise it (a user
+who was deactivated everywhere) are noticed after COUNTED_FOR seconds.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Case, Count, Exists, OuterRef, Q, Value, When
 
 from common.database.prepared import Prepared
-from messenger.models import Delivery, GroupMembership, MailChoice, Message, Topic, TopicMute
+from messenger.models import Delivery, GroupMembership, MailPreference, Message, Topic, TopicMute
 from tenancy.models import Member, MemberQuerySet
 
 COUNTED_FOR = 60  # seconds
@@ -57,7 +57,7 @@ def _count(group_pk: int, topic_pk: int, revision: int, period: int) -> Audience
     return Audience(*counted[0]) if counted else Audience(0, 0)
 
 
-forget_audiences = _count.cache_clear
+clear_audience_cache = _count.cache_clear
 
 
 def members_at(message: Message) -> MemberQuerySet:
@@ -78,7 +78,7 @@ def exclusion(topic: Any, author_pk: int) -> Case:
 
     `topic` is its id, or a reference to it from within a query about members.
     """
-    wants_own = MailChoice.objects.filter(member=OuterRef("pk"), own_messages=True)
+    wants_own = MailPreference.objects.filter(member=OuterRef("pk"), own_messages=True)
     muted = TopicMute.objects.filter(member=OuterRef("pk"), topic=topic)
     return Case(
         When(Q(is_active=False) | Q(user__is_active=False), then=Value(Delivery.Reason.MEMBER_INACTIVE)),

@@ -4,7 +4,7 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, F, Filtere
 from django.db.models.functions import Coalesce
 
 from messenger.access import TopicQuerySet
-from messenger.models import MailChoice, Mention, TopicMute
+from messenger.models import MailPreference, Mention, TopicMute
 from tenancy.models import Member
 
 
@@ -12,7 +12,7 @@ def with_reader(topics: TopicQuerySet, member: Member) -> TopicQuerySet:
     """Each with what is this member's own: `is_muted`, `wants_own` messages mailed, `read_up_to` (a sequence)."""
     return topics.annotate(
         is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
-        wants_own=Exists(MailChoice.objects.filter(member=member, own_messages=True)),
+        wants_own=Exists(MailPreference.objects.filter(member=member, own_messages=True)),
         position=FilteredRelation("read_positions", condition=Q(read_positions__member=member)),
         read_up_to=Coalesce("position__sequence", 0),
     )

@@ -20,21 +20,21 @@ from messenger.search.lookup import look_up
 from messenger.search.query import (
     CONFIGURATION,
     JOINERS,
-    UNDERSTOOD,
+    PARSED_QUERY,
     Query,
     Words,
-    as_websearch,
-    understood,
+    parse_result,
+    to_websearch,
 )
-from messenger.search.scan import Survey, walk
+from messenger.search.scan import Sample, scan
 from messenger.search.scope import Cursor, Patience, Scope, patient
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
 # How many of the newest messages are walked through before the index is asked: a millisecond or two.
-WALK_LENGTH = 1_000
+SCAN_LENGTH = 1_000
 # As many more, where that is likely to fill the page: no more than the index would cost.
-WALK_GROWTH = 5
+SCAN_GROWTH = 5
 # The first stretch should hold this many pages of hits, if the word is as frequent there as among the messages walked
 # through: to look once more costs more than to fetch a few hits in vain.
 PAGES_EXPECTED = 1.5
@@ -42,8 +42,8 @@ PAGES_EXPECTED = 1.5
 # (one would be too few: of a sudden bustle the newest messages lie close together); among certain topics or authors,
 # who may have been silent lately, after one more.
 GROWTH = 16
-STRETCHES = 4
-EMPTY_STRETCHES = 2
+TIME_RANGES = 4
+EMPTY_TIME_RANGES = 2
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,46 +59,46 @@ def find(reader: Member, text: str, scope: Scope) -> Hits:
     Raises NothingToFindError for a text without a word, SearchTimeoutError where it takes too long.
     """
     with patient() as patience:
-        query, found = _newest_hits(patience, reader, as_websearch(text), scope)
+        query, found = _newest_hits(patience, reader, to_websearch(text), scope)
         hits = _fetch(patience, scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]]) if found else []
     return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
 
 def _newest_hits(patience: Patience, reader: Member, words: Words, scope: Scope) -> tuple[Query, list[Cursor]]:
     """One more than a page of them, if there are."""
-    if scope.length is not None and scope.length <= WALK_LENGTH:
-        query = understood(*patience.ask(UNDERSTOOD, *words)[0])
+    if scope.length is not None and scope.length <= SCAN_LENGTH:
+        query = parse_result(*patience.ask(PARSED_QUERY, *words)[0])
         return query, look_up(patience, scope, query, "", None, PAGE_LENGTH + 1)
-    walked, (query, found, survey) = WALK_LENGTH, walk(patience, reader, words, scope, WALK_LENGTH, PAGE_LENGTH + 1)
-    if survey and len(found) <= PAGE_LENGTH < len(found) * WALK_GROWTH:
-        walked = WALK_GROWTH * WALK_LENGTH
-        query, found, survey = walk(patience, reader, words, scope, walked, PAGE_LENGTH + 1)
-    if survey:
-        found += _look_up_as_far_as_needed(patience, reader, query, scope, survey, walked, len(found))
+    scanned, (query, found, sample) = SCAN_LENGTH, scan(patience, reader, words, scope, SCAN_LENGTH, PAGE_LENGTH + 1)
+    if sample and len(found) <= PAGE_LENGTH < len(found) * SCAN_GROWTH:
+        scanned = SCAN_GROWTH * SCAN_LENGTH
+        query, found, sample = scan(patience, reader, words, scope, scanned, PAGE_LENGTH + 1)
+    if sample:
+        found += _look_up_as_far_as_needed(patience, reader, query, scope, sample, scanned, len(found))
     return query, found[: PAGE_LENGTH + 1]
 
 
 def _look_up_as_far_as_needed(
-    patience: Patience, reader: Member, query: Query, scope: Scope, survey: Survey, walked: int, count: int
+    patience: Patience, reader: Member, query: Query, scope: Scope, sample: Sample, scanned: int, count: int
 ) -> list[Cursor]:
     """The newest hits before those walked through, `count` of them: by the index, as few messages as are likely to do.
 
     Each look-up goes on where the one before it ended.
     """
-    by_index = query.rest if survey.has_frequent_beginning and (query.rest or scope.is_narrow) else query.whole
+    by_index = query.rest if sample.has_frequent_beginning and (query.rest or scope.is_narrow) else query.whole
     # As far apart as the older half: a long silence after the others says nothing about those before.
-    apart = (survey.middle - survey.last.posted_at) / (walked / 2)
-    length = max(apart * (walked / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, time_buckets.SHORTEST)
-    found, end = list[Cursor](), survey.last
-    for number, stretch in enumerate(_stretches(reader, survey, length)):
-        is_worthwhile = count + len(found) > 0 or number < EMPTY_STRETCHES + scope.is_narrow
-        if not is_worthwhile or (scope.since and stretch.since <= scope.since):
+    apart = (sample.middle - sample.last.posted_at) / (scanned / 2)
+    length = max(apart * (scanned / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, time_buckets.SHORTEST)
+    found, end = list[Cursor](), sample.last
+    for number, time_range in enumerate(_time_ranges(reader, sample, length)):
+        is_worthwhile = count + len(found) > 0 or number < EMPTY_TIME_RANGES + scope.is_narrow
+        if not is_worthwhile or (scope.since and time_range.since <= scope.since):
             break
-        within = replace(scope, before=end, since=stretch.since)
-        found += look_up(patience, within, query, by_index, stretch.places, PAGE_LENGTH + 1)
+        within = replace(scope, before=end, since=time_range.since)
+        found += look_up(patience, within, query, by_index, time_range.buckets, PAGE_LENGTH + 1)
         if count + len(found) > PAGE_LENGTH:
             return found
-        end = Cursor(stretch.since, 0)
+        end = Cursor(time_range.since, 0)
     everywhere = None
     if scope.since:
         everywhere = time_buckets.of_time(reader.tenancy_id, scope.since, end.posted_at)
@@ -107,23 +107,23 @@ def _look_up_as_far_as_needed(
     return found + look_up(patience, replace(scope, before=end), query, by_index, everywhere, PAGE_LENGTH + 1)
 
 
-class Stretch(NamedTuple):
+class TimeRange(NamedTuple):
     since: datetime
-    places: list[int]  # that hold all messages from then on that the stretches before it don't
+    buckets: list[int]  # that hold all messages from then on that the stretches before it don't
 
 
-def _stretches(reader: Member, survey: Survey, length: timedelta) -> Iterator[Stretch]:
+def _time_ranges(reader: Member, sample: Sample, length: timedelta) -> Iterator[TimeRange]:
     """One longer than the other, back from the messages walked through; the first is that long, or a little more."""
-    end, near = survey.last.posted_at, list[int]()
-    if survey.resumed and end - survey.resumed > 2 * time_buckets.SHORTEST:
+    end, near = sample.last.posted_at, list[int]()
+    if sample.resumed and end - sample.resumed > 2 * time_buckets.SHORTEST:
         # A silence, and between it and the messages walked through maybe more of the bustle that they are of.
-        near, end = time_buckets.of_time(reader.tenancy_id, end - time_buckets.SHORTEST, end), survey.resumed
+        near, end = time_buckets.of_time(reader.tenancy_id, end - time_buckets.SHORTEST, end), sample.resumed
     start = end
-    for _ in range(STRETCHES):
+    for _ in range(TIME_RANGES):
         if length >= start - _BEGINNING:
             return
         since = time_buckets.beginning(start - length, end)
-        yield Stretch(since, near + time_buckets.of_time(reader.tenancy_id, since, end))
+        yield TimeRange(since, near + time_buckets.of_time(reader.tenancy_id, since, end))
         near, end, length = [], since, length * GROWTH
 
 

@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from common.caching.page_cache import outlined
+from common.caching.page_cache import render_skeleton
 from common.database.prepared import Prepared
 from messenger.models import MessengerGroup, Topic
-from messenger.search.form_fields import Choice, Shown
+from messenger.search.form_fields import Choice, FieldValues
 from messenger.search.scope import Cursor, Scope
 from messenger.topics.listing import ReadGroup
 from tenancy.models import Member
@@ -158,7 +158,7 @@ class SearchForm(forms.Form):
         if filled.errors:  # of which there is no end of different ones
             context = {"field": _words(filled, get_language() or ""), "value": filled.value}
             return render_to_string(FIELD, context).encode()
-        return outlined(FIELD, {"field": _words(Filled(), get_language() or "")}, {"value": filled.value})
+        return render_skeleton(FIELD, {"field": _words(Filled(), get_language() or "")}, {"value": filled.value})
 
     @property
     def narrowing(self) -> bytes:
@@ -175,13 +175,13 @@ class SearchForm(forms.Form):
 
 
 @lru_cache(maxsize=20)
-def _words(filled: Filled, language: str) -> Shown:
+def _words(filled: Filled, language: str) -> FieldValues:
     """In the active language: it only tells what was kept apart. Without the value, which is filled in."""
     help_text = _(
         "All of these words; the last one may be the beginning of a word. “Words in quotation marks” stand side "
         "by side, -word leaves out messages with it, or finds either."
     )
-    return _shown("q", "search", filled._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
+    return _field("q", "search", filled._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
 
 
 # Fewer than other pieces of pages: with a hundred topics each is 12 kB, and not two people have the same.
@@ -194,19 +194,19 @@ def _narrowing(
     only_latest = "" if is_all else _("Those with the latest messages. To search in another one, open it first.")
     offered = tuple(sorted(topics, key=lambda topic: (topic.name.casefold(), topic.pk)))
     fields = (
-        _shown("group", "select", group, choices=groups, every=_("All groups")),
-        _shown("topic", "select", topic, choices=offered, every=_("All topics"), help=only_latest),
-        _shown("author", "text", author, max_length=NAME_MAX_LENGTH, placeholder=_("Name or part of it")),
-        _shown("since", "date", since),
-        _shown("until", "date", until),
+        _field("group", "select", group, choices=groups, every=_("All groups")),
+        _field("topic", "select", topic, choices=offered, every=_("All topics"), help=only_latest),
+        _field("author", "text", author, max_length=NAME_MAX_LENGTH, placeholder=_("Name or part of it")),
+        _field("since", "date", since),
+        _field("until", "date", until),
     )
     context = {"fields": fields, "is_open": any(each.value for each in filled)}
     return render_to_string("messenger/_search_narrow.html", context).encode()
 
 
-def _shown(name: str, kind: str, filled: Filled, **more: Any) -> Shown:
+def _field(name: str, kind: str, filled: Filled, **more: Any) -> FieldValues:
     label = str(SearchForm.base_fields[name].label)
-    return Shown(name, kind, label, filled.value, errors=filled.errors, takes_focus=filled.takes_focus, **more)
+    return FieldValues(name, kind, label, filled.value, errors=filled.errors, takes_focus=filled.takes_focus, **more)
 
 
 def _midnight(day: date) -> datetime:

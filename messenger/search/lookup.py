@@ -14,7 +14,7 @@ MANY = 200
 @cache
 def _looked_up(most: int, *asked: bool) -> PreparedSql:
     """All hits, and the newest of them. Not all statements hold all of the conditions; their names tell them apart."""
-    by_index = (*(f"{time_buckets.PLACES} && {array}" for array in ("$3", "$4", "$5")), "search @@ $2")
+    by_index = (*(f"{time_buckets.BUCKETS} && {array}" for array in ("$3", "$4", "$5")), "search @@ $2")
     conditions = (*by_index, "search || '' @@ $1", "author_id + 0 = ANY($6)")  # the others change what they ask about
     which = " AND ".join(condition for condition, is_asked in zip(conditions, asked, strict=True) if is_asked)
     return PreparedSql(

@@ -36,7 +36,7 @@ class Words(NamedTuple):
     last: str = ""  # the last word; both only where it may be the beginning of one
 
 
-def as_websearch(text: str) -> Words:
+def to_websearch(text: str) -> Words:
     """Joined words (INV-4711, alice@example.com) are looked for one after the other, as if in quotation marks."""
     text = unicodedata.normalize("NFC", text).replace("“", '"').replace("”", '"').replace("„", '"')
     pieces, ends_in_prefix = [], False
@@ -71,14 +71,14 @@ ASKED = f"""asked AS MATERIALIZED (
 )"""  # noqa: S608  (a name of ours)
 QUERY = "is_nothing, whole::text, coalesce(beginning::text, ''), rest"
 
-UNDERSTOOD = PreparedSql(
+PARSED_QUERY = PreparedSql(
     "search_understood",
     f"WITH {ASKED} SELECT {QUERY} FROM asked",  # noqa: S608  (as above)
     *("text", "text", "text"),
 )
 
 
-def understood(is_nothing: bool, whole: str, beginning: str, rest: str) -> Query:
+def parse_result(is_nothing: bool, whole: str, beginning: str, rest: str) -> Query:
     """Of the columns of QUERY; raises NothingToFindError."""
     if is_nothing:
         raise NothingToFindError

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from common.database.prepared import PreparedSql
 from messenger.search import time_buckets
-from messenger.search.query import ASKED, QUERY, Query, Words, understood
+from messenger.search.query import ASKED, QUERY, Query, Words, parse_result
 from messenger.search.scope import Cursor, Patience, Scope, topic_of_groups
 from tenancy.models import Member
 
@@ -16,7 +16,7 @@ FREQUENT_PERCENT = 2
 SAMPLE_LENGTH = 200
 
 
-class Survey(NamedTuple):
+class Sample(NamedTuple):
     """How the messages walked through lie in time."""
 
     middle: datetime  # of the one in their middle
@@ -25,14 +25,14 @@ class Survey(NamedTuple):
     has_frequent_beginning: bool  # whether the query's beginning is that of a frequent word
 
 
-class Walk(NamedTuple):
+class Scan(NamedTuple):
     query: Query
     found: list[Cursor]
-    survey: Survey | None  # None: they fill a page, or there are no more messages
+    sample: Sample | None  # None: they fill a page, or there are no more messages
 
 
 @cache
-def _walk_of(length: int, most: int) -> PreparedSql:
+def _scan_of(length: int, most: int) -> PreparedSql:
     """The hits among the newest messages of a tenancy, one after the other, until there are more than fill a page.
 
     Where they don't, it goes on to say how the messages lie in time.
@@ -72,13 +72,13 @@ def _walk_of(length: int, most: int) -> PreparedSql:
     )
 
 
-def walk(patience: Patience, reader: Member, words: Words, scope: Scope, length: int, most: int) -> Walk:
+def scan(patience: Patience, reader: Member, words: Words, scope: Scope, length: int, most: int) -> Scan:
     ((*query, moments, ids, middle, moment, pk, resumed, beginnings),) = patience.ask(
-        _walk_of(length, most),
+        _scan_of(length, most),
         *words,
         *(reader.tenancy_id, *scope.period, *scope.ids, list(scope.groups), time_buckets.SHORTEST),
     )
-    survey = None
+    sample = None
     if moment:
-        survey = Survey(middle, Cursor(moment, pk), resumed, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
-    return Walk(understood(*query), [*map(Cursor, moments or (), ids or ())], survey)
+        sample = Sample(middle, Cursor(moment, pk), resumed, beginnings * 100 >= FREQUENT_PERCENT * SAMPLE_LENGTH)
+    return Scan(parse_result(*query), [*map(Cursor, moments or (), ids or ())], sample)

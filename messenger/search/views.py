@@ -4,7 +4,7 @@ from typing import Any
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from common.caching.page_cache import Showable
+from common.caching.page_cache import PlaceholderValue
 from messenger.search.engine import find
 from messenger.search.forms import SearchForm
 from messenger.search.hits import render_hits
@@ -35,30 +35,30 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
     request.sees_messenger = True
     older = _cursor(request.GET["older"]) if "older" in request.GET else None
     form = SearchForm(request.GET, reader=member, groups=groups)
-    same: dict[str, Any] = {**NOTHING_DONE, "is_refused": not form.is_valid(), "is_later_page": older is not None}
-    shown: dict[str, Showable] = {"hits": b"", "next_url": ""}
-    if same["is_refused"]:
-        same["offers_new"] = True
+    variant: dict[str, Any] = {**NOTHING_DONE, "is_refused": not form.is_valid(), "is_later_page": older is not None}
+    values: dict[str, PlaceholderValue] = {"hits": b"", "next_url": ""}
+    if variant["is_refused"]:
+        variant["offers_new"] = True
     elif form.cleaned_data["q"]:
         try:
             page = find(member, form.cleaned_data["q"], form.scope(older))
         except NothingToFindError:
-            same["has_no_word"] = True
+            variant["has_no_word"] = True
         except SearchTimeoutError:
-            same["took_too_long"] = True
+            variant["took_too_long"] = True
         else:
-            same |= {
+            variant |= {
                 "has_hits": bool(page.hits),
                 "has_next": page.next is not None,
                 "was_asked": True,
                 "offers_new": True,
             }
-            shown |= {
+            values |= {
                 "hits": render_hits(page.hits, member.tenancy.slug),
                 "next_url": _older_than(page.next, request) if page.next else "",
             }
-    shown |= {"errors": form.summary, "words": form.words, "narrowing": form.narrowing}
-    return render_page(request, "messenger/search.html", same, shown, status=422 if same["is_refused"] else 200)
+    values |= {"errors": form.summary, "words": form.words, "narrowing": form.narrowing}
+    return render_page(request, "messenger/search.html", variant, values, status=422 if variant["is_refused"] else 200)
 
 
 def _older_than(cursor: Cursor, request: MessengerHttpRequest) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -10,12 +10,18 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import get_current_timezone
 from django.utils.translation import get_language
 
-from common.caching.local_cache import Keep
-from common.database.prepared import Prepared, columns, instance
-from messenger.messages.rendering import ANYBODY, Above, Reader, Row, columns_of, concerned_by, render_rows
+from common.caching.local_cache import LocalCache
+from common.database.prepared import Prepared
+from messenger.messages.rendering import (
+    SHARED,
+    MessageRow,
+    Preceding,
+    Reader,
+    columns_of,
+    personalised_for,
+    render_rows,
+)
 from messenger.models import Message, Topic
-from messenger.notifications.recipients import audience_of
-from messenger.reading.annotations import with_reader
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
@@ -55,31 +61,6 @@ def _changed(topic: int, since: int, first: int) -> QuerySet[Message, tuple[Any,
 
 
 CHANGED = Prepared("messages_changed", _changed, "bigint", "bigint", "bigint")
-
-TOPIC_OF_READER = Prepared(
-    "topic_of_reader",
-    lambda member, topic: with_reader(
-        Topic.objects.visible_to(Member(pk=member)).filter(pk=topic), Member(pk=member)
-    ).values_list("group__name", "is_muted", "wants_own", "read_up_to", *columns(Topic)),
-    "bigint",
-    "bigint",
-)
-
-
-def topic_for(reader: Member, pk: int) -> Topic:
-    """A topic as somebody opens it: with `group_name`, `people` and `recipients` (of what they would post), `is_muted`,
-    `read_up_to`.
-
-    Raises Topic.DoesNotExist where they may not read it.
-    """
-    for group_name, is_muted, wants_own, read_up_to, *values in TOPIC_OF_READER(reader.pk, pk):
-        topic: Any = instance(Topic, values)
-        topic.group_name = group_name
-        audience = audience_of(topic)
-        topic.people, topic.recipients = audience.people, audience.recipients(is_muted=is_muted, wants_own=wants_own)
-        topic.is_muted, topic.read_up_to = is_muted, read_up_to
-        return cast("Topic", topic)
-    raise Topic.DoesNotExist
 
 
 @dataclass(frozen=True)
@@ -126,7 +107,7 @@ def before(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -
     """The messages before one, the nearest ones."""
 
     def fetch() -> Fetched:
-        return [Row._make(values) for values in reversed(BEFORE(topic.pk, sequence))], None
+        return [MessageRow._make(values) for values in reversed(BEFORE(topic.pk, sequence))], None
 
     return _page(topic, reader, fetch, ("before", sequence, first_unread))
 
@@ -136,7 +117,7 @@ def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) ->
 
     def fetch() -> Fetched:
         # The one that the reader has already comes along: it decides whether a day begins.
-        rows = [Row._make(values) for values in AFTER(topic.pk, sequence - 1)]
+        rows = [MessageRow._make(values) for values in AFTER(topic.pk, sequence - 1)]
         if rows and rows[0].sequence <= sequence:
             return rows[1:], rows[0]
         return rows[:PAGE_LENGTH], None
@@ -144,21 +125,21 @@ def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) ->
     return _page(topic, reader, fetch, ("after", sequence, first_unread))
 
 
-def new(message: Message, previous: Above | None, reader: Member) -> bytes:
+def new(message: Message, previous: Preceding | None, reader: Member) -> bytes:
     """A message that was posted just now, as it stands below the one before it; nothing is asked for it."""
-    return render_rows([Row.of_new(message)], previous, Reader.of(reader, message.topic_id)).encode()
+    return render_rows([MessageRow.of_new(message)], previous, Reader.of(reader, message.topic_id)).encode()
 
 
 @dataclass(frozen=True)
 class Changes:
     """Messages that are not consecutive: each is rendered as it stands below the message before it."""
 
-    rows: list[Row]
-    above: dict[int, Row]  # by sequence number
+    rows: list[MessageRow]
+    above: dict[int, MessageRow]  # by sequence number
 
     @property
     def concerned(self) -> set[int]:
-        return concerned_by(self.rows)
+        return personalised_for(self.rows)
 
     @property
     def is_more_than_a_page(self) -> bool:
@@ -178,9 +159,9 @@ def changes(topic_pk: int, since: int, first: int = 0) -> Changes:
 
     The oldest changes first; one more than a page where there are more than that.
     """
-    rows = [Row._make(values) for values in CHANGED(topic_pk, since, first)]
+    rows = [MessageRow._make(values) for values in CHANGED(topic_pk, since, first)]
     above = [row.sequence - 1 for row in rows]
-    return Changes(rows, {row.sequence: row for row in map(Row._make, AT(topic_pk, above))} if rows else {})
+    return Changes(rows, {row.sequence: row for row in map(MessageRow._make, AT(topic_pk, above))} if rows else {})
 
 
 def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
@@ -188,11 +169,11 @@ def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
     return changes(topic.pk, since, first).first_page().html(Reader.of(reader, topic.pk))
 
 
-Fetched = tuple[list[Row], Row | None]  # the rows of a page, and the one above them
+Fetched = tuple[list[MessageRow], MessageRow | None]  # the rows of a page, and the one above them
 
 # By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
-_pages: Keep[Page] = Keep(32_000_000)  # bytes; a page of fifty messages has some 20,000
-_concerned: Keep[set[int]] = Keep(5_000)
+_pages: LocalCache[Page] = LocalCache(32_000_000)  # bytes; a page of fifty messages has some 20,000
+_concerned: LocalCache[set[int]] = LocalCache(5_000)
 
 
 def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tuple[str, int, int]) -> Page:
@@ -200,7 +181,7 @@ def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tup
     shown = (topic.pk, topic.revision, reader.tenancy.names_revision, get_language(), get_current_timezone(), where)
     concerned = _concerned.get(shown)
     if concerned is not None:
-        page = _pages.get((shown, reader.pk if reader.pk in concerned else ANYBODY))
+        page = _pages.get((shown, reader.pk if reader.pk in concerned else SHARED))
         if page is not None:
             return page
     rows, above = fetch()
@@ -213,7 +194,7 @@ def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tup
     is_asked_once = above is not None and len(rows) < PAGE_LENGTH  # what came after what somebody has already
     # What is not committed is kept for nobody, and what is on its way to people changes without a word.
     if not is_asked_once and not connection.in_atomic_block and all(row.is_settled for row in rows):
-        concerned = concerned_by(rows)
+        concerned = personalised_for(rows)
         _concerned.put(shown, concerned)
-        _pages.put((shown, reader.pk if reader.pk in concerned else ANYBODY), page, len(page.html))
+        _pages.put((shown, reader.pk if reader.pk in concerned else SHARED), page, len(page.html))
     return page

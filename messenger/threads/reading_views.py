@@ -6,7 +6,7 @@ from django.views.decorators.http import require_http_methods
 
 from messenger.models import MessengerGroup, Topic
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
-from messenger.web.requests import MessengerHttpRequest, cursor
+from messenger.web.requests import MessengerHttpRequest, parse_sequence
 
 # An image of nothing: what a browser without JavaScript fetches to say what it has shown.
 NOTHING = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
@@ -16,7 +16,7 @@ NOTHING = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 def read(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     """What has been on the screen, up to a sequence number: by script, or by the image of a page without it."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
-    sequence = cursor((request.POST if request.method == "POST" else request.GET).get("up_to", ""))
+    sequence = parse_sequence((request.POST if request.method == "POST" else request.GET).get("up_to", ""))
     if sequence is None:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     if request.method != "HEAD" and sequence:
@@ -32,7 +32,7 @@ def unread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
     if request.method != "POST":  # where a sign-in leads back to
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    sequence = cursor(request.POST.get("sequence", ""))
+    sequence = parse_sequence(request.POST.get("sequence", ""))
     if not sequence or sequence > topic.last_sequence:
         raise Http404
     mark_unread_from(topic, request.member, sequence)

@@ -8,7 +8,7 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from common.caching.page_cache import Showable
+from common.caching.page_cache import PlaceholderValue
 from messenger.markup.markdown import clean_body
 from messenger.markup.markdown import render as render_body
 from messenger.markup.mentions import shown_to
@@ -16,20 +16,21 @@ from messenger.markup.quoting import quotation_of
 from messenger.messages.mentioning import people_in
 from messenger.messages.posting import DifferentTextError, Posted, post_message
 from messenger.models import Topic
-from messenger.notifications.explanations.forecast_text import ForecastLine
+from messenger.notifications.explanations.forecast_text import ForecastText
 from messenger.threads import pages
 from messenger.threads.composer import Composer
-from messenger.web.requests import MessengerHttpRequest, cursor, is_by_script
+from messenger.threads.thread_topic import ThreadTopic, topic_for
+from messenger.web.requests import MessengerHttpRequest, parse_sequence, wants_fragment
 from messenger.web.responses import render_page, render_piece
 
 
 @require_safe
 def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    topic = _visible_topic(request, pk)
-    page = _requested_page(request, topic)
-    if topic.last_sequence and not page.first:
+    opened = _open_topic(request, pk)
+    page = _requested_page(request, opened)
+    if opened.topic.last_sequence and not page.first:
         return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
-    return _render_thread(request, topic, page, Composer(_requested_quotation(request, topic)))
+    return _render_thread(request, opened, page, Composer(_requested_quotation(request, opened.topic)))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,16 +40,17 @@ def messages(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     """Rendered messages before or after a sequence number: pieces for a page that is open."""
-    topic = _visible_topic(request, pk)
+    opened = _open_topic(request, pk)
     if request.headers.get("Sec-Fetch-Dest") == "document":
         # Where a sign-in leads back to when a message was sent without being signed in.
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    since = cursor(request.GET.get("since", ""))
+    since = parse_sequence(request.GET.get("since", ""))
     if since is not None:
-        rows = pages.changed(topic, since, cursor(request.GET.get("from", "")) or 0, request.member)
-        context = {"topic": topic, "rows": rows, "forecast": ForecastLine.of(topic)}
+        rows = pages.changed(opened.topic, since, parse_sequence(request.GET.get("from", "")) or 0, request.member)
+        forecast = ForecastText.of(opened.topic, opened.recipients)
+        context = {"topic": opened.topic, "rows": rows, "forecast": forecast}
         return render(request, "messenger/_changes.html", context)
-    return HttpResponse(_requested_page(request, topic).html)
+    return HttpResponse(_requested_page(request, opened).html)
 
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
@@ -66,16 +68,16 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         except DifferentTextError:
             said = _("A message was sent from this page before. Send once more to post this one too.")
             refused = composer.with_new_id().refused(said)
-    topic = _visible_topic(request, pk)
-    if is_by_script(request):
-        return _render_composer(request, topic, refused)
-    return _render_thread(request, topic, pages.latest(topic, request.member), refused, status=422)
+    opened = _open_topic(request, pk)
+    if wants_fragment(request):
+        return _render_composer(request, opened, refused)
+    return _render_thread(request, opened, pages.latest(opened.topic, request.member), refused, status=422)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     """A text as it would be shown, and nothing written: a piece, or the thread with the text still in its composer."""
-    topic = _visible_topic(request, pk)
+    opened = _open_topic(request, pk)
     if request.method != "POST":  # where a sign-in leads back to
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     composer = Composer.sent(request.POST)
@@ -86,23 +88,23 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     except ValidationError as error:
         composer = composer.refused(" ".join(error.messages))
     else:
-        shown = shown_to(request.member.pk, render_body(body, people_in(pk, body)).html)
-        composer = replace(composer, preview=mark_safe(shown))  # noqa: S308  (sanitised)
-    if is_by_script(request):
-        return _render_composer(request, topic, composer) if composer.error else HttpResponse(composer.preview)
+        html = shown_to(request.member.pk, render_body(body, people_in(pk, body)).html)
+        composer = replace(composer, preview=mark_safe(html))  # noqa: S308  (sanitised)
+    if wants_fragment(request):
+        return _render_composer(request, opened, composer) if composer.error else HttpResponse(composer.preview)
     status = 422 if composer.error else 200
-    return _render_thread(request, topic, pages.latest(topic, request.member), composer, status)
+    return _render_thread(request, opened, pages.latest(opened.topic, request.member), composer, status)
 
 
-def _render_composer(request: MessengerHttpRequest, topic: Topic, refused: Composer) -> HttpResponse:
-    return render_piece(request, "messenger/_composer.html", *_values_of(refused, topic), status=422)
+def _render_composer(request: MessengerHttpRequest, opened: ThreadTopic, refused: Composer) -> HttpResponse:
+    return render_piece(request, "messenger/_composer.html", *_values_of(refused, opened), status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
     message = posted.message
-    if is_by_script(request):
+    if wants_fragment(request):
         # Whatever came in since the page's last message comes along, and the thread has no gap.
-        last_shown = cursor(request.POST.get("after", ""))
+        last_shown = parse_sequence(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
         if posted.is_new and start == message.sequence - 1:
             return HttpResponse(pages.new(message, posted.previous, request.member), status=201)
@@ -113,76 +115,77 @@ def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpRespons
     return response
 
 
-def _visible_topic(request: MessengerHttpRequest, pk: int) -> Topic:
+def _open_topic(request: MessengerHttpRequest, pk: int) -> ThreadTopic:
     try:
-        topic = pages.topic_for(request.member, pk)
+        opened = topic_for(request.member, pk)
     except Topic.DoesNotExist:
         raise Http404 from None
     request.sees_messenger = True
-    return topic
+    return opened
 
 
-def _requested_page(request: MessengerHttpRequest, topic: Topic) -> pages.Page:
+def _requested_page(request: MessengerHttpRequest, opened: ThreadTopic) -> pages.Page:
     for name, page in (("before", pages.before), ("after", pages.after), ("at", pages.around)):
         if name in request.GET:
-            sequence = cursor(request.GET[name])
+            sequence = parse_sequence(request.GET[name])
             if sequence is None:
                 raise Http404
-            return page(topic, sequence, request.member)
+            return page(opened.topic, sequence, request.member)
     if "latest" in request.GET:
-        return pages.latest(topic, request.member)
-    return pages.opening(topic, request.member, topic.read_up_to)  # type: ignore[attr-defined]
+        return pages.latest(opened.topic, request.member)
+    return pages.opening(opened.topic, request.member, opened.read_up_to)
 
 
 def _requested_quotation(request: MessengerHttpRequest, topic: Topic) -> str:
     """The message that `?quote=` names as a quote to begin with; nothing without it."""
     if "quote" not in request.GET:
         return ""
-    sequence = cursor(request.GET["quote"]) or 0
+    sequence = parse_sequence(request.GET["quote"]) or 0
     quoted = get_object_or_404(topic.messages.select_related("author"), sequence=sequence)
     return "" if quoted.removed_at else quotation_of(quoted)  # an answer to what is gone can be written all the same
 
 
 def _render_thread(
     request: MessengerHttpRequest,
-    topic: Topic,
+    opened: ThreadTopic,
     page: pages.Page,
     composer: Composer,
     status: int = 200,
 ) -> HttpResponse:
-    same, shown = _values_of(composer, topic)
-    same |= {
-        "topic.is_muted": topic.is_muted,  # type: ignore[attr-defined]
+    topic = opened.topic
+    variant, values = _values_of(composer, opened)
+    variant |= {
+        "topic.is_muted": opened.is_muted,
         "page.is_empty": page.is_empty,
         "page.has_older": page.has_older,
         "page.has_newer": page.has_newer,
-        "has_news": page.last > topic.read_up_to,  # type: ignore[attr-defined]
+        "has_news": page.last > opened.read_up_to,
     }
-    shown |= {
+    values |= {
         "topic.name": topic.name,
         "topic.group.pk": topic.group_id,
         "topic.revision": topic.revision,
         "topic.last_sequence": topic.last_sequence,
-        "topic.read_up_to": topic.read_up_to,  # type: ignore[attr-defined]
+        "topic.read_up_to": opened.read_up_to,
         "page.html": page.html,
         "page.first": page.first,
         "page.last": page.last,
     }
-    return render_page(request, "messenger/thread.html", same, shown, status)
+    return render_page(request, "messenger/thread.html", variant, values, status)
 
 
-def _values_of(composer: Composer, topic: Topic) -> tuple[dict[str, Any], dict[str, Showable]]:
-    """What templates/messenger/_composer.html shows, as `outlined` takes it."""
-    forecast = ForecastLine.of(topic)
+def _values_of(composer: Composer, opened: ThreadTopic) -> tuple[dict[str, Any], dict[str, PlaceholderValue]]:
+    """What templates/messenger/_composer.html shows, as `render_skeleton` takes it."""
+    forecast = ForecastText.of(opened.topic, opened.recipients)
     return {
-        "topic.people": topic.people,  # type: ignore[attr-defined]
+        "topic.people": opened.people,
         "forecast.is_emailed": forecast.is_emailed,
         "forecast.turns": forecast.turns,
         "composer.is_refused": bool(composer.error),
         "composer.is_previewed": composer.preview is not None,
     }, {
-        "topic.pk": topic.pk,
-        "topic.group.name": topic.group_name,  # type: ignore[attr-defined]
+        "topic.pk": opened.topic.pk,
+        "topic.group.name": opened.group_name,
         "forecast.now": forecast.now,
         "forecast.seconds": forecast.seconds,
         "forecast.then": forecast.then,

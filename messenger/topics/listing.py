@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from common.caching.local_cache import Keep
+from common.caching.local_cache import LocalCache
 from common.database.prepared import Prepared
 from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
@@ -36,7 +36,7 @@ CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
 TAG_BETWEEN_WORDS = re.compile(r"<(?!/?(?:a|code|del|em|s|span|strong)\b)")
 
 
-class Shown(NamedTuple):
+class TopicSummary(NamedTuple):
     """What it shows of a topic to everybody: the same until the topic has another revision or a name changes."""
 
     name: str
@@ -119,7 +119,7 @@ FIRST_PAGE_OF_GROUP = Prepared(
     "bigint",
     "bigint",
 )
-SHOWN = Prepared(
+SUMMARIES = Prepared(
     "shown_topics",
     lambda topics: (
         Topic.objects.filter(pk__one_of=topics)
@@ -177,9 +177,9 @@ def count_inactive(member: Member, groups: list[ReadGroup]) -> int:
 
 
 # By topic, its revision, and that of names.
-_shown: Keep[Shown] = Keep(5_000)
+_summaries: LocalCache[TopicSummary] = LocalCache(5_000)
 # Rows, by all that was found, and how that is said: who comes back mostly finds what they left.
-_pages: Keep[tuple[TopicRow, ...]] = Keep(2_500)
+_pages: LocalCache[tuple[TopicRow, ...]] = LocalCache(2_500)
 
 
 def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member) -> tuple[tuple[TopicRow, ...], bool]:
@@ -187,7 +187,7 @@ def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member)
     key = (tuple(found), tuple(groups), reader.tenancy.names_revision, place)
     rows = _pages.get(key)
     if rows is None:
-        names, shown = dict(groups), _shown_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
+        names, shown = dict(groups), _summaries_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
         rows = tuple(
             _as_row(pk, names[group], max(topic.last_sequence - read_up_to, 0), is_mentioned, is_muted, topic, *place)
             for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
@@ -198,19 +198,19 @@ def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member)
     return rows, len(found) > PAGE_LENGTH
 
 
-def forget_topics() -> None:
-    _shown.clear()
+def clear_listing_cache() -> None:
+    _summaries.clear()
     _pages.clear()
 
 
-def _shown_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, Shown | None]:
-    shown = {pk: _shown.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
+def _summaries_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, TopicSummary | None]:
+    shown = {pk: _summaries.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
     missing = [pk for pk, topic in shown.items() if topic is None]
-    for pk, revision, *values, html, removed_at in SHOWN(missing) if missing else ():
-        shown[pk] = topic = Shown._make((*values, None if removed_at else _as_text(html or "")))
+    for pk, revision, *values, html, removed_at in SUMMARIES(missing) if missing else ():
+        shown[pk] = topic = TopicSummary._make((*values, None if removed_at else _as_text(html or "")))
         # Under the revision that it was read with: something may have been said since the topic was found.
         if not connection.in_atomic_block:
-            _shown.put((pk, revision, names_revision), topic)
+            _summaries.put((pk, revision, names_revision), topic)
     return shown
 
 
@@ -221,7 +221,7 @@ def _as_row(
     unread: int,
     is_mentioned: bool,
     is_muted: bool,
-    topic: Shown,
+    topic: TopicSummary,
     zone: tzinfo,
     today: date,
     language: str | None,

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from django.db import transaction
 
-from messenger.events import touch_forecasts
+from messenger.events import bump_audience_revision
 from messenger.models import MessengerGroup, Topic
-from messenger.notifications.delivery.cancellation import withdraw_topic
+from messenger.notifications.delivery.cancellation import cancel_for_topic
 
 
 @transaction.atomic
@@ -19,5 +19,5 @@ def save_topic(topic: Topic, update_fields: Collection[str] | None = None) -> No
     MessengerGroup.objects.select_for_update(no_key=True).get(pk=topic.group_id)
     topic.save(update_fields=update_fields)
     if not topic.is_active:
-        withdraw_topic(topic)
-    touch_forecasts(Topic.objects.filter(pk=topic.pk))
+        cancel_for_topic(topic)
+    bump_audience_revision(Topic.objects.filter(pk=topic.pk))

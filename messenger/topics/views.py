@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from common.caching.page_cache import Showable
+from common.caching.page_cache import PlaceholderValue
 from common.database.constraints import violates
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.explanations.simulation import simulate
@@ -23,7 +23,7 @@ from messenger.topics.mail_preview import preview
 from messenger.topics.services import save_topic
 from messenger.topics.topic_rows import render_topic_rows
 from messenger.web.links import search_url
-from messenger.web.requests import MessengerHttpRequest, is_by_script
+from messenger.web.requests import MessengerHttpRequest, wants_fragment
 from messenger.web.responses import render_page, render_piece
 from tenancy.models import Member
 from tenancy.pagination import page_number
@@ -45,7 +45,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         rows, has_more = page_of(found, groups, member, page)
     else:
         rows, has_more = first_page(member, groups)
-    same: dict[str, Any] = {
+    variant: dict[str, Any] = {
         "has_topics": bool(rows),
         "has_next": has_more,
         "has_previous": page > 1,
@@ -55,7 +55,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "shows_inactive": shows_inactive,
         "inactive_count": count_inactive(member, groups),
     }
-    shown: dict[str, Showable] = {
+    values: dict[str, PlaceholderValue] = {
         "rows": render_topic_rows(
             rows, member.tenancy.slug, manages=member.is_messenger_manager, shows_inactive=shows_inactive
         ),
@@ -65,9 +65,9 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "query": words,
         "messages_url": search_url(member.tenancy.slug) + _as_asked(request),
     }
-    if is_by_script(request):
-        return render_piece(request, "messenger/_topics.html", same, shown)
-    return render_page(request, "messenger/topics.html", same, shown)
+    if wants_fragment(request):
+        return render_piece(request, "messenger/_topics.html", variant, values)
+    return render_page(request, "messenger/topics.html", variant, values)
 
 
 def _with_page(request: MessengerHttpRequest, number: int) -> str:

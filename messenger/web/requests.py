@@ -13,12 +13,12 @@ class MessengerHttpRequest(MemberHttpRequest):
 MAX_CURSOR_DIGITS = 18
 
 
-def cursor(value: str) -> int | None:
+def parse_sequence(value: str) -> int | None:
     """A sequence number out of a query or a form; None for what is none."""
     is_number = value.isascii() and value.isdigit() and len(value) <= MAX_CURSOR_DIGITS
     return int(value) if is_number else None
 
 
-def is_by_script(request: HttpRequest) -> bool:
+def wants_fragment(request: HttpRequest) -> bool:
     """Whether a module of ours asks, which wants a piece and no page."""
     return request.META.get("HTTP_X_REQUESTED_WITH") == "fetch"

@@ -7,34 +7,36 @@ from django.contrib.messages import get_messages
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
-from common.caching.page_cache import Showable, as_context, outlined
+from common.caching.page_cache import PlaceholderValue, as_context, render_skeleton
 from common.csrf import form_token
 from common.templatetags.interface import cut_underscores, initials
 from messenger.reading.unread_count import count_unread_topics, unread_in_words
 from messenger.web.requests import MessengerHttpRequest
 
-Same = Mapping[str, Any]
-Shown = Mapping[str, Showable]
+Variant = Mapping[str, Any]
+Values = Mapping[str, PlaceholderValue]
 
 
 def render_page(
-    request: MessengerHttpRequest, template: str, same: Same, shown: Shown, status: int = 200
+    request: MessengerHttpRequest, template: str, variant: Variant, values: Values, status: int = 200
 ) -> HttpResponse:
-    """A page with the main menu, for who sees Messenger: `same` and `shown` as `outlined` takes them."""
-    if get_messages(request):  # once after something was done: not worth an outline
-        return HttpResponse(render_to_string(template, as_context({**same, **shown}), request), status=status)
-    same_frame, shown_frame = _frame(request)
-    return HttpResponse(outlined(template, {**same_frame, **same}, {**shown_frame, **shown}), status=status)
+    """A page with the main menu, for who sees Messenger: `same` and `shown` as `render_skeleton` takes them."""
+    if get_messages(request):  # once after something was done: not worth an skeleton
+        return HttpResponse(render_to_string(template, as_context({**variant, **values}), request), status=status)
+    frame_variant, frame_values = _frame(request)
+    return HttpResponse(
+        render_skeleton(template, {**frame_variant, **variant}, {**frame_values, **values}), status=status
+    )
 
 
 def render_piece(
-    request: MessengerHttpRequest, template: str, same: Same, shown: Shown, status: int = 200
+    request: MessengerHttpRequest, template: str, variant: Variant, values: Values, status: int = 200
 ) -> HttpResponse:
     """Of such a page: what a page that is open asks for."""
-    return HttpResponse(render_to_string(template, as_context({**same, **shown}), request), status=status)
+    return HttpResponse(render_to_string(template, as_context({**variant, **values}), request), status=status)
 
 
-def _frame(request: MessengerHttpRequest) -> tuple[Same, Shown]:
+def _frame(request: MessengerHttpRequest) -> tuple[Variant, Values]:
     """What templates/frame.html shows: as the context processors say it to every page."""
     user, member = request.user, request.member
     tenancy = member.tenancy

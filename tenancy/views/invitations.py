@@ -10,7 +10,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from common.jobs import after_commit
+from common.jobs import enqueue_on_commit
 from tenancy.forms import NewPasswordForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.invitations import accept, accept_as_new_user, ask_again, find_invitation
@@ -30,7 +30,7 @@ def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         invited = get_object_or_404(Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk)
         ask_again(invited)
-        after_commit("tenancy.tasks.send_due_invitations")
+        enqueue_on_commit("tenancy.tasks.send_due_invitations")
     messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})
     return redirect("tenancy:users", request.member.tenancy.slug)
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from common.database.constraints import violates
-from common.jobs import after_commit
+from common.jobs import enqueue_on_commit
 from tenancy.forms import InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.members import LastAdministratorError, save_member
@@ -55,7 +55,7 @@ def invite(request: MemberHttpRequest) -> HttpResponse:
         try:
             with transaction.atomic():
                 invitation = form.save()
-                after_commit("tenancy.tasks.send_due_invitations")
+                enqueue_on_commit("tenancy.tasks.send_due_invitations")
         except IntegrityError as error:  # another administrator was a moment earlier
             if not violates(error, "invitation_once_per_address"):
                 raise

@@ -19,7 +19,7 @@ from synapse.api.room_versions import KNOWN_ROOM_VERSIONS
 from synapse.crypto.event_signing import add_hashes_and_signatures
 from synapse.events import make_event_from_dict
 
-Row = tuple[object, ...]
+MessageRow = tuple[object, ...]
 MADE_ANEW = ("hashes", "signatures", "unsigned")
 SAID = """
     SELECT json, state_group, metadata.internal_metadata, room_version
@@ -67,7 +67,7 @@ def main(folder: Path, room: str, first: int, last: int) -> None:
     connection.close()
 
 
-def _messages(said: list[Any], key: Any, start: int, first: int, last: int) -> Iterator[dict[str, Row]]:
+def _messages(said: list[Any], key: Any, start: int, first: int, last: int) -> Iterator[dict[str, MessageRow]]:
     templates = [(json.loads(text), state_group, metadata) for text, state_group, metadata, _ in said]
     version = KNOWN_ROOM_VERSIONS[said[0][3]]
     newest = templates[-1][0]
@@ -99,7 +99,7 @@ def _messages(said: list[Any], key: Any, start: int, first: int, last: int) -> I
         previous = event_id
 
 
-def _csv(rows: Iterator[Row]) -> TextIO:
+def _csv(rows: Iterator[MessageRow]) -> TextIO:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     text.seek(0)

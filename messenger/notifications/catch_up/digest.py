@@ -14,8 +14,8 @@ from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
 
 from common.mail.sending import RefusedError, send, send_batch
-from messenger.models import CatchUp, CatchUpTopic, Delivery, MailChoice, Message, ReadPosition, Topic, TopicMute
-from messenger.notifications.catch_up.mail import Missed, catch_up_mail
+from messenger.models import CatchUp, CatchUpTopic, Delivery, MailPreference, Message, ReadPosition, Topic, TopicMute
+from messenger.notifications.catch_up.mail import UnreadTopic, catch_up_mail
 from messenger.notifications.catch_up.schedule import is_too_early, next_catch_up
 from tenancy.models import Member
 
@@ -27,12 +27,12 @@ AT_ONCE = 200
 
 def send_due() -> None:
     """Send the catch-up mails whose morning has come, one addressee a mail over one connection."""
-    due = MailChoice.objects.filter(next_catch_up_at__lte=timezone.now())
+    due = MailPreference.objects.filter(next_catch_up_at__lte=timezone.now())
     batch = due.order_by("next_catch_up_at", "pk").values_list("pk", flat=True)[:AT_ONCE]
     send_batch(list(batch), _send_one, _postpone)
 
 
-def missed_by(member: Member) -> list[Missed]:
+def unread_topics_of(member: Member) -> list[UnreadTopic]:
     """The topics with messages that this member has neither read, nor muted, nor been told of by mail.
 
     Messages after one whose mail is on its way are left to the next morning.
@@ -64,7 +64,7 @@ def missed_by(member: Member) -> list[Missed]:
     )
     # Not as a filter: the database would count twice.
     return [
-        Missed(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
+        UnreadTopic(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
         for topic in topics
         if topic.unread  # type: ignore[attr-defined]
     ]
@@ -95,14 +95,14 @@ def _before_what_is_on_its_way(member: Member) -> list[Combinable]:
 def _send_one(pk: int, connection: BaseEmailBackend) -> None:
     """Claim by lock, look what is unread now, send, record, and wait for the next morning."""
     choice = (
-        MailChoice.objects.select_for_update(skip_locked=True, of=("self",))
+        MailPreference.objects.select_for_update(skip_locked=True, of=("self",))
         .select_related("member__user", "member__tenancy")
         .filter(pk=pk, next_catch_up_at__lte=timezone.now())
         .first()
     )
     if choice is None:
         return
-    missed = missed_by(choice.member) if _is_time_for(choice) else []
+    missed = unread_topics_of(choice.member) if _is_time_for(choice) else []
     if missed:
         try:
             send(catch_up_mail(choice.member, _today(choice.member), missed), connection)
@@ -120,10 +120,10 @@ def _send_one(pk: int, connection: BaseEmailBackend) -> None:
     choice.save(update_fields=["next_catch_up_at", "catch_up_attempts"])
 
 
-def _is_time_for(choice: MailChoice) -> bool:
+def _is_time_for(choice: MailPreference) -> bool:
     """Whether it is morning there (the time zone may have changed since), of a day that had none yet."""
     zone = ZoneInfo(choice.member.user.time_zone)
-    if is_too_early(timezone.now(), zone, choice.catch_up == MailChoice.CatchUp.WEEKDAYS):
+    if is_too_early(timezone.now(), zone, choice.catch_up == MailPreference.CatchUp.WEEKDAYS):
         return False
     return not CatchUp.objects.filter(member=choice.member, day=_today(choice.member)).exists()
 
@@ -132,7 +132,7 @@ def _today(member: Member) -> date:
     return timezone.localdate(timezone=ZoneInfo(member.user.time_zone))
 
 
-def _record(member: Member, missed: list[Missed], state: CatchUp.State, error: str = "") -> None:
+def _record(member: Member, missed: list[UnreadTopic], state: CatchUp.State, error: str = "") -> None:
     catch_up = CatchUp.objects.create(
         tenancy=member.tenancy,
         member=member,
@@ -155,4 +155,4 @@ def _record(member: Member, missed: list[Missed], state: CatchUp.State, error: s
 
 
 def _postpone(pk: int) -> None:
-    MailChoice.objects.filter(pk=pk, next_catch_up_at__lte=timezone.now()).update(next_catch_up_at=timezone.now())
+    MailPreference.objects.filter(pk=pk, next_catch_up_at__lte=timezone.now()).update(next_catch_up_at=timezone.now())

@@ -16,7 +16,7 @@ from tenancy.models import MailDetail, Member
 
 
 @dataclass(frozen=True)
-class Missed:
+class UnreadTopic:
     """What a member missed in one topic: this many messages between two sequence numbers."""
 
     topic: Topic
@@ -25,7 +25,7 @@ class Missed:
     messages: int
 
 
-def catch_up_mail(member: Member, day: date, missed: Collection[Missed]) -> EmailMultiAlternatives:
+def catch_up_mail(member: Member, day: date, missed: Collection[UnreadTopic]) -> EmailMultiAlternatives:
     """The mail that tells one member how much they missed: counts and links only."""
     host = mail_domain()
     messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])

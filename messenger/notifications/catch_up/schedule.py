@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from messenger.models import MailChoice
+from messenger.models import MailPreference
 
 MORNING = time(7)  # the mail is there when the working day begins
 SATURDAY = 5
@@ -30,9 +30,9 @@ def is_too_early(now: datetime, zone: ZoneInfo, weekdays_only: bool) -> bool:
     return local.time() < MORNING or (weekdays_only and local.weekday() >= SATURDAY)
 
 
-def next_catch_up(choice: MailChoice) -> datetime | None:
+def next_catch_up(choice: MailPreference) -> datetime | None:
     """The member's next morning on which a catch-up mail is to be looked at; None: they want none."""
-    if choice.catch_up == MailChoice.CatchUp.NEVER:
+    if choice.catch_up == MailPreference.CatchUp.NEVER:
         return None
-    weekdays_only = choice.catch_up == MailChoice.CatchUp.WEEKDAYS
+    weekdays_only = choice.catch_up == MailPreference.CatchUp.WEEKDAYS
     return next_morning(timezone.now(), ZoneInfo(choice.member.user.time_zone), weekdays_only)

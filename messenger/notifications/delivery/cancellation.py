@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils import timezone
 
-from messenger.events import touch_forecasts
+from messenger.events import bump_audience_revision
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications.delivery import outbox
 from tenancy.models import Member, Tenancy
@@ -18,50 +18,50 @@ from tenancy.signals import member_status_changes, messenger_switched_off
 Reason = Delivery.Reason
 
 
-def withdraw_topic(topic: Topic) -> None:
+def cancel_for_topic(topic: Topic) -> None:
     """The topic was made inactive."""
     messages = Message.objects.filter(topic=topic)
-    write_deliveries(MessengerGroup.objects.filter(pk=topic.group_id), messages)
+    fan_out_pending(MessengerGroup.objects.filter(pk=topic.group_id), messages)
     cancel(Delivery.objects.filter(message__in=messages), Reason.TOPIC_INACTIVE)
 
 
-def withdraw_group(group: MessengerGroup) -> None:
+def cancel_for_group(group: MessengerGroup) -> None:
     """The group was made inactive."""
     messages = Message.objects.filter(topic__group=group)
-    write_deliveries(MessengerGroup.objects.filter(pk=group.pk), messages)
+    fan_out_pending(MessengerGroup.objects.filter(pk=group.pk), messages)
     cancel(Delivery.objects.filter(message__in=messages), Reason.GROUP_INACTIVE)
 
 
-def withdraw_members(group: MessengerGroup, members: QuerySet[Member]) -> None:
+def cancel_for_leavers(group: MessengerGroup, members: QuerySet[Member]) -> None:
     """These left the group."""
     messages = Message.objects.filter(topic__group=group)
-    write_deliveries(MessengerGroup.objects.filter(pk=group.pk), messages)
+    fan_out_pending(MessengerGroup.objects.filter(pk=group.pk), messages)
     cancel(Delivery.objects.filter(message__in=messages, member__in=members), Reason.LEFT)
 
 
 @receiver(messenger_switched_off)
-def withdraw_tenancy(sender: type, tenancy: Tenancy, **_kwargs: Any) -> None:
+def cancel_for_tenancy(sender: type, tenancy: Tenancy, **_kwargs: Any) -> None:
     messages = Message.objects.filter(tenancy=tenancy)
-    write_deliveries(MessengerGroup.objects.filter(tenancy=tenancy), messages)
+    fan_out_pending(MessengerGroup.objects.filter(tenancy=tenancy), messages)
     cancel(Delivery.objects.filter(message__in=messages), Reason.MESSENGER_OFF)
 
 
 @receiver(member_status_changes)
-def withdraw_member(sender: type, member: Member, **_kwargs: Any) -> None:
+def cancel_for_member(sender: type, member: Member, **_kwargs: Any) -> None:
     """To be deactivated: nothing that waits is sent. To be active again: nothing that was posted meanwhile is."""
-    groups = write_deliveries_of(member)
+    groups = fan_out_pending_of(member)
     cancel(Delivery.objects.filter(member=member), Reason.MEMBER_INACTIVE)
-    touch_forecasts(Topic.objects.filter(group__in=groups))
+    bump_audience_revision(Topic.objects.filter(group__in=groups))
 
 
-def write_deliveries_of(member: Member) -> QuerySet[MessengerGroup]:
-    """The same as write_deliveries, for all groups that this member is or was in; returns these."""
+def fan_out_pending_of(member: Member) -> QuerySet[MessengerGroup]:
+    """The same as fan_out_pending, for all groups that this member is or was in; returns these."""
     groups = MessengerGroup.objects.filter(pk__in=GroupMembership.objects.filter(member=member).values("group"))
-    write_deliveries(groups, Message.objects.filter(topic__group__in=groups))
+    fan_out_pending(groups, Message.objects.filter(topic__group__in=groups))
     return groups
 
 
-def write_deliveries(groups: QuerySet[MessengerGroup], messages: QuerySet[Message]) -> None:
+def fan_out_pending(groups: QuerySet[MessengerGroup], messages: QuerySet[Message]) -> None:
     """Until the transaction ends nobody posts in these groups, and what was posted has its deliveries.
 
     They are written as things are before the change that the caller is about to make, or has made to what

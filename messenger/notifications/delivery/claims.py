@@ -11,8 +11,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from common.database.prepared import Prepared, PreparedUpdate
-from messenger.models import Delivery, GroupMembership, MailChoice, TopicMute
-from messenger.notifications.delivery.mails import Addressee, Told
+from messenger.models import Delivery, GroupMembership, MailPreference, TopicMute
+from messenger.notifications.delivery.mails import Addressee, MailContent
 
 
 class Claimed(NamedTuple):
@@ -22,7 +22,7 @@ class Claimed(NamedTuple):
     has_access: bool
     is_muted: bool
     is_unwanted_own: bool
-    told: Told
+    told: MailContent
     addressee: Addressee
 
 
@@ -34,7 +34,7 @@ def is_due(now: datetime) -> Q:
 def _claiming(pk: int, now: datetime) -> QuerySet[Delivery]:
     access = GroupMembership.objects.letting_into(OuterRef("message__topic")).filter(member=OuterRef("member"))
     mutes = TopicMute.objects.filter(topic=OuterRef("message__topic"), member=OuterRef("member"))
-    wants_own = MailChoice.objects.filter(member=OuterRef("member"), own_messages=True)
+    wants_own = MailPreference.objects.filter(member=OuterRef("member"), own_messages=True)
     return (
         Delivery.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(is_due(now), pk=pk)
@@ -80,7 +80,7 @@ def claim(pk: int) -> Claimed | None:
     """Until the transaction ends: a worker that dies lets go of it. None: another has it, or it is due no more."""
     for row in _CLAIM(pk, timezone.now()):
         _, is_removed, has_access, is_muted, is_unwanted_own, *rest = row
-        told, addressee = Told(*rest[: len(_TOLD)]), Addressee(*rest[len(_TOLD) :])
+        told, addressee = MailContent(*rest[: len(_TOLD)]), Addressee(*rest[len(_TOLD) :])
         return Claimed(is_removed, has_access, is_muted, is_unwanted_own, told, addressee)
     return None
 

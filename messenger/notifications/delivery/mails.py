@@ -16,7 +16,7 @@ from django.utils import translation
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
 
-from common.mail.mail_merge import FilledLetter, FormLetter
+from common.mail.mail_merge import MailMerge, MergedMail
 from common.mail.sending import build_mail
 from messenger.markup.mentions import shown_to
 from messenger.models import Message
@@ -25,7 +25,7 @@ from messenger.web.links import thread_url
 from tenancy.models import MailDetail, Member
 
 
-class Told(NamedTuple):
+class MailContent(NamedTuple):
     """All that a mail about a message says, whoever gets it."""
 
     message_pk: int
@@ -46,10 +46,10 @@ class Addressee(NamedTuple):
     time_zone: str
 
 
-def message_mail(message: Message, member: Member) -> FilledLetter:
+def message_mail(message: Message, member: Member) -> MergedMail:
     """The mail that tells one member of one message, in their language and time zone."""
     topic, tenancy = message.topic, member.tenancy
-    told = Told(
+    told = MailContent(
         message_pk=message.pk,
         body=message.body,
         body_html=message.body_html,
@@ -60,10 +60,10 @@ def message_mail(message: Message, member: Member) -> FilledLetter:
         slug=tenancy.slug,
         detail=tenancy.mail_detail,
     )
-    return mail_telling(told, addressee_of(member))
+    return build_mail_for(told, addressee_of(member))
 
 
-def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
+def build_mail_for(told: MailContent, addressee: Addressee) -> MergedMail:
     """The same, of what is known already."""
     own = told._replace(body_html=shown_to(addressee.member_pk, told.body_html))
     return _letter(own, addressee.language, addressee.time_zone).fill(
@@ -78,7 +78,7 @@ def mail_telling(told: Told, addressee: Addressee) -> FilledLetter:
 
 # For the few messages that are being mailed, in the languages and zones of their readers.
 @lru_cache(maxsize=200)
-def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
+def _letter(told: MailContent, language: str, time_zone: str) -> MailMerge:
     host = mail_domain()
     thread = f"<topic-{told.topic_pk}@messenger.{host}>"
 
@@ -113,10 +113,10 @@ def _letter(told: Told, language: str, time_zone: str) -> FormLetter:
             },
         )
 
-    return FormLetter(("message_id", "key"), write)
+    return MailMerge(("message_id", "key"), write)
 
 
-forget_letters = _letter.cache_clear
+clear_mail_cache = _letter.cache_clear
 
 
 def build_messenger_mail(

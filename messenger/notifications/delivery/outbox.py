@@ -13,10 +13,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from common.mail.sending import RefusedError, send, send_batch
-from messenger.events import touch
+from messenger.events import bump_revision
 from messenger.models import Delivery, GroupMembership, Message, Topic
 from messenger.notifications.delivery.claims import Claimed, claim, is_due, mark_sent
-from messenger.notifications.delivery.mails import mail_telling
+from messenger.notifications.delivery.mails import build_mail_for
 from messenger.notifications.recipients import exclusion, members_at
 from tenancy.models import Member
 
@@ -87,7 +87,7 @@ def deliver(deliveries: QuerySet[Delivery] | None = None, *, from_the_middle: bo
     send_batch(_not_settled_meanwhile(batch), _deliver_one, _postpone)
     settled = Delivery.objects.filter(pk__in=batch).exclude(state=Delivery.State.WAITING)
     for message_pk in settled.order_by().values_list("message", flat=True).distinct():
-        touch(message_pk)  # open threads say below the message what became of it
+        bump_revision(message_pk)  # open threads say below the message what became of it
 
 
 def _not_settled_meanwhile(batch: Sequence[int]) -> Iterator[int]:
@@ -123,7 +123,7 @@ def _deliver_one(pk: int, connection: BaseEmailBackend) -> None:
         _settle(Delivery.objects.get(pk=pk), Delivery.State.NOT_SENT, objection)
         return
     try:
-        send(mail_telling(claimed.told, claimed.addressee), connection)
+        send(build_mail_for(claimed.told, claimed.addressee), connection)
     except RefusedError as refusal:
         _note_refusal(Delivery.objects.get(pk=pk), refusal)
     else:

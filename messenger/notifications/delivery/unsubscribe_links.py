@@ -17,7 +17,7 @@ _CATCH_UPS = 0  # in place of a topic's id
 
 
 @dataclass(frozen=True)
-class Subscription:
+class MailSubscription:
     """Mails that one member gets: those about one topic, or the catch-up mails (no topic)."""
 
     member: Member
@@ -37,12 +37,12 @@ def link_with(key: str) -> str:
     return settings.BASE_URL + reverse("unsubscribe", args=[key])
 
 
-def find_subscription(key: str) -> Subscription:
+def find_subscription(key: str) -> MailSubscription:
     """What a link is about. Raises signing.BadSignature for one that nobody was ever mailed."""
     member_pk, topic_pk = signing.loads(key, salt=_SALT)
     member = Member.objects.select_related("user", "tenancy").get(pk=member_pk)
     topic = None if topic_pk == _CATCH_UPS else Topic.objects.get(pk=topic_pk, tenancy=member.tenancy_id)
-    return Subscription(member, topic)
+    return MailSubscription(member, topic)
 
 
 def undo_of(key: str, rhythm: str) -> str:

@@ -16,7 +16,7 @@ from messenger.notifications.explanations.wording import forecast_in_words
 
 
 @dataclass(frozen=True)
-class ForecastLine:
+class ForecastText:
     is_emailed: bool
     now: str  # what is so at this moment
     seconds: int  # until it changes by itself; 0: it does not
@@ -27,10 +27,10 @@ class ForecastLine:
         return self.seconds > 0
 
     @classmethod
-    def of(cls, topic: Topic) -> "ForecastLine":
-        """For a topic as its reader opens it (threads.topic_for)."""
+    def of(cls, topic: Topic, recipients: int) -> "ForecastText":
+        """For a reader whose message would be e-mailed to that many `recipients`, in their language and time zone."""
         now = timezone.now()
-        forecast = forecast_for(topic, topic.recipients, now)  # type: ignore[attr-defined]
+        forecast = forecast_for(topic, recipients, now)
         how = topic.notification_interval, timezone.get_current_timezone(), timezone.localdate(now), get_language()
         line = cls(is_emailed=forecast.is_emailed, now=_say(forecast, *how), seconds=0, then="")
         if forecast.email_from is None or not forecast.recipients:

@@ -41,7 +41,7 @@ def replay(posted_at: Sequence[datetime], previous: datetime | None, interval: t
 
 
 @dataclass(frozen=True)
-class Row:
+class IntervalOutcome:
     minutes: int
     replay: Replay
     is_chosen: bool
@@ -62,12 +62,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Simulation:
-    rows: list[Row]
+    rows: list[IntervalOutcome]
     messages: int
     is_capped: bool  # there were more messages than are replayed
 
     @property
-    def chosen(self) -> Row | None:
+    def chosen(self) -> IntervalOutcome | None:
         return next((row for row in self.rows if row.is_chosen), None)
 
 
@@ -75,7 +75,7 @@ def simulate(topic: Topic, saved: int, chosen: int | None, now: datetime) -> Sim
     """The usual intervals, the saved and the chosen one (in minutes; None: none is chosen), shortest first."""
     posted_at, previous = _posted_in_window(topic, now - WINDOW)
     rows = [
-        Row(
+        IntervalOutcome(
             minutes,
             replay(posted_at, previous, timedelta(minutes=minutes)),
             is_chosen=minutes == chosen,

@@ -24,10 +24,10 @@ class Answer:
     sentence: str
 
 
-def send_trial(member: Member) -> Answer:
+def send_test_mail(member: Member) -> Answer:
     """Mail a member that mails arrive; returns what became of it, in their language, and raises nothing."""
     try:
-        send_now(trial_mail(member), SECONDS)
+        send_now(build_test_mail(member), SECONDS)
     except RefusedError as refusal:
         return _refused(refusal.code, refusal.text)
     except smtplib.SMTPRecipientsRefused as error:
@@ -58,7 +58,7 @@ def _refused(code: int, text: bytes | str) -> Answer:
     return Answer(False, _("The mail server refused it: %(answer)s") % {"answer": answer})
 
 
-def trial_mail(member: Member) -> EmailMultiAlternatives:
+def build_test_mail(member: Member) -> EmailMultiAlternatives:
     with translation.override(member.user.language):
         subject = _("Test e-mail from IPPEX Cloud Messenger")
     return build_mail(

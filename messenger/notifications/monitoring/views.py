@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from messenger.notifications.monitoring.report import health_of
-from messenger.notifications.monitoring.smtp_check import send_trial
+from messenger.notifications.monitoring.smtp_check import send_test_mail
 from tenancy.http import MemberHttpRequest, administrators_only
 
 
@@ -21,6 +21,6 @@ def overview(request: MemberHttpRequest) -> HttpResponse:
 @require_POST
 @administrators_only
 def send_test(request: MemberHttpRequest) -> HttpResponse:
-    answer = send_trial(request.member)
+    answer = send_test_mail(request.member)
     messages.add_message(request, messages.SUCCESS if answer.is_taken else messages.ERROR, answer.sentence)
     return redirect("messenger_health:overview", request.member.tenancy.slug)

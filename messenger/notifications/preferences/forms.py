@@ -4,12 +4,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from common.forms import PageFormMixin
-from messenger.models import MailChoice
+from messenger.models import MailPreference
 
 
-class MailChoiceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class MailPreferenceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
-        model = MailChoice
+        model = MailPreference
         fields = ("own_messages", "catch_up")
         widgets = {"catch_up": forms.RadioSelect}
         help_texts = {

@@ -5,8 +5,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from messenger.models import CatchUp, MessengerGroup, Topic
-from messenger.notifications.preferences.forms import MailChoiceForm
-from messenger.notifications.preferences.services import choice_of, save_choice, set_muted
+from messenger.notifications.preferences.forms import MailPreferenceForm
+from messenger.notifications.preferences.services import preference_of, save_preference, set_muted
 from messenger.web.requests import MessengerHttpRequest
 
 
@@ -16,9 +16,9 @@ def preferences(request: MessengerHttpRequest) -> HttpResponse:
     if not MessengerGroup.objects.visible_to(member).exists():
         raise Http404
     request.sees_messenger = True
-    form = MailChoiceForm(request.POST if request.method == "POST" else None, instance=choice_of(member))
+    form = MailPreferenceForm(request.POST if request.method == "POST" else None, instance=preference_of(member))
     if request.method == "POST" and form.is_valid():
-        save_choice(form.instance)
+        save_preference(form.instance)
         messages.success(request, _("Your preferences have been saved."))
         return redirect("messenger:preferences", member.tenancy.slug)
     muted = Topic.objects.visible_to(member).filter(mutes__member=member).select_related("group").by_name()

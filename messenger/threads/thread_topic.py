@@ -1,0 +1,40 @@
+"""A topic as one member opens it."""
+
+from dataclasses import dataclass
+
+from common.database.prepared import Prepared, columns, instance
+from messenger.models import Topic
+from messenger.notifications.recipients import audience_of
+from messenger.reading.annotations import with_reader
+from tenancy.models import Member
+
+TOPIC_OF_READER = Prepared(
+    "topic_of_reader",
+    lambda member, topic: with_reader(
+        Topic.objects.visible_to(Member(pk=member)).filter(pk=topic), Member(pk=member)
+    ).values_list("group__name", "is_muted", "wants_own", "read_up_to", *columns(Topic)),
+    "bigint",
+    "bigint",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTopic:
+    """A topic, and what of it is its reader's own."""
+
+    topic: Topic
+    group_name: str
+    people: int  # who read it
+    recipients: int  # who would be e-mailed a message of this reader
+    is_muted: bool
+    read_up_to: int  # a sequence number
+
+
+def topic_for(reader: Member, pk: int) -> ThreadTopic:
+    """The topic with this id as its reader opens it. Raises Topic.DoesNotExist if they may not read it."""
+    for group_name, is_muted, wants_own, read_up_to, *values in TOPIC_OF_READER(reader.pk, pk):
+        topic = instance(Topic, values)
+        audience = audience_of(topic)
+        recipients = audience.recipients(is_muted=is_muted, wants_own=wants_own)
+        return ThreadTopic(topic, group_name, audience.people, recipients, is_muted, read_up_to)
+    raise Topic.DoesNotExist
