@@ -273,7 +273,7 @@ def test_days_at_either_end_of_time_are_taken_and_those_the_wrong_way_round_are_
 @pytest.fixture
 def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "PAGE_LENGTH", 3)
-    monkeypatch.setattr(engine, "WALK_LENGTH", 5)
+    monkeypatch.setattr(engine, "SCAN_LENGTH", 5)
 
 
 def pages(member: Member, words: str) -> Iterator[list[int]]:

@@ -93,6 +93,8 @@ def patient() -> Iterator[Patience]:
         if connection.in_atomic_block:  # which is to outlive a statement that is stopped
             with transaction.atomic():
                 yield Patience()
+                with connection.cursor() as cursor:  # the limit is this search's alone
+                    cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
         else:
             yield Patience()
     except OperationalError as error:
