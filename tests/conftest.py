@@ -18,13 +18,13 @@ from messenger.notifications.delivery.mails import clear_mail_cache
 from messenger.notifications.recipients import clear_audience_cache
 from messenger.web import responses
 from messenger.web.responses import Values, Variant
-from tests.browser import chromium, chromium_or_skip
-from tests.cast import Cast, assemble
 from tests.fault_runs import report as report_of_faults
-from tests.faults import mailing_to
-from tests.smtp import SmtpServer
-from tests.stack import Stack, running_stack
-from tests.stage import Stage, set_stage, undone
+from tests.support.browser import chromium, chromium_or_skip
+from tests.support.cast import Cast, assemble
+from tests.support.faults import mailing_to
+from tests.support.smtp import SmtpServer
+from tests.support.stack import Stack, running_stack
+from tests.support.stage import Stage, set_stage, undone
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +87,7 @@ def process_is_new() -> None:
 
 @pytest.fixture
 def cast(db: None) -> Cast:
-    """Alice, Bob and the others, in their tenancies and groups (tests/cast.py)."""
+    """Alice, Bob and the others, in their tenancies and groups (tests/support/cast.py)."""
     return assemble()
 
 
@@ -120,7 +120,7 @@ def _test_database() -> Iterator[None]:
 
 @pytest.fixture
 def stage(stage_of_the_module: Stage, settings: Any) -> Iterator[Stage]:
-    """The cast among canaries (tests/stage.py); what a test does on it is undone."""
+    """The cast among canaries (tests/support/stage.py); what a test does on it is undone."""
     settings.ACCOUNT_RATE_LIMITS = False  # many ask in a short time
     with undone():
         yield deepcopy(stage_of_the_module)

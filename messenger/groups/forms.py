@@ -17,7 +17,7 @@ NAME_TAKEN = _("This tenancy has a messenger group of this name already.")
 class MemberPicker(forms.CheckboxSelectMultiple):
     """A searchable list of check boxes; which were chosen is counted."""
 
-    template_name = "messenger/widgets/member_picker.html"
+    template_name = "messenger/groups/member_picker_widget.html"
 
 
 class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
@@ -66,8 +66,8 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             "is_active",
             Fieldset(
                 _("Users"),
-                HTML("{% include 'messenger/_everyone_sees.html' %}"),
-                Field("users", template="messenger/_picker_field.html"),
+                HTML("{% include 'messenger/groups/_everyone_sees.html' %}"),
+                Field("users", template="messenger/groups/_picker_field.html"),
                 "addresses",
             ),
             "roster",

@@ -27,7 +27,7 @@ class GroupTable(ByNameMixin, tables.Table):
 
     class Meta:
         order_by = ("name",)
-        template_name = "messenger/_group_table.html"
+        template_name = "messenger/groups/_group_table.html"
 
     def value_is_active(self, record: MessengerGroup) -> str:
         return status_in_words(record.is_active)
@@ -52,7 +52,7 @@ class MembershipTable(tables.Table):
 
     class Meta:
         order_by = ("name",)
-        template_name = "messenger/_membership_table.html"
+        template_name = "messenger/groups/_membership_table.html"
 
     def value_roles(self, record: GroupMembership) -> str:
         return roles_in_words(record.member)

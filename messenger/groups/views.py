@@ -23,13 +23,13 @@ def groups(request: MemberHttpRequest) -> HttpResponse:
     context = listed(request, GroupFilter, GroupTable, rows)
     if request.GET.get("format") == "csv":
         return as_csv(context["table"], f"messenger-groups-{request.member.tenancy.slug}")
-    return render(request, "messenger/groups.html", context)
+    return render(request, "messenger/groups/groups.html", context)
 
 
 @require_safe
 def group(request: MemberHttpRequest, pk: int) -> HttpResponse:
     """The tab Group information."""
-    return render(request, "messenger/group.html", {"group": _listed_group(request, pk), "tab": "information"})
+    return render(request, "messenger/groups/group.html", {"group": _listed_group(request, pk), "tab": "information"})
 
 
 @require_safe
@@ -40,7 +40,7 @@ def users(request: MemberHttpRequest, pk: int) -> HttpResponse:
     context = listed(request, MembershipFilter, MembershipTable, memberships)
     if request.GET.get("format") == "csv":
         return as_csv(context["table"], f"messenger-users-{group.pk}")
-    return render(request, "messenger/group_users.html", {**context, "group": group, "tab": "users"})
+    return render(request, "messenger/groups/group_users.html", {**context, "group": group, "tab": "users"})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -52,7 +52,7 @@ def create(request: MemberHttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _saved(form):
         messages.success(request, _("The messenger group “%(name)s” has been created.") % {"name": draft.name})
         return redirect("messenger_users:users", tenancy.slug, draft.pk)
-    return render(request, "messenger/group_new.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "messenger/groups/group_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,12 +66,12 @@ def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
         history = history_of(group)
         if newcomers and history.messages and request.POST.get("confirmed") != "1":
             context = {"group": group, "name": name, "newcomers": newcomers, "history": history}
-            return render(request, "messenger/group_confirm.html", context)
+            return render(request, "messenger/groups/group_confirm.html", context)
         if _saved(form):
             messages.success(request, _("The messenger group “%(name)s” has been saved.") % {"name": group.name})
             return redirect("messenger_users:users", request.member.tenancy.slug, group.pk)
     context = {"form": form, "group": group, "name": name}
-    return render(request, "messenger/group_edit.html", context, status=422 if form.errors else 200)
+    return render(request, "messenger/groups/group_edit.html", context, status=422 if form.errors else 200)
 
 
 def _require_list(request: MemberHttpRequest) -> None:

@@ -31,4 +31,8 @@ def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
         "next_page": page + 1 if told.has_more else None,
         "previous_page": page - 1 or None,
     }
-    return render(request, "messenger/_record.html" if wants_fragment(request) else "messenger/record.html", context)
+    return render(
+        request,
+        "messenger/messages/_record.html" if wants_fragment(request) else "messenger/messages/record.html",
+        context,
+    )

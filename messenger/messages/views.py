@@ -114,7 +114,7 @@ def _row(request: MessengerHttpRequest, found: Message) -> SafeString:
 
 
 def _piece_or_page(request: MessengerHttpRequest, name: str) -> str:
-    return f"messenger/_{name}.html" if wants_fragment(request) else f"messenger/{name}.html"
+    return f"messenger/messages/_{name}.html" if wants_fragment(request) else f"messenger/messages/{name}.html"
 
 
 def _to_message(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:

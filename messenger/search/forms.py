@@ -23,7 +23,7 @@ MAX_DIGITS = 18  # of an id
 OFFERED_TOPICS = 100
 # The fields that narrow it down.
 NARROWING = ("group", "topic", "author", "since", "until")
-FIELD = "messenger/_search_field.html"
+FIELD = "messenger/search/_search_field.html"
 
 
 LATEST = Prepared(
@@ -201,7 +201,7 @@ def _narrowing(
         _field("until", "date", until),
     )
     context = {"fields": fields, "is_open": any(each.value for each in filled)}
-    return render_to_string("messenger/_search_narrow.html", context).encode()
+    return render_to_string("messenger/search/_search_narrow.html", context).encode()
 
 
 def _field(name: str, kind: str, filled: Filled, **more: Any) -> FieldValues:

@@ -58,7 +58,9 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
                 "next_url": _older_than(page.next, request) if page.next else "",
             }
     values |= {"errors": form.summary, "words": form.words, "narrowing": form.narrowing}
-    return render_page(request, "messenger/search.html", variant, values, status=422 if variant["is_refused"] else 200)
+    return render_page(
+        request, "messenger/search/search.html", variant, values, status=422 if variant["is_refused"] else 200
+    )
 
 
 def _older_than(cursor: Cursor, request: MessengerHttpRequest) -> str:

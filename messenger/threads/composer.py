@@ -1,4 +1,4 @@
-"""What is in the composer of a thread; templates/messenger/_composer.html shows it."""
+"""What is in the composer of a thread; templates/messenger/threads/_composer.html shows it."""
 
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4

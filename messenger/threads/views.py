@@ -49,7 +49,7 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         rows = pages.changed(opened.topic, since, parse_sequence(request.GET.get("from", "")) or 0, request.member)
         forecast = ForecastText.of(opened.topic, opened.recipients)
         context = {"topic": opened.topic, "rows": rows, "forecast": forecast}
-        return render(request, "messenger/_changes.html", context)
+        return render(request, "messenger/threads/_changes.html", context)
     return HttpResponse(_requested_page(request, opened).html)
 
 
@@ -97,7 +97,7 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _render_composer(request: MessengerHttpRequest, opened: ThreadTopic, refused: Composer) -> HttpResponse:
-    return render_piece(request, "messenger/_composer.html", *_values_of(refused, opened), status=422)
+    return render_piece(request, "messenger/threads/_composer.html", *_values_of(refused, opened), status=422)
 
 
 def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
@@ -171,11 +171,11 @@ def _render_thread(
         "page.first": page.first,
         "page.last": page.last,
     }
-    return render_page(request, "messenger/thread.html", variant, values, status)
+    return render_page(request, "messenger/threads/thread.html", variant, values, status)
 
 
 def _values_of(composer: Composer, opened: ThreadTopic) -> tuple[dict[str, Any], dict[str, PlaceholderValue]]:
-    """What templates/messenger/_composer.html shows, as `render_skeleton` takes it."""
+    """What templates/messenger/threads/_composer.html shows, as `render_skeleton` takes it."""
     forecast = ForecastText.of(opened.topic, opened.recipients)
     return {
         "topic.people": opened.people,

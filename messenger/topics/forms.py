@@ -35,7 +35,7 @@ class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             *[name for name in ("group",) if name in self.fields],
             "name",
             Div(
-                HTML("{% include 'messenger/_notification_help.html' %}"),
+                HTML("{% include 'messenger/topics/_notification_help.html' %}"),
                 Fieldset(_("Notifications"), "notifications_enabled", Field("notification_interval")),
                 css_class="notification-settings",
             ),

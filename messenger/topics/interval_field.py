@@ -13,7 +13,7 @@ UNITS = [("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))]
 
 
 class IntervalWidget(forms.MultiWidget):
-    template_name = "messenger/widgets/interval.html"
+    template_name = "messenger/topics/interval_widget.html"
 
     def __init__(self) -> None:
         number = forms.NumberInput(

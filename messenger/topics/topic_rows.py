@@ -15,6 +15,6 @@ def render_topic_rows(topics: Iterable[TopicRow], slug: str, *, manages: bool, s
 
 def _render(topic: TopicRow, slug: str, manages: bool, shows_inactive: bool) -> bytes:
     context = {"topic": topic, "slug": slug, "manages": manages, "shows_inactive": shows_inactive}
-    html = render_to_string("messenger/_topic.html", context).encode()
+    html = render_to_string("messenger/topics/_topic.html", context).encode()
     topic.html[slug, manages, shows_inactive] = html
     return html

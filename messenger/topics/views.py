@@ -66,8 +66,8 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "messages_url": search_url(member.tenancy.slug) + _as_asked(request),
     }
     if wants_fragment(request):
-        return render_piece(request, "messenger/_topics.html", variant, values)
-    return render_page(request, "messenger/topics.html", variant, values)
+        return render_piece(request, "messenger/topics/_topics.html", variant, values)
+    return render_page(request, "messenger/topics/topics.html", variant, values)
 
 
 def _with_page(request: MessengerHttpRequest, number: int) -> str:
@@ -98,7 +98,7 @@ def create(request: MessengerHttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _saved(form):
         messages.success(request, _("The topic “%(name)s” has been created.") % {"name": draft.name})
         return redirect(draft) if draft.is_active else redirect("messenger:topics", member.tenancy.slug)
-    return render(request, "messenger/topic_new.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "messenger/topics/topic_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _require_manager(member: Member) -> None:
@@ -127,7 +127,7 @@ def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         "simulation": simulate(topic, saved, chosen, timezone.now()),
         "mail": preview(topic, member),
     }
-    return render(request, "messenger/topic_edit.html", context, status=422 if form.errors else 200)
+    return render(request, "messenger/topics/topic_edit.html", context, status=422 if form.errors else 200)
 
 
 @require_safe
@@ -142,7 +142,7 @@ def replay(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     problem = "" if form.is_valid() else form.errors["notification_interval"][0]
     chosen = form.cleaned_data.get("notification_interval")
     context = {"simulation": simulate(topic, saved, chosen, timezone.now()), "problem": problem}
-    return render(request, "messenger/_replay.html", context)
+    return render(request, "messenger/topics/_replay.html", context)
 
 
 def _manageable_topic(member: Member, pk: int) -> Topic:

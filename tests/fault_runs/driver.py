@@ -22,7 +22,7 @@ from tests.fault_runs.ledger import Ledger
 from tests.fault_runs.mail_server import MailServer
 from tests.fault_runs.poster import Poster, Sent
 from tests.fault_runs.scene import PASSWORD, SLUG, set_scene
-from tests.stack import Stack, running_stack, wait_until
+from tests.support.stack import Stack, running_stack, wait_until
 
 CUTTING = ("worker", "postgres")
 

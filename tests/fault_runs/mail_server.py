@@ -9,7 +9,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.smtp import AnyPortController, SmtpServer
+from tests.support.smtp import AnyPortController, SmtpServer
 
 
 @dataclass(frozen=True)

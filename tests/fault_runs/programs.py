@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.processes import command_line, signal_group
-from tests.stack import wait_until
+from tests.support.stack import wait_until
 
 START_SECONDS = 30
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 SLUG = "faults"
 PASSWORD = "correct horse battery"
@@ -33,7 +33,7 @@ def build() -> None:
 
     from accounts.users import add_user
     from tenancy.models import Member, Tenancy
-    from tests.cast import make_group, make_topic
+    from tests.support.cast import make_group, make_topic
 
     tenancy = Tenancy.objects.create(slug=SLUG, name="Faults", messenger_enabled=True)
     hashed_password = make_password(PASSWORD)  # once for all: it is slow on purpose

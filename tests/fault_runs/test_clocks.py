@@ -14,7 +14,7 @@ from ippex_messenger.embedded.home import free_port
 from ippex_messenger.embedded.processes import Program, signal_group, spawn
 from tests.fault_runs.conftest import Check
 from tests.fault_runs.driver import Driver
-from tests.stack import wait_until
+from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.fault_runs
 

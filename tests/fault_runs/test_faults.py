@@ -15,7 +15,7 @@ from ippex_messenger.embedded.valkey import valkey_answers
 from tests.fault_runs import programs
 from tests.fault_runs.conftest import Check
 from tests.fault_runs.driver import Driver
-from tests.stack import wait_until
+from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.fault_runs
 

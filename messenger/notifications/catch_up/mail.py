@@ -30,7 +30,7 @@ def catch_up_mail(member: Member, day: date, missed: Collection[UnreadTopic]) ->
     host = mail_domain()
     messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])
     return build_messenger_mail(
-        "messenger/mails/catch_up",
+        "messenger/notifications/mails/catch_up",
         addressee_of(member),
         member.tenancy.slug,
         subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),

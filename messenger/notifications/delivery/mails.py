@@ -84,7 +84,7 @@ def _letter(told: MailContent, language: str, time_zone: str) -> MailMerge:
 
     def write(to: str, words: Mapping[str, str]) -> EmailMultiAlternatives:
         return build_messenger_mail(
-            "messenger/mails/new_message",
+            "messenger/notifications/mails/new_message",
             Addressee(0, to, language, time_zone),
             told.slug,
             # The same for all messages of a topic: mail programs that go by it keep them together.

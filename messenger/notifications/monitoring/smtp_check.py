@@ -62,7 +62,7 @@ def build_test_mail(member: Member) -> EmailMultiAlternatives:
     with translation.override(member.user.language):
         subject = _("Test e-mail from IPPEX Cloud Messenger")
     return build_mail(
-        "messenger/mails/test",
+        "messenger/notifications/mails/test",
         member.user.email,
         subject,
         {

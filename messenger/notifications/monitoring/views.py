@@ -15,7 +15,7 @@ from tenancy.http import MemberHttpRequest, administrators_only
 @administrators_only
 def overview(request: MemberHttpRequest) -> HttpResponse:
     health = health_of(request.member.tenancy, timezone.now())
-    return render(request, "messenger/health.html", {"health": health, "today": timezone.localdate()})
+    return render(request, "messenger/notifications/health.html", {"health": health, "today": timezone.localdate()})
 
 
 @require_POST

@@ -36,4 +36,4 @@ def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
         "is_subscribed": is_subscribed,
         "undo": undo_of(key, rhythm),
     }
-    return render(request, "messenger/unsubscribe.html", context)
+    return render(request, "messenger/notifications/unsubscribe.html", context)

@@ -24,7 +24,7 @@ def preferences(request: MessengerHttpRequest) -> HttpResponse:
     muted = Topic.objects.visible_to(member).filter(mutes__member=member).select_related("group").by_name()
     last_catch_up = CatchUp.objects.filter(member=member).order_by("day").last()
     context = {"form": form, "muted_topics": muted, "last_catch_up": last_catch_up}
-    return render(request, "messenger/preferences.html", context, status=422 if form.errors else 200)
+    return render(request, "messenger/notifications/preferences.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

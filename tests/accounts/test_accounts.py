@@ -1,0 +1,250 @@
+"""Invitations, and one's own account: passwords, profile, tenancies."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.users import create_user
+from messenger.models import Message
+from tenancy.invitations import ask_again, link_of
+from tenancy.models import Invitation, Member
+from tests.support.cast import PASSWORD, Cast, post, sign_in
+from tests.support.pages import MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
+from tests.support.stage import Response, undone
+
+NEW_PASSWORD = "staple horse correct 7"
+
+
+@pytest.fixture(autouse=True)
+def _no_limits(settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = False
+
+
+# -- Invitations ----------------------------------------------------------------------------------------------------
+
+
+def invite(cast: Cast, email: str, name: str = "Ivan Ivanov") -> Response:
+    response: Response = sign_in(cast.dana).post(f"{USERS}new/", {"name": name, "email": email}, follow=True)
+    return response
+
+
+def path_of(invitation: Invitation) -> str:
+    return re.sub(r"^\w+://[^/]+", "", link_of(invitation))
+
+
+def normalised(response: Response, email: str) -> bytes:
+    content = response.content.replace(email.encode(), b"ADDRESS")
+    content = re.sub(rb'(name="csrfmiddlewaretoken" value=")[^"]*', rb"\1", content)
+    content = re.sub(rb"users/invitations/\d+", b"users/invitations/ID", content)
+    return re.sub(rb"\d\d:\d\d", b"CLOCK", content)
+
+
+def test_inviting_a_known_and_an_unknown_address_look_the_same(cast: Cast) -> None:
+    pages = []
+    for email in (cast.erin.user.email, "nobody@aurora.example"):
+        with undone():
+            listed = invite(cast, email)
+            invitation = Invitation.objects.get(tenancy=cast.northwind)
+            assert (listed.status_code, [status for _, status in listed.redirect_chain]) == (200, [302])
+            opened = sign_in(cast.dana).get(f"{USERS}invitations/{invitation.pk}/")
+            pages.append((normalised(listed, email), normalised(opened, email)))
+            assert not Member.objects.filter(tenancy=cast.northwind, name="Ivan Ivanov").exists(), "not yet"
+    assert pages[0] == pages[1]
+
+
+def test_a_user_of_the_tenancy_and_who_is_invited_already_are_errors_at_the_field(cast: Cast) -> None:
+    invite(cast, "ivan@example.com")
+    for email in (cast.bob.user.email.upper(), "ivan@example.com", "IVAN@example.com"):
+        assert errors_of(invite(cast, email)) == {"email"}
+    assert Invitation.objects.count() == 1
+
+
+def test_an_unknown_address_chooses_a_password_and_is_in(cast: Cast) -> None:
+    invite(cast, "Ivan@Example.com")
+    invitation = Invitation.objects.get()
+    path, client = path_of(invitation), Client()
+    page = client.get(path)
+    assert page.status_code == 200
+    assert 'name="password1"' in text_of(page)
+    form = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "Asia/Tokyo"}
+    assert errors_of(client.post(path, {**form, "password2": "other"})) == {"password2"}
+    assert errors_of(client.post(path, {**form, "password1": "1", "password2": "1"})) == {"password1"}
+    response = client.post(path, form)
+    assert response.status_code == 302
+    assert response["Location"] == MENU
+    assert client.get(MENU).status_code == 200
+    member = Member.objects.get(user__email="ivan@example.com")
+    assert (member.name, member.is_administrator, member.user.time_zone) == ("Ivan Ivanov", False, "Asia/Tokyo")
+    again = Client().post("/accounts/login/", {"login": "IVAN@example.com", "password": NEW_PASSWORD})
+    assert again.status_code == 302
+    assert Client().get(path).status_code == 410, "the link is used"
+    assert Client().post(path, form).status_code == 410
+
+
+def test_a_known_address_signs_in_and_accepts_with_one_button(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email, "Erin at Northwind")
+    path, erin = path_of(Invitation.objects.get()), sign_in(cast.erin)
+    stranger = Client().get(path)
+    assert stranger.status_code == 200
+    assert "/accounts/login/?next=" in text_of(stranger)
+    assert 'name="password1"' not in text_of(stranger)
+    assert "Accept the invitation" in text_of(erin.get(path))
+    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists(), "reading accepts nothing"
+    assert erin.post(path)["Location"] == MENU
+    assert Member.objects.get(tenancy=cast.northwind, user=cast.erin.user).name == "Erin at Northwind"
+    assert erin.get(path).status_code == 410
+    home = erin.get("/")
+    assert home.status_code == 200
+    assert "/aurora/" in text_of(home)
+    assert MENU in text_of(home)
+
+
+def test_a_stranger_with_the_link_of_a_known_address_can_not_take_it(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email)
+    path = path_of(Invitation.objects.get())
+    form = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "UTC"}
+    for client in (Client(), sign_in(cast.charlie)):
+        assert client.post(path, form).status_code == 200
+    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists()
+    assert User.objects.get(pk=cast.erin.user_id).check_password(PASSWORD)
+
+
+def test_who_is_signed_in_as_somebody_else_is_told_so_and_nothing_happens(cast: Cast) -> None:
+    invite(cast, cast.erin.user.email)
+    path, charlie = path_of(Invitation.objects.get()), sign_in(cast.charlie)
+    page = text_of(charlie.get(path))
+    assert cast.charlie.user.email in page
+    assert "Sign out" in page
+    assert charlie.post(path).status_code == 200
+    assert Invitation.objects.exists()
+
+
+@pytest.mark.parametrize("why", ["expired", "sent again", "withdrawn"])
+def test_a_link_that_counts_no_more_is_a_410(cast: Cast, why: str) -> None:
+    invite(cast, "ivan@example.com")
+    invitation = Invitation.objects.get()
+    path = path_of(invitation)
+    assert Client().get(path).status_code == 200
+    if why == "expired":
+        invitation.requested_at -= Invitation.LIFETIME
+        invitation.save()
+        path = path_of(invitation)
+    elif why == "sent again":
+        ask_again(invitation)
+        assert Client().get(path_of(invitation)).status_code == 200
+    else:
+        assert sign_in(cast.dana).post(f"{USERS}invitations/{invitation.pk}/withdraw/").status_code == 302
+    assert Client().get(path).status_code == 410
+
+
+def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
+    invite(cast, "ivan@example.com")
+    path = path_of(Invitation.objects.get())
+    for forged in (path[:-3] + "xx/", "/invitations/x/", "/invitations/a:b:c/"):
+        assert Client().get(forged).status_code == 404
+
+
+# -- One's own account ------------------------------------------------------------------------------------------------
+
+
+def test_asking_for_a_new_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
+    create_user("known@example.com", NEW_PASSWORD)
+    answers = []
+    for email in ("known@example.com", "nobody@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            response = Client().post(RESET, {"email": email})
+        statements = [re.sub(r"'[^']*'", "?", query["sql"]) for query in queries.captured_queries]
+        page = Client().get(response["Location"])
+        answers.append((response.status_code, response["Location"], page.content, dict(response.headers), statements))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 302
+
+
+def test_signing_in_with_a_wrong_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
+    pages = []
+    for email in (cast.bob.user.email, "nobody@example.com"):
+        response = Client().post("/accounts/login/", {"login": email, "password": "wrong password"})
+        pages.append((response.status_code, normalised(response, email)))
+    assert pages[0] == pages[1]
+
+
+def test_there_is_no_sign_up(cast: Cast) -> None:
+    for path in ("/accounts/signup/", "/accounts/email/", "/accounts/confirm-email/x/", "/admin/", "/accounts/social/"):
+        assert Client().get(path).status_code == 404 or "/accounts/login/" in Client().get(path).get("Location", "")
+        assert sign_in(cast.bob).get(path).status_code == 404
+
+
+def test_the_profile_changes_in_which_zone_and_form_times_are_shown(cast: Cast) -> None:
+    message = post(cast.payments, cast.alice)
+    bob = sign_in(cast.bob)
+    for zone, language, clock in (
+        ("UTC", "en-gb", "%H:%M"),
+        ("Pacific/Kiritimati", "en-gb", "%H:%M"),
+        ("Asia/Kathmandu", "en-gb", "%H:%M"),
+    ):
+        form = {"time_zone": zone, "language": language, "appearance": "dark"}
+        assert bob.post("/accounts/profile/", form).status_code == 302
+        shown = re.findall(
+            r'<a class="message-time"[^>]*><time[^>]*>([^<]*)</time>', text_of(bob.get(thread(cast.payments)))
+        )
+        assert shown == [message.posted_at.astimezone(ZoneInfo(zone)).strftime(clock)]
+
+
+@pytest.mark.parametrize("language", ["en-gb", "en"])
+def test_the_page_names_its_language_and_appearance(cast: Cast, language: str) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(language=language, appearance="dark")
+    page = text_of(sign_in(cast.bob).get(MENU))
+    assert f'<html lang="{language}" data-appearance="dark"' in page
+
+
+@pytest.mark.parametrize("field", ["time_zone", "language", "appearance"])
+def test_the_profile_takes_only_what_it_offers(cast: Cast, field: str) -> None:
+    form = {"time_zone": "UTC", "language": "en", "appearance": "dark", field: "../../etc/passwd"}
+    assert errors_of(sign_in(cast.bob).post("/accounts/profile/", form)) == {field}
+
+
+def test_a_day_begins_where_the_readers_midnight_is(cast: Cast) -> None:
+    midnight = (timezone.now() - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    for offset in (-30, 30):
+        message = post(cast.payments, cast.alice)
+        Message.objects.filter(pk=message.pk).update(posted_at=midnight + timedelta(minutes=offset))
+    days = {}
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
+        days[zone] = re.findall(r'data-day="([\d-]+)"', text_of(sign_in(cast.bob).get(thread(cast.payments))))
+    before, after = (midnight - timedelta(minutes=30)).date().isoformat(), midnight.date().isoformat()
+    assert days == {"UTC": [before, after], "Asia/Tokyo": [after], "America/New_York": [before]}
+
+
+def test_a_day_is_not_named_again_with_the_messages_that_follow(cast: Cast) -> None:
+    for _ in range(60):
+        post(cast.payments, cast.alice)
+    Message.objects.update(posted_at=timezone.now())
+    bob = sign_in(cast.bob)
+    assert text_of(bob.get(messages(cast.payments), {"after": 55})).count("data-day") == 0
+    # A page begins with its day; the script takes away what it then has twice.
+    assert text_of(bob.get(messages(cast.payments), {"before": 61})).count("data-day") == 1
+    assert text_of(bob.get(messages(cast.payments), {"before": 11})).count("data-day") == 1
+
+
+def test_who_is_in_one_tenancy_arrives_there_and_who_is_in_two_chooses(cast: Cast) -> None:
+    assert sign_in(cast.bob).get("/")["Location"] == MENU
+    Member.objects.create(tenancy=cast.aurora, user=cast.bob.user, name="Robert")
+    page = text_of(sign_in(cast.bob).get("/"))
+    assert MENU in page
+    assert "/aurora/" in page
+
+
+def test_ones_choice_about_own_messages_is_kept(cast: Cast) -> None:
+    bob, path = sign_in(cast.bob), TOPICS + "preferences/"
+    assert bob.get(path).context["form"]["own_messages"].value() is False
+    assert bob.post(path, {"own_messages": "on"}).status_code == 302
+    assert bob.get(path).context["form"]["own_messages"].value() is True

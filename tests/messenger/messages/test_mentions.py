@@ -1,0 +1,354 @@
+"""Mentions: what counts as one, who is meant, what readers see of it, and that no mail depends on it."""
+
+import re
+from html.parser import HTMLParser
+from uuid import uuid4
+
+import pytest
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from messenger.groups.services import save_group
+from messenger.markup.markdown import prepare, render
+from messenger.markup.mentions import shown_to
+from messenger.messages.editing import edit_message, remove_message
+from messenger.messages.posting import post_message
+from messenger.models import Delivery, MailPreference, Mention, Topic
+from messenger.notifications.delivery import outbox
+from messenger.notifications.preferences.services import set_muted
+from messenger.reading.positions import mark_read
+from tenancy.models import MailDetail, Member
+from tests.support.cast import Cast, make_member, make_topic, post, sign_in
+
+ANN, ANN_LEE, BOB, MARIAS, WANG, STAR = [1], [2], [3], [4, 5], [6], [7]
+PEOPLE = {
+    "Ann": ANN,
+    "Ann Lee": ANN_LEE,
+    "Bob O’Brien & Søn": BOB,
+    "Maria Silva": MARIAS,
+    "王芳": WANG,
+    "A*B* [x](y) `z`": STAR,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        ("@Ann", ANN),
+        ("Hello @Ann, how are you?", ANN),
+        ("@ann lee", ANN_LEE),  # in any case
+        ("@Ann Lee", ANN_LEE),  # the longest name that fits
+        ("@Ann Leeds", ANN),
+        ("@Ann-Lee", ANN),
+        ("@Ann's", ANN),
+        ("@Ann and @Ann Lee", [*ANN, *ANN_LEE]),
+        ("(@Ann) **@Ann Lee** _@Bob O’Brien & Søn_", [*ANN, *ANN_LEE, *BOB]),
+        ("# @Ann\n\n- @Ann Lee\n\n|a|\n|-|\n|@Maria Silva|", [*ANN, *ANN_LEE, *MARIAS]),
+        ("@Maria Silva", MARIAS),  # all of that name
+        ("你好@王芳请看", WANG),  # no space is written there
+        ("@A*B* [x](y) `z`", STAR),  # what looks like Markdown is a part of the name
+        ("Ann", []),
+        ("@Anna", []),
+        ("@ Ann", []),
+        ("@Ann\u0301", []),  # another name
+        ("@Ann\nLee", ANN),
+        ("mail@Ann", []),
+        ("pay.@Ann", []),
+        ("https://x.example/@Ann", []),
+        ("[@Ann](https://x.example)", []),
+        ("\\@Ann", []),
+        ("`@Ann`", []),
+        ("```\n@Ann\n```", []),
+        ("    @Ann", []),
+        ("> @Ann", []),  # to quote somebody is not to call them again
+        ("> > - @Ann\n\nbut @Ann Lee", ANN_LEE),
+        ("@Nobody Here", []),
+    ],
+)
+def test_who_is_mentioned(text: str, mentioned: list[int]) -> None:
+    body = prepare(text, PEOPLE)
+    assert body.mentioned == set(mentioned)
+    assert ('class="mention"' in body.html) == bool(mentioned)
+    assert body.text == text
+
+
+def test_a_mention_is_shown_as_it_was_typed() -> None:
+    assert prepare("Dear @bob o’brien & søn!", PEOPLE).html == (
+        '<p>Dear <span class="mention" data-member="3">@bob o’brien &amp; søn</span>!</p>\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<span class="mention" data-member="1">@Ann</span>',
+        '@Maria Silva <span class="mention" data-member="1">@Zoe</span>',
+        "<span class=mention data-member='1'>",
+        '[x](http://x.example "data-member=1")',
+        '@Maria Silva" data-member="1',
+        "```mention\nx\n```",
+        '&lt;span class="mention"&gt;',
+        "<b>@Zoe</b>",
+    ],
+)
+def test_no_mention_is_forged_by_typing_html(text: str) -> None:
+    assert mentions_in(prepare(text, PEOPLE).html) <= {"1", "4 5"}
+    assert mentions_in(prepare(text, {"Maria Silva": MARIAS}).html) <= {"4 5"}
+    assert mentions_in(prepare(text).html) == set()
+
+
+class _Spans(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.open = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "span":
+            attributes = dict(attrs)
+            assert set(attributes) == {"class", "data-member"}
+            assert attributes["class"] == "mention"
+            self.found.add(attributes["data-member"] or "")
+        else:
+            assert not {"class", "data-member"} & {name for name, _ in attrs}
+
+
+def mentions_in(html: str) -> set[str]:
+    """The ids that the mentions of a piece of HTML name; no other element may look like one."""
+    return _Spans(html).found
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "@",
+                "@Ann",
+                "Ann",
+                "@Ann Lee",
+                "@Maria Silva",
+                "王芳",
+                "@王芳",
+                "@A*B* [x](y) `z`",
+                "@Zoe",
+                " ",
+                "\n",
+                "\n\n",
+            ),
+            *(
+                "> ",
+                "- ",
+                "`",
+                "```\n",
+                "*",
+                "**",
+                "_",
+                "[",
+                "](x)",
+                "\\",
+                "<",
+                ">",
+                '"',
+                "'",
+                "&",
+                "&#64;",
+                "&lt;",
+                "|",
+                "|-|\n",
+            ),
+            *(
+                '<span class="mention" data-member="1">',
+                "</span>",
+                'data-member="9"',
+                "https://x.example/",
+                "x",
+                "é",
+                "#",
+            ),
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@given(text=PIECES | st.text(max_size=60))
+@example(text="`@Ann")
+@example(text="[@Ann](x) @Ann")
+@settings(max_examples=400, deadline=None)
+def test_whatever_is_typed_mentions_whom_it_names_and_nobody_else(text: str) -> None:
+    body = render(text, PEOPLE)
+    shown = mentions_in(body.html)
+    assert shown <= {" ".join(map(str, ids)) for ids in PEOPLE.values()}
+    assert {int(pk) for ids in shown for pk in ids.split()} == body.mentioned
+    folded = text.casefold()
+    named = {pk for name, ids in PEOPLE.items() if "@" + name.casefold() in folded.replace("&#64;", "@") for pk in ids}
+    assert body.mentioned <= named
+    assert mentions_in(render(text).html) == set()
+    assert '<span class="mention" data-member' not in shown_to(1, body.html)
+
+
+def test_a_reader_sees_their_own_mentions_marked_and_no_ids() -> None:
+    html = prepare("@Ann, @Maria Silva", PEOPLE).html
+    own, other = '<span class="mention mention-own">', '<span class="mention">'
+    assert shown_to(1, html) == f"<p>{own}@Ann</span>, {other}@Maria Silva</span></p>\n"
+    assert shown_to(5, html) == f"<p>{other}@Ann</span>, {own}@Maria Silva</span></p>\n"
+    assert shown_to(45, html).count(own) == 0
+
+
+# -- Stored, and marked ----------------------------------------------------------------------------------------------
+
+
+def mentioned(topic: Topic) -> set[tuple[int, str]]:
+    return set(Mention.objects.filter(topic=topic).values_list("sequence", "member__name"))
+
+
+@pytest.mark.django_db
+def test_a_mention_is_kept_for_those_who_read_the_topic_when_it_is_posted(cast: Cast) -> None:
+    assert not cast.payments.readers().contains(cast.charlie), "or the test proves nothing"
+    message = post(cast.payments, cast.alice, "@Bob Brandt, @Charlie Chen, @Erin Eklund and @Alice Almeida")
+    assert mentioned(cast.payments) == {(1, "Bob Brandt")}  # oneself is highlighted, not marked
+    assert set(re.findall(r'data-member="(\d+)"', message.body_html)) == {str(cast.bob.pk), str(cast.alice.pk)}
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    post(cast.payments, cast.alice, "Now @Charlie Chen")
+    assert mentioned(cast.payments) == {(1, "Bob Brandt"), (2, "Charlie Chen")}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", ["is_active", "user"])
+def test_who_is_deactivated_is_not_mentioned(cast: Cast, state: str) -> None:
+    if state == "user":
+        type(cast.bob.user).objects.filter(pk=cast.bob.user_id).update(is_active=False)
+    else:
+        Member.objects.filter(pk=cast.bob.pk).update(is_active=False)
+    assert "mention" not in post(cast.payments, cast.alice, "@Bob Brandt").body_html
+    assert mentioned(cast.payments) == set()
+
+
+@pytest.mark.django_db
+def test_all_of_one_name_are_mentioned(cast: Cast) -> None:
+    twins = [make_member(cast.northwind, f"{first} x") for first in ("Maria1", "Maria2")]
+    Member.objects.filter(pk__in=[twin.pk for twin in twins]).update(name="Maria Silva")
+    save_group(cast.payroll, [cast.alice, cast.bob, *twins])
+    post(cast.payments, cast.alice, "@maria silva")
+    assert set(Mention.objects.values_list("member", flat=True)) == {twin.pk for twin in twins}
+
+
+@pytest.mark.django_db
+def test_a_post_that_is_sent_twice_mentions_once(cast: Cast) -> None:
+    client_id = uuid4()
+    for _ in range(2):
+        post_message(cast.payments.pk, cast.alice, "@Bob Brandt and again @Bob Brandt", client_id)
+    assert mentioned(cast.payments) == {(1, "Bob Brandt")}
+
+
+@pytest.mark.django_db
+def test_an_edited_message_mentions_whom_it_names_now_and_a_removed_one_nobody(cast: Cast) -> None:
+    carol = make_member(cast.northwind, "Carol Cruz")
+    save_group(cast.payroll, [cast.alice, cast.bob, carol])
+    message = post(cast.payments, cast.alice, "@Bob Brandt, the bonus")
+    assert mentioned(cast.payments) == {(1, "Bob Brandt")}
+    edit_message(cast.payments.pk, message.sequence, cast.alice, "@Carol Cruz and @Alice Almeida")
+    assert mentioned(cast.payments) == {(1, "Carol Cruz")}, "nobody calls themselves"
+    versions = sign_in(cast.bob).get(f"{TOPICS}topics/{cast.payments.pk}/messages/1/history/").content.decode()
+    assert '<span class="mention mention-own">@Bob Brandt</span>' in versions
+    assert '<span class="mention">@Carol Cruz</span>' in versions
+    assert "data-member" not in versions
+    remove_message(cast.payments.pk, message.sequence, cast.alice)
+    assert mentioned(cast.payments) == set()
+
+
+MARK = "You are mentioned in unread messages"
+TOPICS = "/northwind/messenger/"
+
+
+@pytest.mark.django_db
+def test_the_topic_list_marks_an_unread_mention_until_it_was_read(cast: Cast) -> None:
+    bob, alice = sign_in(cast.bob), sign_in(cast.alice)
+    post(cast.payments, cast.alice, "Good morning")
+    assert MARK not in bob.get(TOPICS).content.decode()
+    message = post(cast.payments, cast.alice, "@Bob Brandt, have a look")
+    post(cast.payments, cast.alice, "It is urgent")
+    assert bob.get(TOPICS).content.decode().count(MARK) == 1
+    assert MARK not in alice.get(TOPICS).content.decode()
+    mark_read(cast.payments, cast.bob, message.sequence - 1)
+    assert MARK in bob.get(TOPICS).content.decode()
+    mark_read(cast.payments, cast.bob, message.sequence)
+    assert MARK not in bob.get(TOPICS).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_newcomer_is_not_called_by_what_was_said_before(cast: Cast) -> None:
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    post(cast.payments, cast.alice, "@Charlie Chen")
+    save_group(cast.payroll, [cast.alice, cast.bob])
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    assert mentioned(cast.payments) == {(1, "Charlie Chen")}, "or the test proves nothing"
+    assert MARK not in sign_in(cast.charlie).get(TOPICS).content.decode()
+
+
+@pytest.mark.django_db
+def test_a_post_with_mentions_costs_three_statements_more_whatever_the_group(cast: Cast) -> None:
+    def cost(text: str) -> list[str]:
+        with CaptureQueriesContext(connection) as captured:
+            post(cast.payments, cast.alice, text)
+        return [query["sql"] for query in captured if not re.match("SAVEPOINT|RELEASE", query["sql"])]
+
+    post(cast.payments, cast.alice)
+    plain, few = cost("Nobody is meant"), cost("@Bob Brandt and @Alice Almeida")
+    crowd = [make_member(cast.northwind, f"crowd{number} Person") for number in range(20)]
+    save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
+    many = cost(" ".join(f"@{member.name}" for member in crowd))
+    assert len(few) == len(many) == len(plain) + 3, (
+        "the group held before it is asked who is named, who is, and the rows"
+    )
+    assert Mention.objects.count() == 21
+
+
+# -- Mails -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_mention_changes_neither_decision_nor_recipients(cast: Cast) -> None:
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    called, plain = make_topic(cast.payroll, "Called"), make_topic(cast.payroll, "Plain")
+    for topic in (called, plain):
+        set_muted(topic, cast.charlie, muted=True)
+    told = []
+    for topic, text in ((called, "@Bob Brandt @Charlie Chen @Alice Almeida"), (plain, "Hello")):
+        for _ in range(2):  # the second is within the interval
+            outbox.fan_out(post(topic, cast.alice, text).pk)
+        told.append(
+            (
+                list(topic.messages.oldest_first().values_list("outcome", "reason", "addressees")),
+                sorted(
+                    Delivery.objects.filter(message__topic=topic).values_list(
+                        "message__sequence", "member__name", "state", "reason"
+                    )
+                ),
+            )
+        )
+    assert mentioned(called) >= {(2, "Bob Brandt"), (2, "Charlie Chen")}, "or the test proves nothing"
+    assert mentioned(plain) == set()
+    assert told[0] == told[1]
+    assert [outcome for outcome, *_ in told[0][0]] == ["email", "no_email"]
+    assert ("Charlie Chen", "not_sent", "muted") in [row[1:] for row in told[0][1]]
+    assert not MailPreference.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_mail_with_the_text_tells_the_mention_in_words_and_no_id(cast: Cast) -> None:
+    type(cast.northwind).objects.update(mail_detail=MailDetail.FULL_TEXT)
+    outbox.fan_out(post(cast.payments, cast.alice, "Have a look, @Bob Brandt.").pk)
+    outbox.deliver()
+    [sent] = mail.outbox
+    assert isinstance(sent, EmailMultiAlternatives)
+    text, html = str(sent.body), str(sent.alternatives[0][0])
+    assert "Have a look, @Bob Brandt." in text
+    assert "@Bob Brandt" in html
+    assert "data-member" not in html

@@ -1,0 +1,254 @@
+"""What the interface says about mails: before a message is posted, below it, and in its record."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from messenger.groups.services import save_group
+from messenger.models import Delivery, MailPreference, Message, Topic
+from messenger.notifications.catch_up import digest
+from messenger.notifications.delivery import outbox
+from messenger.notifications.explanations.forecast import forecast
+from messenger.notifications.preferences.services import preference_of, save_preference, set_muted
+from messenger.tasks import notify_members
+from messenger.topics.services import save_topic
+from tenancy.members import save_member
+from tenancy.models import Member
+from tests.support.cast import Cast, make_member, post, sign_in
+from tests.support.faults import mail_server_away
+from tests.support.smtp import SmtpServer
+
+pytestmark = pytest.mark.django_db
+
+NOON = "2026-11-22 12:00:00+00:00"
+
+
+def path_of(topic: Topic) -> str:
+    return f"/northwind/messenger/topics/{topic.pk}/"
+
+
+def words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def line(member: Member, topic: Topic) -> str:
+    changes = sign_in(member).get(f"{path_of(topic)}messages/", {"since": 10**9}).content.decode()
+    return words(changes.partition("<template data-now")[2].partition(">")[2])
+
+
+def change(topic: Topic, **columns: Any) -> None:
+    topic = Topic.objects.get(pk=topic.pk)
+    for name, value in columns.items():
+        setattr(topic, name, value)
+    save_topic(topic)
+
+
+def outcome(member: Member, message: Message) -> str:
+    page = sign_in(member).get(path_of(message.topic)).content.decode()
+    row = page.split(f'id="message-{message.sequence}"')[1]
+    return words(row.split('class="message-outcome')[1].partition(">")[2].partition("</p>")[0])
+
+
+def record(member: Member, message: Message) -> str:
+    path = f"{path_of(message.topic)}messages/{message.sequence}/record/"
+    return words(sign_in(member).get(path, headers={"X-Requested-With": "fetch"}).content.decode())
+
+
+# -- Forecast ------------------------------------------------------------------------------------------
+
+
+def test_the_composer_says_what_posting_now_would_do(cast: Cast) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        assert line(cast.alice, cast.payments) == "If you send now, 1 person gets an e-mail."
+        post(cast.payments, cast.alice)
+        clock.shift(timedelta(minutes=10))
+        until = (
+            "No e-mail if you send now: the last message is less than 30 minutes old. "
+            "If nobody writes before 12:30:00, 1 person gets an e-mail about the next message."
+        )
+        assert line(cast.bob, cast.payments).startswith(until)
+        page = sign_in(cast.bob).get(path_of(cast.payments)).content.decode()
+        assert until in words(page)
+        assert 'data-seconds="1200"' in page
+        clock.shift(timedelta(minutes=19, seconds=59))
+        assert line(cast.bob, cast.payments).startswith(until)
+        clock.shift(timedelta(seconds=1))
+        assert line(cast.bob, cast.payments) == "If you send now, 1 person gets an e-mail."
+        change(cast.payments, notifications_enabled=False)
+        assert (
+            line(cast.bob, cast.payments)
+            == "No e-mail: e-mails are switched off for this topic. The group can still read your message here."
+        )
+
+
+def test_the_forecast_names_the_day_when_it_is_another(cast: Cast) -> None:
+    change(cast.payments, notification_interval=24 * 60)
+    with time_machine.travel(NOON, tick=False):
+        post(cast.payments, cast.alice)
+        assert "If nobody writes before Mon 23 Nov, 12:00:00" in line(cast.bob, cast.payments)
+
+
+def test_the_forecast_counts_whom_fan_out_then_counts(cast: Cast) -> None:
+    """The same rule, asked before and after, for every reason not to be mailed and for own messages."""
+    crowd = [make_member(cast.northwind, f"{name} Crowd") for name in ("Fay", "Gus", "Hal", "Ida")]
+    save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
+    change(cast.payments, notification_interval=0)
+    set_muted(cast.payments, crowd[0], True)
+    crowd[1].is_active = False
+    save_member(crowd[1])
+    own = preference_of(crowd[2])
+    own.own_messages = True
+    save_preference(own)
+    for author, expected in [(cast.alice, 3), (crowd[2], 4), (crowd[0], 4)]:
+        told = forecast(Topic.objects.get(pk=cast.payments.pk), author, timezone.now())
+        message = post(cast.payments, author)
+        outbox.fan_out(message.pk)
+        message.refresh_from_db()
+        assert told.recipients == message.addressees == expected
+        assert Delivery.objects.filter(message=message, state="waiting").count() == expected
+
+
+def test_where_nobody_would_get_one_it_says_so(cast: Cast) -> None:
+    set_muted(cast.payments, cast.bob, True)
+    assert "nobody else gets e-mails" in line(cast.alice, cast.payments)
+    message = post(cast.payments, cast.alice)
+    notify_members(message.pk)
+    assert outcome(cast.bob, message) == "Not e-mailed: nobody else gets e-mails about this topic"
+    assert "nobody in the group wanted or could get an e-mail about it" in record(cast.bob, message)
+
+
+@pytest.mark.parametrize("what", ["post", "interval", "join", "mute", "deactivate"])
+def test_open_threads_are_told_when_the_forecast_changes(cast: Cast, what: str) -> None:
+    def revision() -> int:
+        return Topic.objects.get(pk=cast.payments.pk).revision
+
+    before = revision()
+    if what == "post":
+        post(cast.payments, cast.alice)
+    elif what == "interval":
+        change(cast.payments, notification_interval=5)
+    elif what == "join":
+        save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    elif what == "mute":
+        set_muted(cast.payments, cast.bob, True)
+    else:
+        cast.bob.is_active = False
+        save_member(cast.bob)
+    assert revision() > before
+
+
+# -- Below the message ---------------------------------------------------------------------------------
+
+
+def test_the_line_below_a_message_follows_its_mails(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
+    message = post(cast.payments, cast.alice)
+    assert outcome(cast.alice, message) == "E-mails to the group are about to go out"
+    with mail_server_away(settings):
+        notify_members(message.pk)
+    assert outcome(cast.alice, message) == "E-mails to 3 people are on their way"
+    smtp.refusals = {cast.bob.user.email: "450 Later", cast.mallory.user.email: "550 No"}
+    notify_members(message.pk)
+    assert outcome(cast.alice, message) == "E-mailed to 1 of 3 people, 1 on the way, 1 failed"
+    save_group(cast.payroll, [cast.alice, cast.charlie, cast.mallory])
+    assert outcome(cast.alice, message) == "E-mailed to 1 of 3 people, 1 failed, 1 cancelled"
+
+
+def test_when_all_mails_are_out_it_says_to_how_many(cast: Cast, smtp: SmtpServer) -> None:
+    message = post(cast.payments, cast.alice)
+    before = Topic.objects.get(pk=cast.payments.pk).revision
+    notify_members(message.pk)
+    assert outcome(cast.bob, message) == "E-mailed to 1 person"
+    assert Topic.objects.get(pk=cast.payments.pk).revision > before, "open threads look again"
+
+
+# -- The record ----------------------------------------------------------------------------------------
+
+
+def test_the_record_says_for_each_member_what_they_got_and_why(cast: Cast, smtp: SmtpServer) -> None:
+    people = {name: make_member(cast.northwind, f"{name} Crowd") for name in ("Fay", "Gus", "Hal", "Ida", "Jon")}
+    save_group(cast.payroll, [cast.alice, cast.bob, *people.values()])
+    set_muted(cast.payments, people["Fay"], True)
+    people["Gus"].is_active = False
+    save_member(people["Gus"])
+    message = post(cast.payments, cast.alice)
+    outbox.fan_out(message.pk)
+    save_group(cast.payroll, [cast.alice, cast.bob, *[people[name] for name in ("Fay", "Gus", "Ida", "Jon")]])
+    smtp.refusals = {people["Ida"].user.email: "550 No such user", people["Jon"].user.email: "450 Busy"}
+    notify_members(message.pk)
+    told = record(cast.bob, message)
+    assert told.startswith("E-mailed to 1 of 4 people, 1 on the way, 1 failed, 1 cancelled")
+    assert "It was the first message of the topic, so it was e-mailed." in told
+    assert "7 people were in the group then" in told
+    assert re.search(r"Bob Brandt you E-mailed, \d+ \w+ \d{4}, \d\d:\d\d", told)
+    for sentence in (
+        "Alice Almeida No e-mail: is the author",
+        "Fay Crowd No e-mail: has muted the topic",
+        "Gus Crowd No e-mail: was not an active user",
+        "Hal Crowd No e-mail: left the group before it went out",
+        "Ida Crowd Failed: the mail server refused it",
+        "Jon Crowd Waiting: the mail server did not accept it yet (tried 1 time). Messenger tries again by itself",
+    ):
+        assert sentence in told
+
+
+def test_the_record_keeps_the_interval_and_the_members_of_then(cast: Cast, smtp: SmtpServer) -> None:
+    with time_machine.travel(NOON) as clock:
+        post(cast.payments, cast.alice)
+        clock.shift(timedelta(minutes=14))
+        silent = post(cast.payments, cast.alice)
+    change(cast.payments, notification_interval=5)
+    save_group(cast.payroll, [cast.alice, cast.charlie])
+    told = record(cast.charlie, silent)
+    assert told.startswith("Not e-mailed: 14 minutes after the previous message (at least 30 minutes needed)")
+    assert "less than the notification interval, which was 30 minutes, so nobody was e-mailed" in told
+    assert "2 people were in the group then" in told
+    assert "Alice Almeida No e-mail: is the author" in told
+    assert "Bob Brandt No e-mail: nobody was e-mailed" in told
+    assert "Charlie Chen" not in told
+    assert "1 person joined the group later" in told
+
+
+def test_the_record_names_the_catch_up_mail_that_counted_the_message(cast: Cast, smtp: SmtpServer) -> None:
+    change(cast.payments, notifications_enabled=False)
+    with time_machine.travel(NOON) as clock:
+        choice = preference_of(cast.bob)
+        choice.catch_up = MailPreference.CatchUp.DAILY
+        save_preference(choice)
+        message = post(cast.payments, cast.alice)
+        clock.move_to("2026-11-23 07:00:00+00:00")
+        digest.send_due()
+    assert len(smtp.mails) == 1, "or the test proves nothing"
+    assert "Mentioned in the catch-up e-mail of 23 November 2026, 07:00" in record(cast.alice, message)
+
+
+def test_the_record_tells_no_address_whatever_the_mail_server_says(cast: Cast, smtp: SmtpServer) -> None:
+    smtp.refusals[cast.bob.user.email] = f"550 <{cast.bob.user.email}> unknown"
+    message = post(cast.payments, cast.alice)
+    notify_members(message.pk)
+    assert cast.bob.user.email in Delivery.objects.get(member=cast.bob).last_error, "or the test proves nothing"
+    assert "refused" in record(cast.alice, message)
+    assert "@" not in record(cast.alice, message)
+
+
+def test_a_big_group_has_a_record_of_several_pages(cast: Cast) -> None:
+    crowd = [make_member(cast.northwind, f"Crowd{number:03} Person") for number in range(120)]
+    save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
+    message = post(cast.payments, cast.alice)
+    path, bob = f"{path_of(cast.payments)}messages/1/record/", sign_in(cast.bob)
+    first, second = (bob.get(path, {"page": str(page)}).content.decode() for page in (1, 2))
+    names = re.findall(r"Crowd\d{3}", first + second)
+    assert len(names) == len(set(names)) == 120
+    assert bob.get(path, {"page": "3"}).status_code == 404
+    assert message.sequence == 1
+
+
+@pytest.mark.parametrize("sequence", ["0", "2", "999999999999999999"])
+def test_a_message_that_is_not_there_has_no_record(cast: Cast, sequence: str) -> None:
+    post(cast.payments, cast.alice)
+    assert sign_in(cast.bob).get(f"{path_of(cast.payments)}messages/{sequence}/record/").status_code == 404

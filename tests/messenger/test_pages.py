@@ -1,0 +1,582 @@
+"""What the pages do, row by row of the product's table (S1 to S13), through the test client."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import time_machine
+
+from accounts.models import User
+from messenger.groups.services import save_group
+from messenger.models import GroupMembership, Message, MessengerGroup, Topic
+from messenger.notifications.preferences.services import set_muted
+from messenger.topics.listing import first_page, groups_of
+from tenancy.models import Member, Tenancy
+from tests.support.cast import Cast, age, make_topic, post, sign_in
+from tests.support.composer import client_id_in, error_in, text_in
+from tests.support.pages import (
+    FEATURES,
+    GROUPS,
+    MENU,
+    NEW_TOPIC,
+    TOPICS,
+    USERS,
+    errors_of,
+    messages,
+    send,
+    sequences,
+    text_of,
+    thread,
+)
+
+# -- The list ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Requested-With": "fetch"}], ids=["page", "script"])
+@pytest.mark.parametrize("who", ["alice", "bob"])
+@pytest.mark.parametrize("query", [{}, {"inactive": "1"}, {"q": "pay"}], ids=str)
+def test_every_icon_that_a_row_of_the_list_shows_is_drawn_on_its_page(
+    cast: Cast, who: str, query: dict[str, str], headers: dict[str, str]
+) -> None:
+    Topic.objects.filter(pk=make_topic(cast.payroll, "Payday").pk).update(is_active=False)
+    set_muted(cast.payments, cast.bob, muted=True)
+    page = text_of(sign_in(getattr(cast, who)).get(TOPICS, query, headers=headers))
+    shown = set(re.findall(r'<use href="#icon-([a-z-]+)"/>', page))
+    assert "people" in shown
+    assert shown <= set(re.findall(r'<symbol id="icon-([a-z-]+)" viewBox="0 0 16 16"><path ', page))
+
+
+@pytest.mark.parametrize(
+    ("body", "excerpt"),
+    [
+        ("**412** payments, *all* paid.", "412 payments, all paid."),
+        ("See [the file](https://example.org/x), @Bob Brandt, `x`!", "See the file, @Bob Brandt, x!"),
+        ("One\nTwo", "One Two"),
+        ("- One\n- Two\n\nThree", "One Two Three"),
+        ("1 < 2 & 3", "1 < 2 & 3"),
+    ],
+)
+def test_what_was_said_last_reads_as_it_was_written(cast: Cast, body: str, excerpt: str) -> None:
+    post(cast.payments, cast.alice, body)
+    (row,) = [row for row in first_page(cast.bob, groups_of(cast.bob))[0] if row.pk == cast.payments.pk]
+    assert row.excerpt == excerpt
+
+
+# -- S1 Enable messenger ------------------------------------------------------------------------------------
+
+
+def test_s1_the_administrator_switches_messenger_off_and_on_and_everything_is_still_there(cast: Cast) -> None:
+    dana, bob = sign_in(cast.dana), sign_in(cast.bob)
+    post(cast.payments, cast.alice, "What was written")
+    assert "enable messenger" in text_of(dana.get(FEATURES)).lower()
+    assert dana.post(FEATURES, {}).status_code == 302
+    assert bob.get(TOPICS).status_code == bob.get(thread(cast.payments)).status_code == 404
+    assert TOPICS not in text_of(bob.get(MENU))
+    assert dana.post(FEATURES, {"messenger_enabled": "on"}).status_code == 302
+    assert "What was written" in text_of(bob.get(thread(cast.payments)))
+
+
+def test_s1_messenger_is_off_when_a_tenancy_is_created() -> None:
+    assert not Tenancy(slug="atlantis", name="Atlantis").messenger_enabled
+
+
+def test_s1_settings_open_on_features(cast: Cast) -> None:
+    response = sign_in(cast.dana).get("/northwind/administration/system/settings/", follow=True)
+    assert response.request["PATH_INFO"] == FEATURES
+    assert "Features" in text_of(response)
+    assert 'name="messenger_enabled"' in text_of(response)
+
+
+# -- S2 Main menu --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("who", "sees"), [("alice", True), ("bob", True), ("mallory", True), ("charlie", False), ("dana", False)]
+)
+def test_s2_messenger_is_in_the_main_menu_of_members_of_active_groups_alone(cast: Cast, who: str, sees: bool) -> None:
+    page = text_of(sign_in(getattr(cast, who)).get(MENU))
+    assert (f'href="{TOPICS}"' in page) is sees
+
+
+def test_s2_leaving_the_last_active_group_takes_the_entry_away(cast: Cast) -> None:
+    bob = sign_in(cast.bob)
+    assert TOPICS in text_of(bob.get(MENU))
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(is_active=False)
+    assert TOPICS not in text_of(bob.get(MENU))
+
+
+# -- S3 Topic list -------------------------------------------------------------------------------------------
+
+
+def test_s3_the_list_shows_the_topics_of_all_ones_groups_each_with_its_group_and_a_button(cast: Cast) -> None:
+    save_group(cast.benefits, [cast.mallory, cast.bob])
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    rows = re.findall(r'<li class="topic[^"]*">.*?</li>', page, re.DOTALL)
+    assert len(rows) == 2
+    for topic in (cast.payments, cast.pensions):
+        row = next(row for row in rows if topic.name in row)
+        assert topic.group.name in row
+        assert re.search(rf'class="btn[^"]*" href="{thread(topic)}"', row)
+        assert "edit" not in row, "Bob is no manager"
+
+
+def test_s3_the_latest_topic_comes_first(cast: Cast) -> None:
+    overtime = make_topic(cast.payroll, "Overtime")
+    post(cast.payments, cast.bob)
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    assert page.index(cast.payments.name) < page.index(overtime.name)
+
+
+@pytest.mark.django_db(transaction=True)  # what is kept of the list is kept outside of transactions only
+def test_s3_what_was_said_today_was_said_yesterday_after_midnight(cast: Cast) -> None:
+    User.objects.filter(pk=cast.alice.user_id).update(time_zone="Asia/Tokyo")
+    with time_machine.travel(datetime(2026, 11, 22, 14, 50, tzinfo=UTC), tick=False) as clock:
+        post(cast.payments, cast.bob, "Ten to midnight in Tokyo")
+        alice = sign_in(cast.alice)
+        for _ in range(2):
+            assert ">23:50</time>" in text_of(alice.get(TOPICS))
+        clock.shift(timedelta(minutes=20))
+        assert ">Yesterday</time>" in text_of(alice.get(TOPICS))
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("Paid on **Friday**", "Paid on Friday"),
+        ("net < gross, always", "net &lt; gross, always"),
+        ("<b>Not</b> mark-up", "&lt;b&gt;Not&lt;/b&gt; mark-up"),
+        ("a & b", "a &amp; b"),
+    ],
+)
+def test_s3_the_list_shows_the_last_message_as_plain_text(cast: Cast, body: str, shown: str) -> None:
+    post(cast.payments, cast.alice, body)
+    page = text_of(sign_in(cast.bob).get(TOPICS))
+    last = re.search(r'<p class="topic-last">(.*?)</p>', page, re.DOTALL)
+    assert last
+    assert shown in " ".join(last[1].split())
+
+
+# -- S4 Thread -----------------------------------------------------------------------------------------------
+
+
+def test_s4_a_member_reads_and_contributes_and_finds_the_way_back(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Anything new?")
+    bob = sign_in(cast.bob)
+    response = send(bob, cast.payments, "Paid on **Friday**")
+    assert response.status_code == 303
+    assert response["Location"] == f"{thread(cast.payments)}#message-2"
+    page = bob.get(response["Location"])
+    assert sequences(page) == [1, 2]
+    assert "Anything new?" in text_of(page)
+    assert "Paid on <strong>Friday</strong>" in text_of(page)
+    assert re.search(rf'href="{TOPICS}"[^>]*><span aria-hidden="true">←</span> All Topics', text_of(page))
+
+
+@pytest.mark.parametrize("body", ["", "   \n ", "x" * 10_001])
+def test_s4_a_text_that_will_not_do_is_an_error_and_is_kept(cast: Cast, body: str) -> None:
+    response = send(sign_in(cast.bob), cast.payments, body)
+    assert response.status_code == 422
+    assert ("1 too many." if body.strip() else "Write something first.") in error_in(text_of(response))
+    assert text_in(text_of(response)) == body
+    assert not Message.objects.exists()
+
+
+def test_s4_posting_by_script_answers_with_the_rows_since_the_last_one_that_the_page_has(cast: Cast) -> None:
+    for _ in range(3):
+        post(cast.payments, cast.alice)
+    form = {"body": "Mine", "client_id": str(uuid4()), "after": "1"}
+    response = sign_in(cast.bob).post(messages(cast.payments), form, headers={"X-Requested-With": "fetch"})
+    assert response.status_code == 201
+    assert sequences(response) == [2, 3, 4]
+
+
+def test_s4_a_message_posted_by_script_is_answered_as_the_thread_shows_it(cast: Cast) -> None:
+    """It is rendered from what was written, without asking for it: first, below one's own, another's, another day's."""
+    save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
+    clients = {who: sign_in(who) for who in (cast.alice, cast.bob)}
+    steps = [
+        (cast.bob, "First **of all** <b>", timedelta(0)),
+        (cast.bob, "Once more", timedelta(minutes=2)),
+        (cast.alice, "@Bob Brandt: thanks", timedelta(minutes=3)),
+        (cast.bob, "The day after", timedelta(days=1)),
+        (cast.bob, "@Bob Brandt to himself", timedelta(hours=1)),
+    ]
+    for number, (who, text, later) in enumerate(steps, 1):
+        age(cast.payments, later)
+        form = {"body": text, "client_id": str(uuid4()), "after": str(number - 1)}
+        answer = clients[who].post(messages(cast.payments), form, headers={"X-Requested-With": "fetch"})
+        assert answer.status_code == 201
+        assert sequences(answer) == [number]
+        shown = clients[who].get(messages(cast.payments), {"after": number - 1})
+        assert text_of(answer) == text_of(shown)
+
+
+def test_s4_a_double_post_is_one_message(cast: Cast) -> None:
+    bob, client_id = sign_in(cast.bob), uuid4()
+    first, again = (send(bob, cast.payments, "Hello", client_id) for _ in range(2))
+    assert first.status_code == again.status_code == 303
+    assert first["Location"] == again["Location"]
+    assert Message.objects.count() == 1
+
+
+def test_s4_another_text_under_the_same_id_is_kept_under_a_fresh_one(cast: Cast) -> None:
+    bob, client_id = sign_in(cast.bob), uuid4()
+    send(bob, cast.payments, "Hello", client_id)
+    refused = send(bob, cast.payments, "Good bye", client_id)
+    assert refused.status_code == 422
+    assert "was sent from this page before" in error_in(text_of(refused))
+    assert text_in(text_of(refused)) == "Good bye"
+    fresh = client_id_in(text_of(refused))
+    assert fresh != str(client_id)
+    assert send(bob, cast.payments, "Good bye", fresh).status_code == 303
+    assert list(Message.objects.order_by("pk").values_list("body", flat=True)) == ["Hello", "Good bye"]
+
+
+@pytest.mark.parametrize("client_id", ["", "x", "1" * 26])
+def test_s4_a_message_without_its_id_can_be_sent_once_more(cast: Cast, client_id: str) -> None:
+    bob = sign_in(cast.bob)
+    refused = bob.post(messages(cast.payments), {"body": "Hello", "client_id": client_id})
+    assert refused.status_code == 422
+    assert "This page was not complete." in error_in(text_of(refused))
+    assert text_in(text_of(refused)) == "Hello"
+    assert send(bob, cast.payments, "Hello", client_id_in(text_of(refused))).status_code == 303
+
+
+def test_s4_120_messages_are_read_by_50_without_gap_or_double_in_both_directions(cast: Cast) -> None:
+    for _ in range(120):
+        post(cast.payments, cast.alice)
+    bob = sign_in(cast.bob)
+    latest = sequences(bob.get(thread(cast.payments), {"latest": ""}))
+    assert latest == list(range(71, 121))
+    seen = latest
+    for expected in (50, 20, 0):
+        older = sequences(bob.get(messages(cast.payments), {"before": seen[0]}))
+        assert len(older) == expected
+        seen = older + seen
+    assert seen == list(range(1, 121))
+    forward: list[int] = []
+    for expected in (50, 50, 20, 0):
+        newer = sequences(bob.get(messages(cast.payments), {"after": forward[-1] if forward else 0}))
+        assert len(newer) == expected
+        forward += newer
+    assert forward == seen
+
+
+def test_s4_the_pages_of_a_thread_are_linked_without_scripts_too(cast: Cast) -> None:
+    for _ in range(120):
+        post(cast.payments, cast.alice)
+    bob, path = sign_in(cast.bob), thread(cast.payments)
+    seen: list[int] = []
+    page = bob.get(path, {"latest": ""})
+    while True:
+        seen = sequences(page) + seen
+        link = re.search(rf'href="{path}(\?before=\d+)"', text_of(page))
+        if not link:
+            break
+        page = bob.get(path + link[1])
+    assert seen == list(range(1, 121))
+    assert f'href="{path}?after=' in text_of(page)
+
+
+# -- S5, S6, S7 Messenger users --------------------------------------------------------------------------------
+
+
+def test_s5_a_member_sees_their_own_groups_read_only_and_the_administrator_all(cast: Cast) -> None:
+    bobs, danas = text_of(sign_in(cast.bob).get(GROUPS)), text_of(sign_in(cast.dana).get(GROUPS))
+    assert cast.payroll.name in bobs
+    assert cast.benefits.name not in bobs
+    assert cast.payroll.name in danas
+    assert cast.benefits.name in danas
+    assert cast.foreign.name not in danas
+    for path in (GROUPS, f"{GROUPS}{cast.payroll.pk}/", f"{GROUPS}{cast.payroll.pk}/users/"):
+        assert "/edit/" not in text_of(sign_in(cast.bob).get(path))
+        assert f"{GROUPS}new/" not in text_of(sign_in(cast.bob).get(path))
+    assert f"{GROUPS}new/" in danas
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "charlie", "dana"])
+def test_s5_the_entry_of_administration_is_there_for_members_too(cast: Cast, who: str) -> None:
+    client = sign_in(getattr(cast, who))
+    assert f'href="{GROUPS}"' in text_of(client.get("/northwind/administration/"))
+    assert f'href="{GROUPS}"' in text_of(client.get(MENU))
+
+
+def test_s6_a_group_opens_from_its_action_button_on_two_tabs(cast: Cast) -> None:
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(description="All about pay")
+    bob, path = sign_in(cast.bob), f"{GROUPS}{cast.payroll.pk}/"
+    assert re.search(rf'class="btn[^"]*" href="{path}"', text_of(bob.get(GROUPS)))
+    information = text_of(bob.get(path))
+    for expected in ("Group information", f"{path}users/", "All about pay", "Active", cast.payroll.name):
+        assert expected in information
+    users = text_of(bob.get(f"{path}users/"))
+    assert cast.alice.name in users
+    assert cast.bob.name in users
+    assert cast.charlie.name not in users
+    assert cast.alice.user.email not in users, "a member sees names; addresses are the administrator's"
+
+
+def test_s7_the_administrator_creates_a_group_with_users(cast: Cast) -> None:
+    dana = sign_in(cast.dana)
+    form = {"name": "Auditors", "description": "Who look", "is_active": "on", "users": [cast.charlie.pk, cast.bob.pk]}
+    response = dana.post(f"{GROUPS}new/", form)
+    group = MessengerGroup.objects.get(name="Auditors")
+    assert response.status_code == 302
+    assert response["Location"] == f"{GROUPS}{group.pk}/users/"
+    members = set(GroupMembership.objects.open().filter(group=group).values_list("member", flat=True))
+    assert members == {cast.charlie.pk, cast.bob.pk}
+    assert (group.tenancy, group.description, group.is_active) == (cast.northwind, "Who look", True)
+    assert TOPICS in text_of(sign_in(cast.charlie).get(MENU))
+
+
+def test_s7_users_can_be_chosen_by_pasting_their_addresses(cast: Cast) -> None:
+    addresses = f"{cast.charlie.user.email.upper()}; {cast.bob.user.email}\n{cast.bob.user.email}"
+    form = {"name": "Auditors", "is_active": "on", "addresses": addresses}
+    assert sign_in(cast.dana).post(f"{GROUPS}new/", form).status_code == 302
+    assert GroupMembership.objects.open().filter(group__name="Auditors").count() == 2
+
+
+@pytest.mark.parametrize("name", ["Payroll", "PAYROLL", "  payroll ", "pAYROLL"])
+def test_s7_a_groups_name_is_unique_in_the_tenancy_ignoring_case(cast: Cast, name: str) -> None:
+    response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": name, "is_active": "on"})
+    assert errors_of(response) == {"name"}
+    assert MessengerGroup.objects.filter(tenancy=cast.northwind).count() == 2
+
+
+def test_s7_another_tenancys_group_names_are_free_and_unknown(cast: Cast) -> None:
+    response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": cast.foreign.name, "is_active": "on"})
+    assert response.status_code == 302
+
+
+def test_s7_adding_people_to_a_group_with_a_history_asks_first(cast: Cast) -> None:
+    post(cast.payments, cast.alice, "Long ago")
+    dana, path = sign_in(cast.dana), f"{GROUPS}{cast.payroll.pk}/edit/"
+    form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.bob.pk, cast.charlie.pk]}
+    question = dana.post(path, form)
+    assert question.status_code == 200
+    assert cast.charlie.name in text_of(question)
+    assert "1 message" in text_of(question)
+    assert 'name="confirmed"' in text_of(question)
+    assert not cast.payments.readers().contains(cast.charlie), "nothing is changed yet"
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text_of(question))
+    repeated: dict[str, list[str]] = {}
+    for name, value in hidden:
+        repeated.setdefault(name, []).append(value)
+    assert dana.post(path, {**repeated, "confirmed": "1"}).status_code == 302
+    assert cast.payments.readers().contains(cast.charlie)
+    assert set(cast.payments.readers()) == {cast.alice, cast.bob, cast.charlie}
+
+
+def test_s7_with_confirmed_it_acts_at_once(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.charlie.pk], "confirmed": "1"}
+    assert sign_in(cast.dana).post(f"{GROUPS}{cast.payroll.pk}/edit/", form).status_code == 302
+    assert set(cast.payments.readers()) == {cast.alice, cast.charlie}
+
+
+@pytest.mark.parametrize("why", ["nobody new", "no history"])
+def test_s7_without_newcomers_or_history_nothing_is_asked(cast: Cast, why: str) -> None:
+    users = [cast.alice.pk, cast.bob.pk]
+    if why == "nobody new":
+        post(cast.payments, cast.alice)
+    else:
+        users.append(cast.charlie.pk)
+    form = {"name": "Payroll", "is_active": "on", "users": users}
+    assert sign_in(cast.dana).post(f"{GROUPS}{cast.payroll.pk}/edit/", form).status_code == 302
+
+
+# -- S8 Everyone sees everything -------------------------------------------------------------------------------
+
+
+def test_s8_the_interface_says_who_sees_what_on_the_group_form_and_by_the_composer(cast: Cast) -> None:
+    assert "Everyone in the group sees everything in it" in text_of(sign_in(cast.dana).get(f"{GROUPS}new/"))
+    assert "Everyone in the group sees everything in it" in text_of(
+        sign_in(cast.dana).get(f"{GROUPS}{cast.payroll.pk}/edit/")
+    )
+    assert "2 people in Payroll will see this" in " ".join(
+        text_of(sign_in(cast.bob).get(thread(cast.payments))).split()
+    )
+
+
+# -- S9 Other roles --------------------------------------------------------------------------------------------
+
+
+def test_s9_the_administrator_makes_a_member_messenger_manager_and_it_counts_in_their_groups_only(cast: Cast) -> None:
+    dana, bob = sign_in(cast.dana), sign_in(cast.bob)
+    assert bob.get(NEW_TOPIC).status_code == 403
+    assert "Other roles" in text_of(dana.get(f"{USERS}{cast.bob.pk}/"))
+    form = {"name": cast.bob.name, "is_active": "on", "is_messenger_manager": "on"}
+    assert dana.post(f"{USERS}{cast.bob.pk}/", form).status_code == 302
+    assert bob.get(NEW_TOPIC).status_code == 200
+    assert bob.get(f"{thread(cast.payments)}edit/").status_code == 200
+    assert bob.get(f"{thread(cast.pensions)}edit/").status_code == 404
+    groups = bob.get(NEW_TOPIC).context["form"].fields["group"].queryset
+    assert set(groups) == {cast.payroll}
+
+
+@pytest.mark.parametrize("form", [{"is_active": "on"}, {"is_administrator": "on"}], ids=["role taken", "deactivated"])
+def test_s9_the_last_administrator_stays(cast: Cast, form: dict[str, str]) -> None:
+    response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana Dvorak", **form})
+    assert errors_of(response) == {"is_administrator" if "is_active" in form else "is_active"}
+    dana = Member.objects.get(pk=cast.dana.pk)
+    assert dana.is_administrator
+    assert dana.is_active
+
+
+def test_s9_with_two_administrators_one_can_go(cast: Cast) -> None:
+    Member.objects.filter(pk=cast.charlie.pk).update(is_administrator=True)
+    response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana", "is_active": "on"})
+    assert response.status_code == 302
+    assert not Member.objects.get(pk=cast.dana.pk).is_administrator
+
+
+# -- S10, S11 Create and edit topics ---------------------------------------------------------------------------
+
+
+def topic_form(cast: Cast, **changes: Any) -> dict[str, Any]:
+    usual = {
+        "group": cast.payroll.pk,
+        "name": "Bonuses",
+        "notifications_enabled": "on",
+        "notification_interval_0": "30",
+        "notification_interval_1": "minutes",
+        "is_active": "on",
+    }
+    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+
+
+def test_s10_a_manager_creates_a_topic_that_the_whole_group_reads(cast: Cast) -> None:
+    assert NEW_TOPIC in text_of(sign_in(cast.alice).get(TOPICS))
+    response = sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast))
+    topic = Topic.objects.get(name="Bonuses")
+    assert response.status_code == 302
+    assert response["Location"] == thread(topic)
+    assert (topic.group, topic.tenancy) == (cast.payroll, cast.northwind)
+    assert "Bonuses" in text_of(sign_in(cast.bob).get(TOPICS))
+    assert NEW_TOPIC not in text_of(sign_in(cast.bob).get(TOPICS))
+
+
+def test_s10_a_new_topic_has_notifications_on_and_30_minutes(cast: Cast) -> None:
+    form = sign_in(cast.alice).get(NEW_TOPIC).context["form"]
+    assert form["notifications_enabled"].value() is True
+    assert form["notification_interval"].value() == 30
+    assert form["is_active"].value() is True
+
+
+def test_s10_a_manager_edits_a_topic_which_stays_in_its_group(cast: Cast) -> None:
+    save_group(cast.benefits, [cast.mallory, cast.alice])
+    form = topic_form(
+        cast,
+        group=cast.benefits.pk,
+        notifications_enabled=None,
+        notification_interval_0="2",
+        notification_interval_1="hours",
+    )
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", form).status_code == 302
+    cast.payments.refresh_from_db()
+    assert (cast.payments.name, cast.payments.group_id) == ("Bonuses", cast.payroll.pk)
+    assert (cast.payments.notifications_enabled, cast.payments.notification_interval) == (False, 120)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "minutes"),
+    [
+        ("0", "minutes", 0),
+        ("0", "days", 0),
+        ("1", "minutes", 1),
+        ("90", "minutes", 90),
+        ("2", "hours", 120),
+        ("168", "hours", 10080),
+        ("10080", "minutes", 10080),
+        ("7", "days", 10080),
+    ],
+)
+def test_s10_an_interval_is_a_number_and_a_unit_from_0_to_7_days(
+    cast: Cast, number: str, unit: str, minutes: int
+) -> None:
+    form = topic_form(cast, notification_interval_0=number, notification_interval_1=unit)
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", form).status_code == 302
+    cast.payments.refresh_from_db()
+    assert cast.payments.notification_interval == minutes
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [
+        ("8", "days"),
+        ("169", "hours"),
+        ("10081", "minutes"),
+        ("-1", "minutes"),
+        ("1.5", "hours"),
+        ("", "minutes"),
+        ("x", "minutes"),
+        ("1", "weeks"),
+        ("1", ""),
+        ("9" * 26, "minutes"),
+    ],
+)
+def test_s10_any_other_interval_is_an_error_at_the_field_and_what_was_typed_is_kept(
+    cast: Cast, number: str, unit: str
+) -> None:
+    form = topic_form(cast, notification_interval_0=number, notification_interval_1=unit)
+    for path in (f"{thread(cast.payments)}edit/", NEW_TOPIC):
+        response = sign_in(cast.alice).post(path, form)
+        assert errors_of(response) == {"notification_interval"}
+        assert response.context["form"]["notification_interval"].value() == [number, unit]
+    cast.payments.refresh_from_db()
+    assert cast.payments.notification_interval == 30
+
+
+@pytest.mark.parametrize("name", ["Payments processing", "PAYMENTS Processing", " payments  processing "])
+def test_s10_a_topics_name_is_unique_in_its_group_ignoring_case(cast: Cast, name: str) -> None:
+    assert errors_of(sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=name))) == {"name"}
+    overtime = make_topic(cast.payroll, "Overtime")
+    assert errors_of(sign_in(cast.alice).post(f"{thread(overtime)}edit/", topic_form(cast, name=name))) == {"name"}
+    own = topic_form(cast, name=name)
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", own).status_code == 302, (
+        "its own name is free to it"
+    )
+
+
+def test_s10_the_same_name_in_another_group_is_free(cast: Cast) -> None:
+    assert sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=cast.pensions.name)).status_code == 302
+
+
+def test_s11_the_question_mark_opens_the_rule_an_example_and_a_warning(cast: Cast) -> None:
+    for path in (NEW_TOPIC, f"{thread(cast.payments)}edit/"):
+        page = text_of(sign_in(cast.alice).get(path))
+        assert re.search(r"<button[^>]*>\?</button>", page)
+        for expected in ("The rule.", "An example.", "busy topic"):
+            assert expected in page
+
+
+# -- S12 The interval rule, as the thread shows it ----------------------------------------------------------------
+
+
+def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
+    bob = sign_in(cast.bob)
+    send(bob, cast.payments, "First")
+    send(bob, cast.payments, "Second")
+    said = r'class="message-outcome outcome-(\w+)"[^>]*><a[^>]*>([^<]*)<'
+    outcomes = re.findall(said, text_of(bob.get(thread(cast.payments))))
+    assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
+    assert "about to go out" in outcomes[0][1]
+    assert "at least 30 minutes needed" in outcomes[1][1]
+
+
+# -- S13 Inactive topic --------------------------------------------------------------------------------------------
+
+
+def test_s13_a_manager_makes_a_topic_inactive_and_active_again(cast: Cast) -> None:
+    post(cast.payments, cast.bob, "What was written")
+    alice, bob, edit = sign_in(cast.alice), sign_in(cast.bob), f"{thread(cast.payments)}edit/"
+    response = alice.post(edit, topic_form(cast, is_active=None))
+    assert response.status_code == 302
+    assert response["Location"] == TOPICS
+    for client in (alice, bob):
+        assert client.get(thread(cast.payments)).status_code == 404
+        assert "Bonuses" not in text_of(client.get(TOPICS + "?q=")).replace("Bonuses” have been saved", "")
+    assert send(bob, cast.payments).status_code == 404
+    assert alice.post(edit, topic_form(cast)).status_code == 302
+    assert "What was written" in text_of(bob.get(thread(cast.payments)))

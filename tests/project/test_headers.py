@@ -1,0 +1,148 @@
+"""What protects every page: its headers, its cookies, and that it holds no script or style."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from tests.support.cast import PASSWORD, Cast, post, sign_in
+from tests.support.pages import (
+    FEATURES,
+    GROUPS,
+    HEALTH,
+    MENU,
+    NEW_TOPIC,
+    RESET,
+    TOPICS,
+    USERS,
+    filled,
+    messages,
+    send,
+    text_of,
+    thread,
+)
+from tests.support.stage import Response
+
+
+def assert_is_protected(response: Response) -> None:
+    policy = response["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "unsafe-eval" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'none'" in policy
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] in ("same-origin", "no-referrer")
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+PAGES_OF = {
+    "alice": [
+        "/accounts/profile/",
+        "/accounts/password/change/",
+        "/accounts/logout/",
+        MENU,
+        "/northwind/administration/",
+        TOPICS,
+        TOPICS + "?inactive=1",
+        NEW_TOPIC,
+        "THREAD",
+        "THREADedit/",
+        "THREADedit/replay/",
+        "THREADmessages/",
+        TOPICS + "preferences/",
+        GROUPS,
+        "GROUP",
+        "GROUPusers/",
+    ],
+    "dana": [
+        FEATURES,
+        USERS,
+        USERS + "new/",
+        "USER",
+        GROUPS,
+        GROUPS + "new/",
+        "GROUP",
+        "GROUPusers/",
+        "GROUPedit/",
+        USERS + "?format=csv",
+        HEALTH,
+    ],
+}
+
+
+@pytest.mark.parametrize(("who", "path"), [(who, path) for who, paths in PAGES_OF.items() for path in paths])
+def test_a_signed_in_page_is_protected_and_kept_by_nobody(cast: Cast, who: str, path: str) -> None:
+    response = sign_in(getattr(cast, who)).get(filled(path, cast))
+    assert response.status_code == 200
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/login/", RESET, RESET + "done/", RESET + "key/1-x/", "/healthz", "/nothing/", MENU, "/"]
+)
+def test_a_strangers_page_is_protected(cast: Cast, path: str) -> None:
+    assert_is_protected(Client().get(path))
+
+
+def ask_without_token(cast: Cast) -> Response:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.bob.user)
+    return client.post(messages(cast.payments), {"body": "Hello"})
+
+
+FAILURES: dict[str, tuple[int, Callable[[Cast], Response]]] = {
+    "NUL in the path": (400, lambda cast: sign_in(cast.bob).get("/north%00wind/")),
+    "NUL in the query": (400, lambda cast: sign_in(cast.bob).get(TOPICS + "?q=%00")),
+    "not a form": (
+        400,
+        lambda cast: sign_in(cast.bob).post(messages(cast.payments), b"x", "multipart/form-data; boundary="),
+    ),
+    "not the role": (403, lambda cast: sign_in(cast.bob).get(USERS)),
+    "not the token": (403, ask_without_token),
+    "another tenancy": (404, lambda cast: sign_in(cast.erin).get(MENU)),
+    "another group": (404, lambda cast: sign_in(cast.mallory).get(thread(cast.payments))),
+    "no route": (404, lambda cast: sign_in(cast.bob).get(MENU + "nothing/")),
+    "not the method": (405, lambda cast: sign_in(cast.bob).post(MENU)),
+    "empty message": (422, lambda cast: send(sign_in(cast.bob), cast.payments, " ")),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_an_error_page_is_as_protected(cast: Cast, what: str) -> None:
+    status, ask = FAILURES[what]
+    response = ask(cast)
+    assert response.status_code == status
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise RuntimeError("canary-of-an-error")
+
+    monkeypatch.setattr("messenger.threads.pages.opening", fail)
+    client = sign_in(cast.bob)
+    client.raise_request_exception = False
+    response = client.get(thread(cast.payments))
+    assert response.status_code == 500
+    assert_is_protected(response)
+    assert "no-store" in response["Cache-Control"]
+    assert "canary" not in text_of(response)
+
+
+def test_pages_hold_neither_inline_scripts_nor_inline_styles(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    for who, paths in PAGES_OF.items():
+        for path in paths:
+            page = text_of(sign_in(getattr(cast, who)).get(filled(path, cast)))
+            assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=|javascript:|<style", page), path
+
+
+def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(cast: Cast) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"login": cast.bob.user.email, "password": PASSWORD})
+    cookie = client.cookies["sessionid"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"

@@ -1,0 +1,138 @@
+"""Migrations on a database that is in use."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session as OldSession
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import User
+from messenger.models import Delivery, Message, Topic
+from messenger.notifications.catch_up import digest
+from messenger.notifications.monitoring.audit import audit
+from messenger.search import time_buckets
+from tenancy.models import Member
+from tests.support.cast import Cast, post
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEFORE = [("messenger", "0002_references_within_a_tenancy"), ("tenancy", "0002_references_within_a_tenancy")]
+
+
+def migrate(targets: list[tuple[str, str]]) -> Any:
+    """To these, or to the newest; the models as they are then."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(targets or executor.loader.graph.leaf_nodes())
+    return MigrationExecutor(connection).loader.project_state(targets or None).apps
+
+
+@pytest.fixture
+def apps_before() -> Iterator[Any]:
+    yield migrate(BEFORE)
+    migrate([])
+
+
+def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wants_it_and_read(
+    apps_before: Any,
+) -> None:
+    def model(app: str, name: str) -> Any:
+        return apps_before.get_model(app, name).objects
+
+    now = timezone.now()
+    tenancy = model("tenancy", "Tenancy").create(slug="northwind", name="Northwind", messenger_enabled=True)
+    group = model("messenger", "MessengerGroup").create(tenancy=tenancy, name="Payroll", roster=1)
+    members = [
+        model("tenancy", "Member").create(
+            tenancy=tenancy, name=name, user=model("accounts", "User").create(email=f"{name}@northwind.example")
+        )
+        for name in ("alice", "bob", "charlie", "dana")
+    ]
+    for member in members:
+        model("messenger", "GroupMembership").create(
+            tenancy=tenancy, group=group, member=member, joined_at=now, joined_roster=1
+        )
+    topic = model("messenger", "Topic").create(
+        tenancy=tenancy, group=group, name="Payments", last_sequence=1, revision=1, last_activity_at=now
+    )
+    message = model("messenger", "Message").create(
+        tenancy=tenancy,
+        topic=topic,
+        sequence=1,
+        author=members[0],
+        client_id=uuid4(),
+        body="Hello",
+        body_html="Hello",
+        renderer_version=1,
+        posted_at=now,
+        roster=1,
+        revision=1,
+        outcome="email",
+        interval_minutes=30,
+        fanned_out_at=now,
+    )
+    outcomes = [("not_sent", "author"), ("sent", ""), ("failed", "refused"), ("not_sent", "lost_access")]
+    for member, (state, reason) in zip(members, outcomes, strict=True):
+        model("messenger", "Delivery").create(
+            tenancy=tenancy, message=message, member=member, state=state, reason=reason, settled_at=now,
+            next_attempt_at=now,
+        )  # fmt: skip
+    migrate([])
+    assert Delivery.objects.count() == 4, "or the test proves nothing"
+    assert audit() == []
+    assert Message.objects.get().addressees == 3
+    bob, charlie = (Member.objects.get(pk=member.pk) for member in members[1:3])
+    assert [digest.unread_topics_of(member) for member in (bob, charlie)] == [[], []]
+    post(Topic.objects.get(), bob)
+    assert [one.messages for one in digest.unread_topics_of(charlie)] == [1], "what is posted from now on counts"
+
+
+@pytest.fixture
+def before_sessions_knew_their_user(transactional_db: None) -> Iterator[None]:
+    migrate([("accounts", "0001_initial")])
+    yield
+    migrate([])
+
+
+def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessions_knew_their_user: None) -> None:
+    user = User.objects.create(email="bob@northwind.example", password="!")
+    signed_in = {SESSION_KEY: str(user.pk), BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0]}
+    old = DatabaseStore()
+    old.update(signed_in | {HASH_SESSION_KEY: user.get_session_auth_hash()})
+    old.save()
+    migrate([])
+    client = Client()
+    client.cookies[settings.SESSION_COOKIE_NAME] = old.session_key or ""
+    assert client.get("/accounts/profile/").status_code == 200
+    assert not OldSession.objects.exists()
+
+
+@pytest.fixture
+def posted_before_places(cast: Cast) -> Iterator[Message]:
+    message = post(cast.payments, cast.alice, "wages")
+    migrate([("messenger", "0009_indexes_that_serve_an_order")])
+    yield message
+    migrate([])
+
+
+def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, posted_before_places: Message) -> None:
+    migrate([])
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        found = (
+            "SELECT id FROM messenger_message WHERE search @@ 'wages'"  # noqa: S608  (a constant of ours)
+            f" AND {time_buckets.BUCKETS} && %s::bigint[] AND {time_buckets.BUCKETS} && %s::bigint[]"
+        )
+        values = [time_buckets.of_topics([cast.payments.pk]), time_buckets.of_tenancy(cast.northwind.pk)]
+        cursor.execute(f"EXPLAIN {found}", values)
+        assert "message_search" in str(cursor.fetchall())
+        cursor.execute(found, values)
+        assert cursor.fetchall() == [(posted_before_places.pk,)]
+        cursor.execute("RESET enable_seqscan")
