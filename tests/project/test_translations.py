@@ -1,7 +1,7 @@
 """Every sentence that the interface or a mail says goes through gettext; dates and numbers are the reader's own.
 
-The pages are rendered in a pseudo-language (tests/support/pseudo_translation.py): whatever keeps its plain letters there
-is somebody's data, or was forgotten.
+The pages are rendered in a pseudo-language (tests/support/pseudo_translation.py): whatever keeps its plain
+letters there is somebody's data, or was forgotten.
 """
 
 import ast
