@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.passwords import note_reset_request
-from common.forms import PageFormMixin
+from common.forms import PageFormMixin, PageModelForm
 from common.jobs import enqueue_on_commit
 
 TIME_ZONES = [*sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/")), "UTC"]
@@ -62,7 +62,7 @@ class TimeZoneField(forms.ChoiceField):
         super().__init__(label=kwargs.pop("label", _("Time zone")), choices=choices, **kwargs)
 
 
-class ProfileForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class ProfileForm(PageModelForm):
     time_zone = TimeZoneField(help_text=_("Every time in Messenger and in its e-mails is shown in this zone."))
 
     class Meta:

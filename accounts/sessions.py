@@ -45,6 +45,8 @@ STILL_OPEN = Prepared(
 
 
 class UserSessionStore(DatabaseStore):
+    # Django's for a store of this name: whatever ours is called, sessions are signed alike.
+    key_salt = "django.contrib.sessions.SessionStore"
     # Of the row as it was read; what the session says may be another one by now, or nobody.
     user: User | None = None
 
@@ -73,8 +75,8 @@ class UserSessionStore(DatabaseStore):
             return super().decode(session_data)  # which says so
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
-        session = super().create_model_instance(data)
-        session.user_id = data.get(SESSION_KEY)  # type: ignore[attr-defined]
+        session = cast("Session", super().create_model_instance(data))
+        session.user_id = data.get(SESSION_KEY)
         return session
 
 
@@ -97,8 +99,8 @@ def _unsigned(session_data: Any, salt: str) -> bytes:
 
 def signed_in_user(request: HttpRequest) -> User | AnonymousUser:
     """As Django's `get_user`, which asks the database once more; all but the plain case is left to it."""
-    session = request.session
-    user = session.user if session.get(SESSION_KEY) else None  # type: ignore[attr-defined]
+    session = cast("UserSessionStore", request.session)
+    user = session.user if session.get(SESSION_KEY) else None
     if (
         user is not None
         and user.is_active

@@ -2,6 +2,7 @@ from typing import Any
 
 from crispy_forms.helper import FormHelper
 from django import forms
+from django.http import QueryDict
 
 
 class PageFormMixin(forms.BaseForm):
@@ -22,3 +23,14 @@ class PageFormMixin(forms.BaseForm):
         first = next((name for name in self.fields if name in self.errors), None)
         if first:
             self.fields[first].widget.attrs["autofocus"] = True
+
+    def show_instead(self, field: str, value: str) -> None:
+        """On the page that shows this form again: a value in place of the one that was sent."""
+        data = QueryDict(mutable=True)
+        data.update(self.data)
+        data[field] = value
+        self.data = data
+
+
+class PageModelForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic for type checkers only
+    """A form of the interface for one row."""

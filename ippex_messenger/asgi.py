@@ -12,7 +12,7 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
-pages = get_asgi_application()
+pages: Any = get_asgi_application()
 
 from messenger.live.stream import serve_stream, stream_slug  # noqa: E402  (needs the application registry)
 
@@ -29,4 +29,4 @@ async def application(
     if scope["type"] == "http" and stream_slug(scope["path"]):
         await serve_stream(scope, receive, send)
     elif scope["type"] == "http":
-        await pages(scope, receive, send)  # type: ignore[arg-type]
+        await pages(scope, receive, send)

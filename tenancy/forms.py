@@ -1,6 +1,6 @@
 import json
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from crispy_forms.layout import Fieldset, Layout
 from django import forms
@@ -10,30 +10,33 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import TimeZoneField
 from accounts.models import User
-from common.forms import PageFormMixin
+from common.forms import PageFormMixin, PageModelForm
 from tenancy.models import Invitation, Member, Tenancy
 
+if TYPE_CHECKING:
+    from django.db.models import Field
 
-class FeaturesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+
+class FeaturesForm(PageModelForm):
     class Meta:
         model = Tenancy
         fields = ("messenger_enabled",)
 
 
-class NotificationsForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class NotificationsForm(PageModelForm):
     class Meta:
         model = Tenancy
         fields = ("mail_detail",)
         widgets = {"mail_detail": forms.RadioSelect}
 
 
-class MessagesForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class MessagesForm(PageModelForm):
     class Meta:
         model = Tenancy
         fields = ("edit_minutes",)
 
 
-class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class MemberForm(PageModelForm):
     # What the page showed; a change of somebody else's since then must not be undone unseen.
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -56,8 +59,7 @@ class MemberForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         if data.get("seen") and data["seen"] != self._fingerprint:
-            self.data = self.data.copy()  # type: ignore[attr-defined]
-            self.data["seen"] = self._fingerprint  # type: ignore[index]
+            self.show_instead("seen", self._fingerprint)
             raise ValidationError(
                 _("Somebody else changed this user since you opened this page. Check what you chose, then save again.")
             )
@@ -69,7 +71,7 @@ def _fingerprint(member: Member) -> str:
     return sha256(json.dumps(columns).encode()).hexdigest()[:16]
 
 
-class InvitationForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class InvitationForm(PageModelForm):
     class Meta:
         model = Invitation
         fields = ("name", "email", "is_messenger_manager", "is_administrator")
@@ -81,7 +83,7 @@ class InvitationForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             "An invitation is mailed there. It is valid for 14 days and can be sent again."
         )
         for name in ("is_messenger_manager", "is_administrator"):
-            self.fields[name].help_text = Member._meta.get_field(name).help_text  # type: ignore[union-attr]
+            self.fields[name].help_text = cast("Field[Any, Any]", Member._meta.get_field(name)).help_text
         self.helper.layout = Layout(
             "name",
             "email",

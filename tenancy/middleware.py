@@ -5,6 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from accounts.models import User
 from common.database.prepared import Prepared, columns, instance
+from tenancy.http import MemberHttpRequest
 from tenancy.models import Member, Tenancy
 
 ACTIVE_MEMBER = Prepared(
@@ -33,7 +34,7 @@ def find_member(user: User, slug: str) -> Member:
 
 def current_member(request: HttpRequest, slug: str) -> Member:
     """As find_member for who is signed in, whom the session mostly brought along."""
-    user: User = request.user  # type: ignore[assignment]
+    user = cast("User", request.user)
     member = getattr(request.session, "member", None)
     if member is None or member.user_id != user.pk or member.tenancy.slug != slug:
         return find_member(user, slug)
@@ -57,6 +58,6 @@ class CurrentMemberMiddleware:
         if slug is None:
             return
         try:
-            request.member = current_member(request, slug)  # type: ignore[attr-defined]
+            cast("MemberHttpRequest", request).member = current_member(request, slug)
         except Member.DoesNotExist:
             raise Http404 from None

@@ -1,5 +1,4 @@
 from datetime import datetime, timedelta
-from typing import ClassVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator
@@ -106,7 +105,7 @@ class Member(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[MemberQuerySet] = MemberQuerySet.as_manager()  # type: ignore[assignment]
+    objects = MemberQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("user")

@@ -1,7 +1,7 @@
 """Sessions that also know who their user is in the tenancy that is asked for: who asks is one statement."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.sessions.middleware import SessionMiddleware as DjangosSessionMiddleware
 from django.http import HttpRequest
@@ -56,4 +56,4 @@ class SessionMiddleware(DjangosSessionMiddleware):
         super().process_request(request)
         slug = request.path_info.removeprefix("/").partition("/")[0]
         if _SLUG.fullmatch(slug) and slug not in RESERVED_SLUGS:
-            request.session.slug = slug  # type: ignore[attr-defined]
+            cast("SessionStore", request.session).slug = slug

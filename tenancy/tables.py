@@ -1,7 +1,7 @@
 """The lists of Administration: search, filter, sort by column, pages."""
 
 import csv
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import django_tables2 as tables
 from django import forms
@@ -18,6 +18,9 @@ from tenancy.models import Member
 from tenancy.pagination import page_number
 
 PAGE_LENGTH = 50
+
+if TYPE_CHECKING:
+    from django.db.models import Field
 
 
 class NamedFilter(FilterSet):
@@ -106,7 +109,7 @@ def status_in_words(is_active: bool) -> str:
 
 def roles_in_words(member: Member) -> str:
     roles = [field for field in ("is_messenger_manager", "is_administrator") if getattr(member, field)]
-    return ", ".join(str(Member._meta.get_field(field).verbose_name) for field in roles)  # type: ignore[union-attr]
+    return ", ".join(str(cast("Field[Any, Any]", Member._meta.get_field(field)).verbose_name) for field in roles)
 
 
 def listed(

@@ -1,9 +1,9 @@
 """The pages of the mail catcher: the list, one mail, its HTML part, its source."""
 
-import email
 import email.policy
 from datetime import datetime
 from email.message import EmailMessage
+from email.parser import BytesParser
 from html import escape
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Mailbox:
 
 
 def _read(file: Path) -> EmailMessage:
-    return email.message_from_bytes(file.read_bytes(), policy=email.policy.default)  # type: ignore[return-value]
+    return BytesParser(EmailMessage, policy=email.policy.default).parsebytes(file.read_bytes())
 
 
 def _content(mail: EmailMessage, kind: str) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from .claim import claimed
 from .errors import Refused
@@ -39,7 +40,7 @@ def wait_for_servers(supervisor: Supervisor) -> None:
     for name, answers in questions.items():
         if name not in supervisor.running:
             continue
-        if not supervisor.until(lambda answers=answers: answers(supervisor.home), START_SECONDS):  # type: ignore[misc]
+        if not supervisor.until(partial(answers, supervisor.home), START_SECONDS):
             log = supervisor.log_of(supervisor.running[name].program)
             raise Refused(f"{name} does not answer after {START_SECONDS} seconds; see {display(log)}.")
 

@@ -1,5 +1,5 @@
 import re
-from typing import Any
+from typing import Any, cast
 
 from crispy_forms.layout import HTML, Field, Fieldset, Layout
 from django import forms
@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from common.forms import PageFormMixin
+from common.forms import PageModelForm
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.models import Member, Tenancy
 
@@ -28,7 +28,7 @@ class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
         return label if member.can_enter else _("%(label)s (not active)") % {"label": label}
 
 
-class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class GroupForm(PageModelForm):
     users = MembersField(queryset=Member.objects.none(), required=False, label=_("Users"))
     addresses = forms.CharField(
         required=False,
@@ -56,7 +56,7 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             .select_related("user")
             .by_name()
         )
-        self.fields["users"].queryset = self.choosable  # type: ignore[attr-defined]
+        cast("MembersField", self.fields["users"]).queryset = self.choosable
         if self.instance.pk:
             self.initial["users"] = [row["member"] for row in present]
             self.initial["roster"] = self.instance.roster
@@ -113,8 +113,7 @@ class GroupForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
             )
             % names,
         )
-        self.data = self.data.copy()  # type: ignore[attr-defined]
-        self.data["roster"] = str(self.instance.roster)  # type: ignore[index]
+        self.show_instead("roster", str(self.instance.roster))
 
     def chosen(self) -> list[Member]:
         """Ticked or pasted, each once."""

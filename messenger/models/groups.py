@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -25,7 +23,7 @@ class MessengerGroup(models.Model):
     # that "who was a member when it was posted" is no question of clocks.
     roster = models.PositiveIntegerField(default=0)
 
-    objects: ClassVar[MessengerGroupQuerySet] = MessengerGroupQuerySet.as_manager()  # type: ignore[assignment]
+    objects = MessengerGroupQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("messenger group")
@@ -54,7 +52,7 @@ class GroupMembership(models.Model):
     joined_roster = models.PositiveIntegerField(default=0)
     left_roster = models.PositiveIntegerField(null=True)
 
-    objects: ClassVar[GroupMembershipQuerySet] = GroupMembershipQuerySet.as_manager()  # type: ignore[assignment]
+    objects = GroupMembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,5 +1,4 @@
 from datetime import timedelta
-from typing import ClassVar
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -61,7 +60,7 @@ class Message(models.Model):
     fanned_out_at = models.DateTimeField(null=True)
     addressees = models.PositiveIntegerField(null=True)
 
-    objects: ClassVar[MessageQuerySet] = MessageQuerySet.as_manager()  # type: ignore[assignment]
+    objects = MessageQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("message")

@@ -1,5 +1,4 @@
 from datetime import timedelta
-from typing import ClassVar
 
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -48,7 +47,7 @@ class Topic(models.Model):
     # Grows when it may be others, or more, who would be mailed a next message (audience.py): not at each message.
     audience_revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
-    objects: ClassVar[TopicQuerySet] = TopicQuerySet.as_manager()  # type: ignore[assignment]
+    objects = TopicQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("topic")

@@ -1,11 +1,11 @@
-from typing import Any
+from typing import Any, cast
 
 from crispy_forms.layout import HTML, Div, Field, Fieldset, Layout
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from common.forms import PageFormMixin
+from common.forms import PageModelForm
 from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
 from messenger.topics.interval_field import IntervalField
 from tenancy.models import Member
@@ -13,7 +13,7 @@ from tenancy.models import Member
 NAME_TAKEN = _("This messenger group has a topic of this name already.")
 
 
-class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class TopicForm(PageModelForm):
     """The settings of a topic that is there."""
 
     notification_interval = IntervalField(
@@ -27,7 +27,7 @@ class TopicForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Topic
-        fields = ("name", "notifications_enabled", "notification_interval", "is_active")
+        fields: tuple[str, ...] = ("name", "notifications_enabled", "notification_interval", "is_active")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,14 +63,14 @@ class NewTopicForm(TopicForm):
     """A topic to be created; its group is chosen once and for all, for its history stays with its readers."""
 
     class Meta(TopicForm.Meta):
-        fields = ("group", *TopicForm.Meta.fields)  # type: ignore[assignment]
+        fields: tuple[str, ...] = ("group", *TopicForm.Meta.fields)
 
     def __init__(self, *args: Any, author: Member, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         groups = MessengerGroup.objects.manageable_by(author).by_name()
-        field = self.fields["group"]
-        field.queryset = groups  # type: ignore[attr-defined]
-        field.empty_label = _("Choose a group")  # type: ignore[attr-defined]
+        field = cast("forms.ModelChoiceField[MessengerGroup]", self.fields["group"])
+        field.queryset = groups
+        field.empty_label = _("Choose a group")
         field.help_text = _("Everyone in the group reads the topic. It can't be moved to another group later.")
         if len(groups) == 1:
             field.initial = groups[0].pk

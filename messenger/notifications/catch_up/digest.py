@@ -3,7 +3,9 @@
 Each message counts in one catch-up mail at most; never is one sent when all is read.
 """
 
+from collections.abc import Iterable
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.mail.backends.base import BaseEmailBackend
@@ -62,12 +64,9 @@ def unread_topics_of(member: Member) -> list[UnreadTopic]:
         .select_related("group")
         .latest_first()
     )
+    annotated: Iterable[Any] = topics
     # Not as a filter: the database would count twice.
-    return [
-        UnreadTopic(topic, topic.after, topic.up_to, topic.unread)  # type: ignore[attr-defined]
-        for topic in topics
-        if topic.unread  # type: ignore[attr-defined]
-    ]
+    return [UnreadTopic(topic, topic.after, topic.up_to, topic.unread) for topic in annotated if topic.unread]
 
 
 def _before_what_is_on_its_way(member: Member) -> list[Combinable]:

@@ -171,8 +171,8 @@ def overdue(moment: Moment) -> Iterator[str]:
         state=Delivery.State.WAITING, next_attempt_at__lt=moment.now - moment.patience
     ).order_by("next_attempt_at")
     for pk, message, due in late.values_list("pk", "message", "next_attempt_at").iterator(READ_AT_ONCE):
-        waited = moment.now - due  # type: ignore[operator]  # the filter wants one
-        yield f"Delivery {pk} of message {message} has been due for {_minutes(waited)}."
+        if due is not None:  # as the filter wants it
+            yield f"Delivery {pk} of message {message} has been due for {_minutes(moment.now - due)}."
 
 
 def kept_without_access(_moment: Moment) -> Iterator[str]:

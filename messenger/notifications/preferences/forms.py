@@ -3,11 +3,11 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from common.forms import PageFormMixin
+from common.forms import PageModelForm
 from messenger.models import MailPreference
 
 
-class MailPreferenceForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]
+class MailPreferenceForm(PageModelForm):
     class Meta:
         model = MailPreference
         fields = ("own_messages", "catch_up")
