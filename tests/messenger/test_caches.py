@@ -1,6 +1,8 @@
 """What is computed once and shown to many: pieces of pages, the menu's badge, a topic's audience."""
 
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -468,3 +470,46 @@ def test_what_is_kept_has_a_size_and_is_not_larger_than_it_may_be() -> None:
     kept.put("large", "whatever", size=11)
     assert kept.get("large") is None
     assert kept.get(24) == "nothing", "nothing had to make room for it"
+
+
+def test_what_is_kept_again_counts_once() -> None:
+    kept: LocalCache[str] = LocalCache(10)
+    kept.put("neighbour", "stays")
+    for version in range(25):
+        kept.put("page", f"version {version}", size=1 + version % 9)
+        assert kept.get("page") == f"version {version}"
+    assert kept.get("neighbour") == "stays", "there was room for both all the time"
+    kept.put("page", "too large", size=11)
+    assert kept.get("page") is None, "an older version would be wrong"
+    for key in range(9):
+        kept.put(key, "fills the rest")
+    assert kept.get("neighbour") == "stays", "what went away left its room"
+
+
+def test_what_was_not_used_for_longest_goes_first() -> None:
+    kept: LocalCache[str] = LocalCache(3)
+    for key in ("first", "second", "third"):
+        kept.put(key, key)
+    assert kept.get("first") == "first"
+    kept.put("fourth", "fourth")
+    assert [key for key in ("first", "second", "third", "fourth") if kept.get(key)] == ["first", "third", "fourth"]
+    kept.put("large", "large", size=2)
+    assert [key for key in ("first", "third", "fourth", "large") if kept.get(key)] == ["fourth", "large"]
+
+
+def test_threads_that_keep_the_same_at_once_do_not_lose_count() -> None:
+    kept: LocalCache[int] = LocalCache(50)
+
+    def use(thread: int) -> None:
+        for number in range(10_000):
+            kept.put(number % 60, thread, size=1 + number % 5)
+            kept.get(number % 7)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads_of_a_process:
+            list(threads_of_a_process.map(use, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert kept._size == sum(size for _, size in kept._values.values()) <= 50
