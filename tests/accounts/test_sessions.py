@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -40,6 +41,14 @@ def asking_who(client: Client, path: str) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
         assert client.get(path).status_code == 200
     return [one["sql"].partition("(")[0] for one in captured if any(words in one["sql"] for words in asking)]
+
+
+def test_a_row_is_read_by_the_store_that_the_settings_name(cast: Cast, settings: Any) -> None:
+    row = session_of(sign_in(cast.bob))
+    assert row.get_session_store_class() is SessionStore
+    assert row.get_decoded()[SESSION_KEY] == str(cast.bob.user_id)
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+    assert row.get_session_store_class() is DatabaseStore
 
 
 def test_who_asks_is_one_statement_the_member_with_it(cast: Cast) -> None:
