@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.utils import timezone, translation
+from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
@@ -119,12 +120,21 @@ def _make_clear(
 
 @contextmanager
 def _one_snapshot() -> Iterator[None]:
-    connection.ensure_connection()
-    if not connection.connection.readonly:
-        # Of the connection, for all that is asked over it: then BEGIN says so, and no statement of its own.
-        connection.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-    with transaction.atomic():
-        yield
+    """A read-only transaction on one snapshot. Restores the settings of the connection afterwards."""
+    connection.set_autocommit(False)  # raises an error inside another transaction
+    session = connection.connection
+    found = session.isolation_level, session.readonly
+    try:
+        # With autocommit off, psycopg2 adds these to BEGIN; with autocommit on, it would send SET statements.
+        session.isolation_level, session.readonly = ISOLATION_LEVEL_REPEATABLE_READ, True
+        with transaction.atomic(savepoint=False):
+            yield
+        connection.commit()
+        session.isolation_level, session.readonly = found
+        connection.set_autocommit(True)
+    except BaseException:
+        connection.close()  # its state is unknown; Django opens a new one when needed
+        raise
 
 
 def changed_event(revision: int, **content: int | str | dict[str, Any]) -> bytes:

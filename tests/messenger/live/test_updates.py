@@ -4,11 +4,13 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DataError, OperationalError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -50,7 +52,7 @@ def admitted(topic: Topic, *members: Member) -> list[tuple[StreamContext, int]]:
 def looked(
     *batches: list[tuple[StreamContext, int]], meanwhile: Callable[[int], object] = lambda _: None
 ) -> list[Found]:
-    """In a thread with a connection of its own, as in the product: the connection of a look can't write."""
+    """In a thread with a connection of its own, as in the product."""
     found: list[Found] = []
 
     def answer(number: int, of_batch: Found) -> None:
@@ -118,6 +120,97 @@ def test_all_batches_of_a_look_are_of_one_snapshot_which_nothing_can_be_written_
     assert b"First" in bobs.event
     assert b"canary" not in bobs.event
     assert looked(*batches)[1] == [CloseReason.NO_ACCESS]
+
+
+MODES = (
+    "SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only'), "
+    "current_setting('default_transaction_isolation'), current_setting('default_transaction_read_only')"
+)
+
+
+def modes_of_the_connection() -> list[tuple[str, ...]]:
+    """What holds for a statement by itself, and within a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(MODES)
+        found = [cursor.fetchone()]
+        with transaction.atomic():
+            cursor.execute(MODES)
+            return [*found, cursor.fetchone()]
+
+
+def fail(_number: int) -> None:
+    raise LookupError
+
+
+def fail_in_sql(_number: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 / 0")
+
+
+def lose_the_connection(_number: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+WAYS_TO_END: dict[str, tuple[Callable[[int], object], type[Exception] | None]] = {
+    "as it should": (lambda _number: None, None),
+    "an error of ours": (fail, LookupError),
+    "an error of a statement": (fail_in_sql, DataError),
+    "no connection": (lose_the_connection, OperationalError),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", WAYS_TO_END)
+def test_a_look_leaves_the_connection_as_it_was_found(cast: Cast, way: str) -> None:
+    meanwhile, error = WAYS_TO_END[way]
+    post(cast.payments, cast.alice)
+    batch = admitted(cast.payments, cast.alice, cast.bob)
+
+    def scene() -> None:
+        before = modes_of_the_connection()
+        assert before == [("read committed", "off") * 2] * 2, "or the test proves nothing"
+        for _ in range(2):
+            with pytest.raises(error) if error else nullcontext():
+                collect_updates([batch], lambda number, _found: meanwhile(number))
+            assert modes_of_the_connection() == before
+            assert connection.get_autocommit()
+            assert not connection.in_atomic_block
+            post(cast.payments, cast.alice, "Written over the same connection")
+
+    asyncio.run(elsewhere(scene))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_look_within_a_transaction_is_refused_and_leaves_it_alone(cast: Cast) -> None:
+    def scene() -> None:
+        with transaction.atomic():
+            with pytest.raises(TransactionManagementError):
+                collect_updates([], lambda _number, _found: None)
+            post(cast.payments, cast.alice)
+
+    asyncio.run(elsewhere(scene))
+    assert cast.payments.messages.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_look_sends_nothing_but_its_questions_and_a_begin_that_says_what_it_is(cast: Cast) -> None:
+    """As the server hears it: psycopg2 sends statements that Django does not know of."""
+    post(cast.payments, cast.alice)
+    batch = admitted(cast.payments, cast.alice, cast.bob)
+
+    def heard() -> list[str]:
+        collect_updates([batch], lambda _number, _found: None)  # which prepares its statements
+        with connection.cursor() as cursor:
+            cursor.execute("SET lc_messages = 'C'; SET client_min_messages = log; SET log_statement = 'all'")
+        connection.connection.notices.clear()
+        collect_updates([batch], lambda _number, _found: None)
+        return [notice.removeprefix("LOG:  statement: ").strip() for notice in connection.connection.notices]
+
+    begin, *questions, commit = asyncio.run(elsewhere(heard))
+    assert (begin, commit) == ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT")
+    assert len(questions) > 2
+    assert all(question.startswith("EXECUTE ") for question in questions), questions
 
 
 @pytest.mark.django_db(transaction=True)
