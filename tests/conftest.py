@@ -1,23 +1,19 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
 import pytest
 from django.db import connection
-from django.template import Context
-from django.template.loader import get_template
 from django.test.utils import setup_databases, teardown_databases
 from playwright.sync_api import Browser
 
 from common.caching.circuit_breaker import redis_breaker
-from common.caching.page_cache import as_context, render_skeleton
+from common.caching.page_cache import PlaceholderValue, _Skeleton
 from ippex_messenger.embedded.home import Home
 from ippex_messenger.embedded.servers import servers
 from messenger.notifications.delivery.mails import clear_mail_cache
 from messenger.notifications.recipients import clear_audience_cache
-from messenger.web import responses
-from messenger.web.responses import Values, Variant
 from tests.fault_runs import report as report_of_faults
 from tests.support.browser import chromium, chromium_or_skip
 from tests.support.cast import Cast, assemble
@@ -61,15 +57,22 @@ def django_db_modify_db_settings(embedded_servers: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def skeletons_say_what_their_templates_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every page that any test asks for: filled in, a skeleton is what its template makes of the same values."""
+def compared_templates(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """In every test, each filled-in page skeleton is compared with its template, rendered with the same values.
 
-    def compared(template: str, same: Variant, shown: Values) -> bytes:
-        html = render_skeleton(template, same, shown)
-        assert html.decode() == get_template(template).template.render(Context(as_context({**same, **shown})))  # type: ignore[attr-defined]
+    The comparison sits in the method that fills in, so it does not matter how a caller imports `render_skeleton`.
+    Returns the names of the templates compared so far.
+    """
+    fill, compared = _Skeleton.filled, set[str]()
+
+    def filled(skeleton: _Skeleton, values: Mapping[str, PlaceholderValue]) -> bytes:
+        html = fill(skeleton, values)
+        assert html.decode() == skeleton.rendered(values)
+        compared.add(skeleton.template)
         return html
 
-    monkeypatch.setattr(responses, "render_skeleton", compared)
+    monkeypatch.setattr(_Skeleton, "filled", filled)
+    return compared
 
 
 @pytest.fixture(autouse=True)

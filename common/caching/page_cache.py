@@ -1,6 +1,6 @@
 """Pages that are rendered once with stand-ins for what differs from one time to the next, and then only filled in.
 
-What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the same as before but
+What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the variant as before but
 for a few names and numbers. Why, and what to look out for: docs/decisions/0033-page-skeletons.md.
 """
 
@@ -35,7 +35,7 @@ _PLACEHOLDER = re.compile(rf"(?:{_LETTERS}|{_DIGITS})([0-9]{{3}})")
 def render_skeleton(template: str, variant: Mapping[str, Any], values: Mapping[str, PlaceholderValue]) -> bytes:
     """The HTML of a template, whose names may have dots (`topic.name`), encoded; for the active language.
 
-    The page is kept by all values of `same`, with which the template may do what it likes. Those of `shown` it may
+    The page is kept by all values of `variant`, with which the template may do what it likes. Those of `values` it may
     only show, as they are (numbers with `stringformat:"d"`): to neither a condition nor a filter they are what they
     will be. There is nothing else in the context, not even the request, so that nobody is shown anything of somebody
     else's.
@@ -50,9 +50,10 @@ def render_skeleton(template: str, variant: Mapping[str, Any], values: Mapping[s
 
 class _Skeleton:
     def __init__(self, template: str, variant: Mapping[str, Any], values: Mapping[str, PlaceholderValue]) -> None:
+        self.template = template
+        self._source, self._variant = get_template(template), variant
         names = list(values)
-        placeholders = {name: _placeholder(number, values[name]) for number, name in enumerate(names)}
-        html = get_template(template).template.render(Context(as_context({**variant, **placeholders})))  # type: ignore[attr-defined]
+        html = self.rendered({name: _placeholder(number, values[name]) for number, name in enumerate(names)})
         self._pieces: list[bytes] = []
         self._places: list[tuple[int, str]] = []
         end = 0
@@ -62,6 +63,11 @@ class _Skeleton:
             end = found.end()
         self._pieces.append(html[end:].encode())
         self.size = len(html)
+
+    def rendered(self, values: Mapping[str, PlaceholderValue]) -> str:
+        """The template, rendered with these values; `filled` must return the same."""
+        html: str = self._source.template.render(Context(as_context({**self._variant, **values})))  # type: ignore[attr-defined]
+        return html
 
     def filled(self, values: Mapping[str, PlaceholderValue]) -> bytes:
         texts = {name: _encoded(value) for name, value in values.items()}

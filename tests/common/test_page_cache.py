@@ -9,6 +9,8 @@ from django.utils.safestring import mark_safe
 
 from common.caching import page_cache
 from common.caching.page_cache import PlaceholderValue
+from tests.support.cast import Cast, sign_in
+from tests.support.pages import TOPICS, thread
 
 
 def render_skeleton(template: str, same: dict[str, Any], shown: dict[str, PlaceholderValue]) -> str:
@@ -96,3 +98,26 @@ def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monke
     for number in range(200):
         assert render_skeleton("page", {"number": number}, {}).startswith(str(number))
         assert len(page_cache._skeletons._values) <= 10
+
+
+def test_thread_list_and_search_are_compared_with_what_their_templates_make(
+    cast: Cast, compared_templates: set[str]
+) -> None:
+    """In every test (tests/conftest.py); the search asks for an outline of its own besides, for its field."""
+    bob = sign_in(cast.bob)
+    for path in (thread(cast.payments), TOPICS, TOPICS + "search/"):
+        assert bob.get(path).status_code == 200
+    assert compared_templates == {
+        "messenger/threads/thread.html",
+        "messenger/topics/topics.html",
+        "messenger/search/search.html",
+        "messenger/search/_search_field.html",
+    }
+
+
+def test_a_stand_in_that_meets_a_condition_is_found_however_the_outline_was_asked_for(written: Any) -> None:
+    written[0]["page"] = "{% if name == 'Ann' %}Hello{% endif %} {{ name }}"
+    for module in (outlines, pages, search):  # the last two import the function by its name
+        assert module.render_skeleton("page", {}, {"name": "Bob"}) == b" Bob"
+        with pytest.raises(AssertionError):
+            module.render_skeleton("page", {}, {"name": "Ann"})
