@@ -62,7 +62,7 @@ class _Skeleton:
             self._places.append((len(self._pieces) - 1, names[int(found[1])]))
             end = found.end()
         self._pieces.append(html[end:].encode())
-        self.size = len(html)
+        self.size = sum(map(len, self._pieces))
 
     def rendered(self, values: Mapping[str, PlaceholderValue]) -> str:
         """The template, rendered with these values; `filled` must return the same."""

@@ -100,6 +100,12 @@ def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monke
         assert len(page_cache._skeletons._values) <= 10
 
 
+def test_an_outline_has_the_size_of_its_bytes(written: Any) -> None:
+    written[0]["page"] = "{{ name }}" + "…" * 1_000
+    outlined("page", {}, {"name": "Ann"})
+    assert outlines._outlines._size == len("…".encode()) * 1_000
+
+
 def test_thread_list_and_search_are_compared_with_what_their_templates_make(
     cast: Cast, compared_templates: set[str]
 ) -> None:
