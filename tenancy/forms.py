@@ -8,7 +8,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from accounts.forms import TimeZoneField
+from accounts.forms import TimeZoneField, TimeZoneSelect
 from accounts.models import User
 from common.forms import PageFormMixin, PageModelForm
 from tenancy.models import Invitation, Member, Tenancy
@@ -121,7 +121,7 @@ class NewPasswordForm(PageFormMixin, forms.Form):
     )
     time_zone = TimeZoneField(
         initial="UTC",
-        widget=forms.Select(attrs={"data-guess-time-zone": ""}),
+        widget=TimeZoneSelect(attrs={"data-guess-time-zone": ""}),
         help_text=_("Every time is shown in this zone. You can change it in your profile."),
     )
 

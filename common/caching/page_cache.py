@@ -1,6 +1,6 @@
 """Pages that are rendered once with stand-ins for what differs from one time to the next, and then only filled in.
 
-What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the variant as before but
+What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the same as before but
 for a few names and numbers. Why, and what to look out for: docs/decisions/0033-page-skeletons.md.
 """
 

@@ -1,7 +1,8 @@
 // Offers the device's time zone where nobody has chosen one yet.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const isOf = (option) => option.value === zone || option.dataset.aliases?.split(" ").includes(zone);
 for (const select of document.querySelectorAll("select[data-guess-time-zone]")) {
-  const isKnown = [...select.options].some((option) => option.value === zone);
-  if (select.value === "UTC" && isKnown) select.value = zone;
+  const found = [...select.options].find(isOf);
+  if (select.value === "UTC" && found) select.value = found.value;
 }

@@ -121,9 +121,9 @@ def test_thread_list_and_search_are_compared_with_what_their_templates_make(
     }
 
 
-def test_a_stand_in_that_meets_a_condition_is_found_however_the_outline_was_asked_for(written: Any) -> None:
+def test_a_placeholder_that_meets_a_condition_is_found_whoever_renders_the_skeleton(written: Any) -> None:
     written[0]["page"] = "{% if name == 'Ann' %}Hello{% endif %} {{ name }}"
-    for module in (outlines, pages, search):  # the last two import the function by its name
+    for module in (page_cache, responses, search_forms):  # the last two import the function by its name
         assert module.render_skeleton("page", {}, {"name": "Bob"}) == b" Bob"
         with pytest.raises(AssertionError):
             module.render_skeleton("page", {}, {"name": "Ann"})

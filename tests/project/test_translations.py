@@ -42,10 +42,13 @@ from tests.support.cast import make_group, post
 from tests.support.pseudo_translation import Saying, forgotten, parse_result, sayings_of, spoken_everywhere
 from tests.support.stage import Response, Stage, set_stage, tables, undone
 
+ZONES = available_timezones()
 NAMES = (
     "IPPEX Cloud Messenger",  # the product's own
     "messenger@localhost",  # whom mails are from
-    *(zone.replace("_", " ") for zone in available_timezones()),
+    *ZONES,
+    *(zone.replace("_", " ") for zone in ZONES),
+    *(place.replace("_", " ") for zone in ZONES for place in zone.split("/")[1:]),
 )
 KEYS = frozenset("jkmnqret")  # as they stand on the keyboard
 
