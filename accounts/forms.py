@@ -82,3 +82,4 @@ class ProfileForm(PageModelForm):
     class Meta:
         model = User
         fields = ("time_zone", "language", "appearance")
+        help_texts = {"language": _("How dates and times are written in Messenger and in its e-mails.")}

@@ -217,7 +217,8 @@ ACCOUNT_FORMS = {
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 
 LANGUAGE_CODE = "en-gb"
-LANGUAGES = [("en-gb", _("English (22 November 2026, 14:05)")), ("en", _("English (Nov. 22, 2026, 2:05 p.m.)"))]
+# The interface is in English only. The two variants differ in how they write dates, so users choose by an example.
+LANGUAGES = [("en-gb", _("22 November 2026, 14:05")), ("en", _("Nov. 22, 2026, 2:05 p.m."))]
 FORMAT_MODULE_PATH = ["ippex_messenger.formats"]
 USE_THOUSAND_SEPARATOR = True
 USE_TZ = True

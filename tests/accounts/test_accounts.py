@@ -1,15 +1,17 @@
 """Invitations, and one's own account: passwords, profile, tenancies."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 
 from accounts.models import User
 from accounts.users import create_user
@@ -20,6 +22,7 @@ from tests.support.cast import PASSWORD, Cast, post, sign_in
 from tests.support.pages import MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
 from tests.support.stage import Response, undone
 
+PROFILE = "/accounts/profile/"
 NEW_PASSWORD = "staple horse correct 7"
 
 
@@ -191,11 +194,27 @@ def test_the_profile_changes_in_which_zone_and_form_times_are_shown(cast: Cast) 
         ("Asia/Kathmandu", "en-gb", "%H:%M"),
     ):
         form = {"time_zone": zone, "language": language, "appearance": "dark"}
-        assert bob.post("/accounts/profile/", form).status_code == 302
+        assert bob.post(PROFILE, form).status_code == 302
         shown = re.findall(
             r'<a class="message-time"[^>]*><time[^>]*>([^<]*)</time>', text_of(bob.get(thread(cast.payments)))
         )
         assert shown == [message.posted_at.astimezone(ZoneInfo(zone)).strftime(clock)]
+
+
+def test_the_choice_between_two_ways_to_write_dates_is_called_a_date_format(cast: Cast) -> None:
+    alice = sign_in(cast.alice)
+    assert cast.alice.is_messenger_manager, "or the second page is not hers"
+    profile, settings_of_topic = (text_of(alice.get(path)) for path in (PROFILE, thread(cast.payments) + "edit/"))
+    assert re.search(r'<label\s+for="id_language"[^>]*>\s*Date format', profile)
+    for page in (profile, settings_of_topic):
+        assert "date format" in page.lower()
+        assert "language" not in re.sub("<[^>]*>", "", page).lower(), "there is one only"
+    moment = datetime(2026, 11, 22, 14, 5, tzinfo=UTC)
+    assert [language for language, _ in settings.LANGUAGES] == ["en-gb", "en"]
+    for language in ("en-gb", "en"):
+        with translation.override(language):
+            example = date_format(moment, "DATETIME_FORMAT")
+        assert re.search(rf'<option value="{language}"[^>]*>{re.escape(example)}</option>', profile)
 
 
 @pytest.mark.parametrize("language", ["en-gb", "en"])
@@ -208,7 +227,7 @@ def test_the_page_names_its_language_and_appearance(cast: Cast, language: str) -
 @pytest.mark.parametrize("field", ["time_zone", "language", "appearance"])
 def test_the_profile_takes_only_what_it_offers(cast: Cast, field: str) -> None:
     form = {"time_zone": "UTC", "language": "en", "appearance": "dark", field: "../../etc/passwd"}
-    assert errors_of(sign_in(cast.bob).post("/accounts/profile/", form)) == {field}
+    assert errors_of(sign_in(cast.bob).post(PROFILE, form)) == {field}
 
 
 def test_a_day_begins_where_the_readers_midnight_is(cast: Cast) -> None:

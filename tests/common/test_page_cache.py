@@ -9,6 +9,8 @@ from django.utils.safestring import mark_safe
 
 from common.caching import page_cache
 from common.caching.page_cache import PlaceholderValue
+from messenger.search import forms as search_forms
+from messenger.web import responses
 from tests.support.cast import Cast, sign_in
 from tests.support.pages import TOPICS, thread
 
@@ -100,10 +102,10 @@ def test_two_hundred_outlines_do_not_hold_more_than_they_may(written: Any, monke
         assert len(page_cache._skeletons._values) <= 10
 
 
-def test_an_outline_has_the_size_of_its_bytes(written: Any) -> None:
+def test_a_skeleton_has_the_size_of_its_bytes(written: Any) -> None:
     written[0]["page"] = "{{ name }}" + "…" * 1_000
-    outlined("page", {}, {"name": "Ann"})
-    assert outlines._outlines._size == len("…".encode()) * 1_000
+    render_skeleton("page", {}, {"name": "Ann"})
+    assert page_cache._skeletons._size == len("…".encode()) * 1_000
 
 
 def test_thread_list_and_search_are_compared_with_what_their_templates_make(

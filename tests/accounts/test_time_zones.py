@@ -15,7 +15,7 @@ from accounts import time_zones
 from accounts.models import User
 from tenancy.invitations import link_of
 from tenancy.models import Invitation
-from tests.cast import Cast, sign_in
+from tests.support.cast import Cast, sign_in
 
 PROFILE = "/accounts/profile/"
 
