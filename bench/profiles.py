@@ -40,7 +40,7 @@ PARTS = {
     "session, user, member": r"/accounts/|/tenancy/|/contrib/(auth|sessions)/",
     "lazy objects": r"/django/utils/functional",
     "random numbers": r"/random\.py|/secrets\.py|/django/utils/crypto",
-    "middleware": r"/middleware|/django/utils/deprecation|/csp/|whitenoise|permissions_policy",
+    "middleware": r"/middleware|/django/utils/deprecation|whitenoise|permissions_policy",
     "Markdown": r"markdown_it|linkify|nh3|/bodies\.py|/mention_rule\.py",
     "rows": r"/messenger/(rows|topic_list|mentions|wording)\.py",
     "the view and what it asks": r"/messenger/",

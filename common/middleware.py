@@ -1,27 +1,30 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from csp.constants import HEADER
-from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 
 class ContentSecurityPolicyMiddleware:
-    """django-csp's policy, built once: none of our pages has one of its own, and building it took a tenth of a request.
+    """Sends the policy of the setting SECURE_CSP with every response: the name and form that Django 6 uses for its own.
 
-    Django's page about an error, which is shown while developing only, has styles within it and goes without.
+    Django's debug page has inline styles, so under DEBUG errors go without a policy.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._policy = build_policy()
+        self._policy = content_security_policy(settings.SECURE_CSP)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if not (settings.DEBUG and response.status_code in (404, 500)):
-            response.headers.setdefault(HEADER, self._policy)
+            response["Content-Security-Policy"] = self._policy
         return response
+
+
+def content_security_policy(directives: Mapping[str, Sequence[str]]) -> str:
+    """The value of the header: `{"img-src": ["'self'", "data:"]}` becomes `img-src 'self' data:`."""
+    return "; ".join(" ".join((name, *sources)) for name, sources in directives.items())
 
 
 class RefuseUnreadableMiddleware:

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 
+from common.middleware import ContentSecurityPolicyMiddleware, content_security_policy
 from tests.support.cast import PASSWORD, Cast, post, sign_in
 from tests.support.pages import (
     FEATURES,
@@ -34,6 +37,7 @@ def assert_is_protected(response: Response) -> None:
     assert response["X-Content-Type-Options"] == "nosniff"
     assert response["Referrer-Policy"] in ("same-origin", "no-referrer")
     assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "camera=()" in response["Permissions-Policy"]
 
 
 PAGES_OF = {
@@ -130,6 +134,37 @@ def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: 
     assert_is_protected(response)
     assert "no-store" in response["Cache-Control"]
     assert "canary" not in text_of(response)
+
+
+@pytest.mark.parametrize(
+    ("directives", "policy"),
+    [
+        ({}, ""),
+        ({"default-src": ["'none'"]}, "default-src 'none'"),
+        ({"img-src": ["'self'", "data:"], "base-uri": ["'none'"]}, "img-src 'self' data:; base-uri 'none'"),
+    ],
+)
+def test_a_policy_names_each_directive_with_its_sources(directives: dict[str, list[str]], policy: str) -> None:
+    assert content_security_policy(directives) == policy
+
+
+@pytest.mark.parametrize(
+    ("debug", "status", "is_protected"),
+    [
+        (False, 200, True),
+        (False, 404, True),
+        (False, 500, True),
+        (True, 200, True),
+        (True, 404, False),
+        (True, 500, False),
+    ],
+)
+def test_only_djangos_debug_page_goes_without_a_policy(
+    settings: Any, debug: bool, status: int, is_protected: bool
+) -> None:
+    settings.DEBUG = debug
+    middleware = ContentSecurityPolicyMiddleware(lambda _request: HttpResponse(status=status))
+    assert ("Content-Security-Policy" in middleware(RequestFactory().get("/"))) == is_protected
 
 
 def test_pages_hold_neither_inline_scripts_nor_inline_styles(cast: Cast) -> None:
