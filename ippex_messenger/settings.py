@@ -49,7 +49,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.sessions",
     "whitenoise.runserver_nostatic",
@@ -89,7 +88,6 @@ TEMPLATES = [
             "libraries": {"django_tables2": "common.templatetags.tables"},
             "builtins": [
                 "crispy_forms.templatetags.crispy_forms_tags",
-                "django.contrib.humanize.templatetags.humanize",
                 "django.templatetags.i18n",
                 "django.templatetags.static",
                 "django.templatetags.tz",

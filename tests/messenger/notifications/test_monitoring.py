@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ from messenger.notifications.delivery import outbox
 from messenger.notifications.monitoring import report, smtp_check
 from messenger.notifications.monitoring.report import Day, Health, health_of
 from messenger.tasks import sweep
+from messenger.views import health as health_views
 from tenancy.models import Tenancy
 from tests.support.cast import Cast, make_member, make_topic, post, sign_in
 from tests.support.faults import TiredServer, mail_server_away, mailing_to
@@ -279,6 +281,18 @@ def test_the_table_holds_what_the_chart_shows(cast: Cast, clock: Any) -> None:
     assert "today" in today
     assert 'data-chart="days-table"' in text
     assert 'role="img" aria-label="Bar chart' in text
+
+
+def test_the_page_groups_the_digits_of_large_numbers_but_not_those_of_the_chart(
+    cast: Cast, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [Day(TODAY, sent=12_345, waiting=0, cancelled=0, failed=0, not_emailed=6_789)]
+    found = replace(health_of(cast.northwind, NOW), days=days, sent_lately=54_321)
+    monkeypatch.setattr(health_views, "health_of", lambda *_: found)
+    text = page(cast)
+    assert "<dd>54,321</dd>" in text
+    assert 'data-value="12345">12,345</td>' in text
+    assert 'data-value="6789">6,789</td>' in text
 
 
 def test_the_page_costs_the_same_whatever_happened(cast: Cast, clock: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.db import connection
+from django.template.loader import render_to_string
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from messenger.models import Message, Topic
 from messenger.notifications.explanations import simulation
-from messenger.notifications.explanations.simulation import INTERVALS, MOST_MESSAGES, WINDOW, Replay, replay, simulate
+from messenger.notifications.explanations.simulation import INTERVALS, MOST_MESSAGES, WINDOW, IntervalOutcome, Replay, Simulation, replay, simulate
 from tests.support.cast import Cast, age, make_topic, post, sign_in
 from tests.support.stage import Response, undone
 
@@ -194,6 +195,14 @@ def test_the_page_shows_the_saved_interval_and_the_mail(cast: Cast) -> None:
     assert mail.subject in text
     assert mail.body.strip().splitlines()[0] in text
     assert mail.to == [cast.alice.user.email], "one's own, not somebody else's"
+
+
+def test_the_page_groups_the_digits_of_large_numbers_but_not_those_of_the_chart() -> None:
+    chosen = IntervalOutcome(30, Replay(1_234, timedelta(minutes=5)), is_chosen=True, is_saved=True)
+    simulated = Simulation([chosen], messages=9_876, is_capped=False)
+    text = render_to_string("messenger/topics/_replay.html", {"simulation": simulated})
+    assert "1,234 of 9,876 messages would have been e-mailed" in text
+    assert 'data-value="1234">1,234</td>' in text
 
 
 @pytest.mark.django_db
