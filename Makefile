@@ -6,6 +6,7 @@ THROWAWAY_PRODUCTION = env -u DEBUG \
 	DATABASE_URL=postgres://u:p@127.0.0.1:1/x REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:1 \
 	SECRET_KEY=throwaway-h3Kq8Zr1Vw6Np4Tx9Lc2Jb7Fd5Gm0Ys-only-for-this-check-x \
 	ALLOWED_HOSTS=example.org BASE_URL=https://example.org
+INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 LOCK = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 PEERS = spirit machina synapse
 
@@ -17,19 +18,19 @@ help: ## this list
 run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 (PORT=8001 make run: another port)
 	@exec .venv/bin/python -m ippex_messenger.embedded run
 
-test: .venv/development.stamp ## every test
+test: .venv/test.stamp ## every test
 	.venv/bin/python -m pytest --numprocesses=3 --dist=loadgroup
 
-test-faults: .venv/development.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
+test-faults: .venv/test.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
 	.venv/bin/python -m pytest tests/fault_runs --fault-runs=$(or $(RUNS),20) --numprocesses=3 --dist=worksteal -o faulthandler_timeout=1800
 
-bench: .venv/development.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, 9 the first time
+bench: .venv/runtime.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, 9 the first time
 	.venv/bin/python -m bench run
 
-bench-peers: .venv/development.stamp ## the same with Spirit, machina and Synapse in the rotation
+bench-peers: .venv/runtime.stamp ## the same with Spirit, machina and Synapse in the rotation
 	.venv/bin/python -m bench run --peers
 
-bench-growth: .venv/development.stamp ## how it grows: docs/images/growth.svg
+bench-growth: .venv/runtime.stamp ## how it grows: docs/images/growth.svg
 	.venv/bin/python -m bench growth
 
 lint: .venv/development.stamp ## every check of the source
@@ -40,23 +41,29 @@ lint: .venv/development.stamp ## every check of the source
 	.venv/bin/python manage.py makemigrations --check --dry-run
 	$(THROWAWAY_PRODUCTION) .venv/bin/python manage.py check --deploy --fail-level WARNING
 
-lock: .venv/runtime.stamp ## requirements*.txt, from requirements*.in, and those of the bench's peers
-	.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet uv
-	$(LOCK) requirements.in -o requirements.txt
-	$(LOCK) requirements-dev.in -o requirements-dev.txt
+# Each of the product's own holds the one before it, in the same versions.
+lock: .venv/development.stamp ## requirements.txt, requirements/*.txt and those of the bench's peers, each from its .in
+	$(LOCK) requirements/product.in -o requirements/product.txt
+	$(LOCK) requirements/embedded.in -c requirements/product.txt -o requirements/embedded.txt
+	$(LOCK) requirements.in -c requirements/embedded.txt -o requirements.txt
+	$(LOCK) requirements/development.in -c requirements.txt -o requirements/development.txt
 	for peer in $(PEERS); do $(LOCK) bench/peers/$$peer.in -o bench/peers/$$peer.txt || exit; done
 
 clean: ## remove .venv and var, the data of `make run` with it
 	rm -rf .venv var
 
 # Made anew when the locked requirements change; the stamp comes last, so that a broken build is made again.
-.venv/runtime.stamp: requirements.txt
+.venv/runtime.stamp: requirements/embedded.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 		{ echo "IPPEX Cloud Messenger needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not one of them: PYTHON=python3.11 make $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PYTHON) -m venv --clear .venv
+	$(INSTALL) requirements/embedded.txt
 	@touch $@
 
-.venv/development.stamp: .venv/runtime.stamp requirements-dev.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+.venv/test.stamp: .venv/runtime.stamp requirements.txt
+	$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/development.stamp: .venv/runtime.stamp requirements/development.txt
+	$(INSTALL) requirements/development.txt
 	@touch $@

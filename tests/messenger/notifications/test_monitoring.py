@@ -21,9 +21,9 @@ from messenger.groups.services import save_group
 from messenger.models import Delivery, Message
 from messenger.notifications.delivery import outbox
 from messenger.notifications.monitoring import report, smtp_check
+from messenger.notifications.monitoring import views as health_views
 from messenger.notifications.monitoring.report import Day, Health, health_of
 from messenger.tasks import sweep
-from messenger.views import health as health_views
 from tenancy.models import Tenancy
 from tests.support.cast import Cast, make_member, make_topic, post, sign_in
 from tests.support.faults import TiredServer, mail_server_away, mailing_to

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from messenger.models import Message, Topic
 from messenger.notifications.explanations import simulation
-from messenger.notifications.explanations.simulation import INTERVALS, MOST_MESSAGES, WINDOW, IntervalOutcome, Replay, Simulation, replay, simulate
+from messenger.notifications.explanations.simulation import (
+    INTERVALS,
+    MOST_MESSAGES,
+    WINDOW,
+    IntervalOutcome,
+    Replay,
+    Simulation,
+    replay,
+    simulate,
+)
 from tests.support.cast import Cast, age, make_topic, post, sign_in
 from tests.support.stage import Response, undone
 
