@@ -1,6 +1,7 @@
 """What the topic list shows of each topic: its group, its last message, what it mails."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.db.models import Count, F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Left, Lower
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import strip_tags
@@ -65,7 +67,7 @@ class TopicRow:
     is_mentioned: bool  # the reader, in what they have not read yet
     author: str | None  # of the last message; None: there is none yet
     excerpt: str
-    # Its HTML (topic_rows.py), by who looks at it.
+    # Its HTML (render_topic_rows), by who looks at it.
     html: dict[tuple[Any, ...], bytes] = field(default_factory=dict, repr=False)
 
 
@@ -248,3 +250,16 @@ def _as_row(
 def _as_text(html: str) -> str:
     words = unescape(strip_tags(TAG_BETWEEN_WORDS.sub(" <", CUT_OFF_TAG.sub("", html)))).split()
     return Truncator(" ".join(words)).chars(EXCERPT_LENGTH)
+
+
+def render_topic_rows(topics: Iterable[TopicRow], slug: str, *, manages: bool, shows_inactive: bool) -> bytes:
+    """HTML, encoded, in the language in which the rows were made. `manages`: whether the reader may edit them."""
+    place = (slug, manages, shows_inactive)
+    return b"".join([topic.html.get(place) or _render(topic, *place) for topic in topics])
+
+
+def _render(topic: TopicRow, slug: str, manages: bool, shows_inactive: bool) -> bytes:
+    context = {"topic": topic, "slug": slug, "manages": manages, "shows_inactive": shows_inactive}
+    html = render_to_string("messenger/topics/_topic.html", context).encode()
+    topic.html[slug, manages, shows_inactive] = html
+    return html

@@ -18,10 +18,17 @@ from common.database.constraints import violates
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.explanations.simulation import simulate
 from messenger.topics.forms import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
-from messenger.topics.listing import ReadGroup, count_inactive, first_page, groups_of, page_of, search
+from messenger.topics.listing import (
+    ReadGroup,
+    count_inactive,
+    first_page,
+    groups_of,
+    page_of,
+    render_topic_rows,
+    search,
+)
 from messenger.topics.mail_preview import preview
 from messenger.topics.services import save_topic
-from messenger.topics.topic_rows import render_topic_rows
 from messenger.web.links import search_url
 from messenger.web.requests import MessengerHttpRequest, wants_fragment
 from messenger.web.responses import render_page, render_piece
