@@ -15,7 +15,7 @@ NAME_TAKEN = _("This tenancy has a messenger group of this name already.")
 
 
 class MemberPicker(forms.CheckboxSelectMultiple):
-    """A searchable list of check boxes; which were chosen is counted."""
+    """A searchable list of check boxes with a count of those ticked."""
 
     template_name = "messenger/groups/member_picker_widget.html"
 
@@ -37,7 +37,7 @@ class GroupForm(PageModelForm):
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
     )
 
-    # Which members the page showed; a change of somebody else's since then must not be undone unseen.
+    # The roster number when the page was rendered: changes made by others since then must not be undone unnoticed.
     roster = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:
@@ -49,14 +49,14 @@ class GroupForm(PageModelForm):
         super().__init__(*args, **kwargs)
         self.tenancy = tenancy
         present = GroupMembership.objects.open().filter(group=self.instance.pk).values("member")
-        # Whoever is in the group stays choosable, active or not: saving may not drop them unseen.
-        self.choosable = (
+        # Current members stay selectable even if they are inactive: saving must not drop them unnoticed.
+        self.selectable = (
             Member.objects.filter(tenancy=tenancy)
             .filter(Q(is_active=True, user__is_active=True) | Q(pk__in=present))
             .select_related("user")
             .by_name()
         )
-        cast("MembersField", self.fields["users"]).queryset = self.choosable
+        cast("MembersField", self.fields["users"]).queryset = self.selectable
         if self.instance.pk:
             self.initial["users"] = [row["member"] for row in present]
             self.initial["roster"] = self.instance.roster
@@ -83,7 +83,7 @@ class GroupForm(PageModelForm):
     def clean_addresses(self) -> list[Member]:
         entries = [entry.strip() for entry in re.split(r"[,;\n]+", self.cleaned_data["addresses"]) if entry.strip()]
         wanted = {word.lower() for entry in entries for word in re.split(r"[\s<>]+", entry) if "@" in word}
-        found = list(self.choosable.filter(user__email__in=wanted))
+        found = list(self.selectable.filter(user__email__in=wanted))
         unknown = sorted(wanted - {member.user.email for member in found})
         unknown += [entry for entry in entries if "@" not in entry]
         if unknown:
@@ -94,16 +94,17 @@ class GroupForm(PageModelForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        seen = data.get("roster")
-        if self.instance.pk and seen is not None and seen < self.instance.roster:
-            self._say_what_changed(seen)
+        page_roster = data.get("roster")
+        if self.instance.pk and page_roster is not None and page_roster < self.instance.roster:
+            self._add_conflict_error(page_roster)
         return data
 
-    def _say_what_changed(self, seen: int) -> None:
+    def _add_conflict_error(self, since: int) -> None:
+        """List who joined and left since this roster number; the form can then be submitted again."""
         memberships = GroupMembership.objects.filter(group=self.instance).select_related("member")
         names = {
-            "joined": ", ".join(row.member.name for row in memberships.open().filter(joined_roster__gt=seen)) or "–",
-            "left": ", ".join(row.member.name for row in memberships.filter(left_roster__gt=seen)) or "–",
+            "joined": ", ".join(row.member.name for row in memberships.open().filter(joined_roster__gt=since)) or "–",
+            "left": ", ".join(row.member.name for row in memberships.filter(left_roster__gt=since)) or "–",
         }
         self.add_error(
             "users",
@@ -115,6 +116,6 @@ class GroupForm(PageModelForm):
         )
         self.show_instead("roster", str(self.instance.roster))
 
-    def chosen(self) -> list[Member]:
-        """Ticked or pasted, each once."""
+    def selected_members(self) -> list[Member]:
+        """Ticked or pasted, without duplicates."""
         return list({*self.cleaned_data["users"], *self.cleaned_data["addresses"]})

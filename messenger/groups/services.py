@@ -1,4 +1,4 @@
-"""Changing a messenger group, and who is in it."""
+"""Changing a messenger group and its members."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from tenancy.models import Member
 
 @dataclass(frozen=True)
 class History:
-    """What a newcomer to a group can read at once."""
+    """How much a new member of a group can read right away."""
 
     topics: int
     messages: int
 
 
 def history_of(group: MessengerGroup) -> History:
-    """The dialogue of the group's active topics."""
+    """Count the active topics in which something was posted, and their messages."""
     sums = Topic.objects.filter(group=group, is_active=True, last_sequence__gt=0).aggregate(
         topics=Count("pk"), messages=Sum("last_sequence", default=0)
     )
@@ -33,10 +33,10 @@ def history_of(group: MessengerGroup) -> History:
 
 @transaction.atomic
 def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
-    """Write a group and make `users` its members: others leave, new ones join, the rest stay as they are.
+    """Save a group and make `users` its members: others leave, new ones join, existing memberships stay as they are.
 
-    Serialised against posting in the group, so that who was a member when a message was posted has
-    one answer. Raises IntegrityError where the name is taken meanwhile.
+    Serialised with posting in the group, so that it is always clear who was a member when a message was posted.
+    Raises IntegrityError if the name has been taken in the meantime.
     """
     was_active = False
     if group.pk:
@@ -52,7 +52,8 @@ def save_group(group: MessengerGroup, users: Collection[Member]) -> None:
     if present - wanted:
         cancel_for_leavers(group, leaving)
         open_memberships.filter(member__in=present - wanted).update(
-            left_at=Greatest("joined_at", Value(now)),  # a clock that was set back keeps nobody in a group
+            # Never before `joined_at`: a clock that was set back must not keep anyone in the group.
+            left_at=Greatest("joined_at", Value(now)),
             left_roster=group.roster,
         )
     GroupMembership.objects.bulk_create(

@@ -1,4 +1,4 @@
-"""The lists of Administration > User groups > Messenger users."""
+"""Tables and filters of Administration > User groups > Messenger users."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Below `/<tenancy>/administration/user-groups/messenger-users/`."""
+"""Routes below `/<tenancy>/administration/user-groups/messenger-users/`."""
 
 from typing import TYPE_CHECKING
 

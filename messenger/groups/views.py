@@ -18,7 +18,7 @@ from tenancy.tables import as_csv, listed
 
 @require_safe
 def groups(request: MemberHttpRequest) -> HttpResponse:
-    _require_list(request)
+    _require_access(request)
     rows = MessengerGroup.objects.listed_for(request.member).with_member_count()
     context = listed(request, GroupFilter, GroupTable, rows)
     if request.GET.get("format") == "csv":
@@ -28,13 +28,13 @@ def groups(request: MemberHttpRequest) -> HttpResponse:
 
 @require_safe
 def group(request: MemberHttpRequest, pk: int) -> HttpResponse:
-    """The tab Group information."""
+    """The tab “Group information”."""
     return render(request, "messenger/groups/group.html", {"group": _listed_group(request, pk), "tab": "information"})
 
 
 @require_safe
 def users(request: MemberHttpRequest, pk: int) -> HttpResponse:
-    """The tab Users."""
+    """The tab “Users”."""
     group = _listed_group(request, pk)
     memberships = GroupMembership.objects.open().filter(group=group).select_related("member__user")
     context = listed(request, MembershipFilter, MembershipTable, memberships)
@@ -49,7 +49,7 @@ def create(request: MemberHttpRequest) -> HttpResponse:
     tenancy = request.member.tenancy
     draft = MessengerGroup(tenancy=tenancy)
     form = GroupForm(request.POST if request.method == "POST" else None, instance=draft, tenancy=tenancy)
-    if request.method == "POST" and form.is_valid() and _saved(form):
+    if request.method == "POST" and form.is_valid() and _try_to_save(form):
         messages.success(request, _("The messenger group “%(name)s” has been created.") % {"name": draft.name})
         return redirect("messenger_users:users", tenancy.slug, draft.pk)
     return render(request, "messenger/groups/group_new.html", {"form": form}, status=422 if form.errors else 200)
@@ -59,7 +59,8 @@ def create(request: MemberHttpRequest) -> HttpResponse:
 @administrators_only
 def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
     group = _listed_group(request, pk)
-    name = group.name  # the form writes into the group, valid or not; the page is titled as it was
+    # Validating the form changes the group, even if the data is invalid. The page shows the saved name.
+    name = group.name
     form = GroupForm(request.POST if request.method == "POST" else None, instance=group, tenancy=request.member.tenancy)
     if request.method == "POST" and form.is_valid():
         newcomers = _newcomers(form)
@@ -67,15 +68,15 @@ def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
         if newcomers and history.messages and request.POST.get("confirmed") != "1":
             context = {"group": group, "name": name, "newcomers": newcomers, "history": history}
             return render(request, "messenger/groups/group_confirm.html", context)
-        if _saved(form):
+        if _try_to_save(form):
             messages.success(request, _("The messenger group “%(name)s” has been saved.") % {"name": group.name})
             return redirect("messenger_users:users", request.member.tenancy.slug, group.pk)
     context = {"form": form, "group": group, "name": name}
     return render(request, "messenger/groups/group_edit.html", context, status=422 if form.errors else 200)
 
 
-def _require_list(request: MemberHttpRequest) -> None:
-    """While Messenger is off, Messenger users is the administrators' alone (product, reading 7)."""
+def _require_access(request: MemberHttpRequest) -> None:
+    """While Messenger is off, only administrators see “Messenger users” (product, reading 7)."""
     if not (request.member.is_administrator or request.member.tenancy.messenger_enabled):
         raise Http404
 
@@ -86,15 +87,16 @@ def _listed_group(request: MemberHttpRequest, pk: int) -> MessengerGroup:
 
 
 def _newcomers(form: GroupForm) -> list[str]:
-    """The names of those who would join, in order."""
+    """The names of the members who would join, sorted."""
     present = set(form.initial.get("users", []))
-    return sorted((member.name for member in form.chosen() if member.pk not in present), key=str.casefold)
+    return sorted((member.name for member in form.selected_members() if member.pk not in present), key=str.casefold)
 
 
-def _saved(form: GroupForm) -> bool:
+def _try_to_save(form: GroupForm) -> bool:
+    """False if the name has been taken in the meantime; the form then has the error."""
     try:
-        save_group(form.instance, form.chosen())
-    except IntegrityError as error:  # another administrator was a moment earlier
+        save_group(form.instance, form.selected_members())
+    except IntegrityError as error:
         if not violates(error, "group_name_unique_in_tenancy"):
             raise
         form.add_error("name", NAME_TAKEN)

@@ -14,7 +14,7 @@ NAME_TAKEN = _("This messenger group has a topic of this name already.")
 
 
 class TopicForm(PageModelForm):
-    """The settings of a topic that is there."""
+    """Settings of an existing topic."""
 
     notification_interval = IntervalField(
         label=_("Notification interval"),
@@ -54,13 +54,13 @@ class TopicForm(PageModelForm):
 
 
 class IntervalForm(forms.Form):
-    """The interval alone, while it is being typed."""
+    """The interval alone, validated while it is being typed."""
 
     notification_interval = IntervalField(error_messages={"required": _("Enter a whole number.")})
 
 
 class NewTopicForm(TopicForm):
-    """A topic to be created; its group is chosen once and for all, for its history stays with its readers."""
+    """A new topic. Its group cannot be changed later, because the history must stay with its readers."""
 
     class Meta(TopicForm.Meta):
         fields: tuple[str, ...] = ("group", *TopicForm.Meta.fields)

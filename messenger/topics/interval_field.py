@@ -1,4 +1,4 @@
-"""The notification interval: a number and a unit on the form, whole minutes in the database."""
+"""The notification interval: a number and a unit in the form, whole minutes in the database."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from messenger.models import MINUTES_A_WEEK
 
-MINUTES = {"minutes": 1, "hours": 60, "days": 24 * 60}
+MINUTES_PER_UNIT = {"minutes": 1, "hours": 60, "days": 24 * 60}
 UNITS = [("minutes", _("minutes")), ("hours", _("hours")), ("days", _("days"))]
 
 
@@ -25,18 +25,18 @@ class IntervalWidget(forms.MultiWidget):
         super().__init__([number, unit])
 
     def decompress(self, value: int | None) -> list[Any]:
-        """Minutes to a number and the largest unit of which they are a whole multiple."""
+        """Split minutes into a number and the largest unit that divides them evenly."""
         if value is None:
             return [None, "minutes"]
-        unit = next((unit for unit in ("days", "hours") if value and value % MINUTES[unit] == 0), "minutes")
-        return [value // MINUTES[unit], unit]
+        unit = next((unit for unit in ("days", "hours") if value and value % MINUTES_PER_UNIT[unit] == 0), "minutes")
+        return [value // MINUTES_PER_UNIT[unit], unit]
 
     def id_for_label(self, id_: str) -> str:
         return f"{id_}_0"
 
 
 class IntervalField(forms.MultiValueField):
-    """Minutes: 0 (every message) to 7 days."""
+    """An interval in minutes, from 0 (every message is e-mailed) to 7 days."""
 
     widget = IntervalWidget
 
@@ -48,6 +48,6 @@ class IntervalField(forms.MultiValueField):
 
     def compress(self, values: list[Any]) -> int:
         number, unit = values
-        if not 0 <= number * MINUTES[unit] <= MINUTES_A_WEEK:
+        if not 0 <= number * MINUTES_PER_UNIT[unit] <= MINUTES_A_WEEK:
             raise ValidationError(_("Choose between 0 minutes and 7 days."), code="out_of_range")
-        return int(number * MINUTES[unit])
+        return int(number * MINUTES_PER_UNIT[unit])

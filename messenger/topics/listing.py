@@ -1,4 +1,4 @@
-"""What the topic list shows of each topic: its group, its last message, what it mails."""
+"""The topic list: its rows with group, last message and notification setting, and their HTML."""
 
 import re
 from collections.abc import Iterable
@@ -30,49 +30,52 @@ from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
-EXCERPT_SOURCE_LENGTH = 600  # characters of HTML that surely hold so many of text
-# What is asked of a topic each time it is shown: who may see it, whether it changed, and what is the reader's own.
+EXCERPT_SOURCE_LENGTH = 600  # characters of HTML, enough for an excerpt
+# Queried for every request: who may see the topic, whether it changed, and what is specific to the reader.
 COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "read_up_to")
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
-# Where one word ends and another begins: not at “<strong>412</strong>,”.
+# A tag between two words. Inline markup, as in “<strong>412</strong>,”, separates none.
 TAG_BETWEEN_WORDS = re.compile(r"<(?!/?(?:a|code|del|em|s|span|strong)\b)")
 
 
 class TopicSummary(NamedTuple):
-    """What it shows of a topic to everybody: the same until the topic has another revision or a name changes."""
+    """What every reader sees of a topic. Cached until the topic's revision or a name in the tenancy changes."""
 
     name: str
     notifications_enabled: bool
     notification_interval: int
     last_activity_at: datetime
     last_sequence: int
-    author: str | None  # of the last message; None: there is none yet
-    excerpt: str | None  # None: the last message was removed
+    author: str | None  # of the last message; None if there is none
+    excerpt: str | None  # None if the last message was removed
 
 
 @dataclass(frozen=True, eq=False)
 class TopicRow:
-    """A topic as the list shows it to one reader. What looks the same is the same one: it is compared as such."""
+    """A topic as the list shows it to one reader.
+
+    Equal rows are one cached object (`_make_row`), so rows are compared by identity.
+    """
 
     pk: int
     name: str
     group: str
     notifications_enabled: bool
     notifications: str
-    when: str  # the last activity, as short as it can be said
+    when: str  # of the last activity, as short as possible
     moment: str  # the same in full
-    timestamp: str  # and for programs
+    timestamp: str  # the same in ISO 8601
     is_muted: bool  # by the reader
-    unread: int  # how many messages they have not read
-    is_mentioned: bool  # the reader, in what they have not read yet
-    author: str | None  # of the last message; None: there is none yet
+    unread: int  # number of messages
+    is_mentioned: bool  # whether an unread message mentions the reader
+    author: str | None  # of the last message; None if there is none
     excerpt: str
-    # Its HTML (render_topic_rows), by who looks at it.
-    html: dict[tuple[Any, ...], bytes] = field(default_factory=dict, repr=False)
+    # Cached by `render_topic_rows`, by all that its HTML depends on beside the row.
+    html: dict[tuple[str, bool, bool], bytes] = field(default_factory=dict, repr=False)
 
 
 def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
-    """The topics whose name or group's name holds the words, of one group or of all."""
+    """The topics whose name or group name contains `words`; of all groups if `group_id` is not a number."""
     if words:
         topics = topics.filter(Q(name__icontains=words) | Q(group__name__icontains=words))
     if group_id.isascii() and group_id.isdigit() and len(group_id) <= 18:
@@ -81,7 +84,7 @@ def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
 
 
 def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[tuple[TopicRow, ...], bool]:
-    """What the list opens with: as page_of, of all topics of the groups that somebody reads."""
+    """What `page_of` returns for page 1 of all active topics of `groups`, but by a prepared statement."""
     if len(groups) == 1:
         found = FIRST_PAGE_OF_GROUP(groups[0].pk, reader.pk)
     else:
@@ -92,9 +95,9 @@ def first_page(reader: Member, groups: list["ReadGroup"]) -> tuple[tuple[TopicRo
 def page_of(
     topics: TopicQuerySet, groups: list["ReadGroup"], reader: Member, number: int
 ) -> tuple[tuple[TopicRow, ...], bool]:
-    """The rows of a page, latest topic first, and whether there is a page after it. No count is taken.
+    """The rows of page `number` (from 1), latest activity first, and whether another page follows. Nothing is counted.
 
-    `groups`: those that somebody reads, of which the topics are.
+    `groups` are those of the reader (`groups_of`); `topics` belong to them.
     """
     start = (number - 1) * PAGE_LENGTH
     return _page(list(_columns(topics, reader)[start : start + PAGE_LENGTH + 1]), groups, reader)
@@ -106,7 +109,7 @@ def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any
 
 FIRST_PAGE = Prepared(
     "first_topics",
-    # The tenancy says nothing new: it is what the index of the latest topics begins with.
+    # The tenancy is redundant, but the index of the latest topics begins with it.
     lambda tenancy, member, groups: _columns(
         Topic.objects.active_in(groups).filter(tenancy=tenancy), Member(pk=member)
     )[: PAGE_LENGTH + 1],
@@ -114,7 +117,7 @@ FIRST_PAGE = Prepared(
     "bigint",
     "bigint[]",
 )
-# Most people are in one group. To look for its topics among all of the tenancy costs the more, the more there are.
+# Most people are in one group. Finding its topics among all of the tenancy gets slower the more there are.
 FIRST_PAGE_OF_GROUP = Prepared(
     "first_topics_of_group",
     lambda group, member: _columns(Topic.objects.active_of(group), Member(pk=member))[: PAGE_LENGTH + 1],
@@ -163,37 +166,49 @@ INACTIVE = Prepared(
 
 
 class ReadGroup(NamedTuple):
+    """A group whose topics the reader can read."""
+
     pk: int
     name: str
 
 
 def groups_of(reader: Member) -> list[ReadGroup]:
-    """The groups whose topics somebody reads, by name."""
+    """The groups whose topics `reader` can read, by name."""
     return [ReadGroup._make(values) for values in GROUPS(reader.pk)]
 
 
 def count_inactive(member: Member, groups: list[ReadGroup]) -> int:
-    """How many inactive topics this member could bring back: a Messenger manager those of their groups."""
+    """How many inactive topics this member could reactivate: those of their groups, if they are a Messenger manager."""
     counts = INACTIVE([group.pk for group in groups]) if member.is_messenger_manager else []
     return sum(count for (count,) in counts)
 
 
-# By topic, its revision, and that of names.
+# By topic, its revision, and the names revision of the tenancy.
 _summaries: LocalCache[TopicSummary] = LocalCache(5_000)
-# Rows, by all that was found, and how that is said: who comes back mostly finds what they left.
+# Rows by all that was queried and by its formatting. For a returning reader, mostly nothing has changed.
 _pages: LocalCache[tuple[TopicRow, ...]] = LocalCache(2_500)
 
 
 def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member) -> tuple[tuple[TopicRow, ...], bool]:
-    place = (timezone.get_current_timezone(), timezone.localdate(), get_language())
-    key = (tuple(found), tuple(groups), reader.tenancy.names_revision, place)
+    formatting = (timezone.get_current_timezone(), timezone.localdate(), get_language())
+    key = (tuple(found), tuple(groups), reader.tenancy.names_revision, formatting)
     rows = _pages.get(key)
     if rows is None:
-        names, shown = dict(groups), _summaries_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
+        group_names = dict(groups)
+        summaries = _summaries_of(found[:PAGE_LENGTH], reader.tenancy.names_revision)
         rows = tuple(
-            _as_row(pk, names[group], max(topic.last_sequence - read_up_to, 0), is_mentioned, is_muted, topic, *place)
+            _make_row(
+                pk,
+                group_names[group],
+                max(summary.last_sequence - read_up_to, 0),
+                is_mentioned,
+                is_muted,
+                summary,
+                *formatting,
+            )
             for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
-            if group in names and (topic := shown[pk])  # of a group that they came into just now: the next time
+            # A group that the reader joined after `groups` was read appears with the next request.
+            if group in group_names and (summary := summaries[pk])
         )
         if not connection.in_atomic_block:
             _pages.put(key, rows, len(rows))
@@ -206,60 +221,63 @@ def clear_listing_cache() -> None:
 
 
 def _summaries_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, TopicSummary | None]:
-    shown = {pk: _summaries.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
-    missing = [pk for pk, topic in shown.items() if topic is None]
+    summaries = {pk: _summaries.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
+    missing = [pk for pk, summary in summaries.items() if summary is None]
     for pk, revision, *values, html, removed_at in SUMMARIES(missing) if missing else ():
-        shown[pk] = topic = TopicSummary._make((*values, None if removed_at else _as_text(html or "")))
-        # Under the revision that it was read with: something may have been said since the topic was found.
+        summaries[pk] = summary = TopicSummary._make((*values, None if removed_at else _excerpt_of(html or "")))
+        # By the revision that was read together with the summary: it may be later than the one in `found`.
         if not connection.in_atomic_block:
-            _summaries.put((pk, revision, names_revision), topic)
-    return shown
+            _summaries.put((pk, revision, names_revision), summary)
+    return summaries
 
 
 @lru_cache(maxsize=2_500)
-def _as_row(
+def _make_row(
     pk: int,
     group: str,
     unread: int,
     is_mentioned: bool,
     is_muted: bool,
-    topic: TopicSummary,
+    summary: TopicSummary,
     zone: tzinfo,
     today: date,
     language: str | None,
 ) -> TopicRow:
-    """In the active zone and language, and as it is said today: these only tell what was kept apart."""
-    at = topic.last_activity_at.astimezone(zone)
+    """Format a row in the active zone and language. `today` and `language` only belong to the cache key."""
+    at = summary.last_activity_at.astimezone(zone)
     return TopicRow(
         pk=pk,
-        name=topic.name,
+        name=summary.name,
         group=group,
-        notifications_enabled=topic.notifications_enabled,
-        notifications=notifications_in_words(topic.notifications_enabled, topic.notification_interval),
+        notifications_enabled=summary.notifications_enabled,
+        notifications=notifications_in_words(summary.notifications_enabled, summary.notification_interval),
         when=short_when(at),
         moment=date_format(at, "DATETIME_FORMAT"),
         timestamp=at.isoformat(timespec="seconds"),
         is_muted=is_muted,
         unread=unread,
         is_mentioned=is_mentioned,
-        author=topic.author,
-        excerpt=_("Message removed") if topic.excerpt is None else topic.excerpt,
+        author=summary.author,
+        excerpt=_("Message removed") if summary.excerpt is None else summary.excerpt,
     )
 
 
-def _as_text(html: str) -> str:
+def _excerpt_of(html: str) -> str:
     words = unescape(strip_tags(TAG_BETWEEN_WORDS.sub(" <", CUT_OFF_TAG.sub("", html)))).split()
     return Truncator(" ".join(words)).chars(EXCERPT_LENGTH)
 
 
-def render_topic_rows(topics: Iterable[TopicRow], slug: str, *, manages: bool, shows_inactive: bool) -> bytes:
-    """HTML, encoded, in the language in which the rows were made. `manages`: whether the reader may edit them."""
-    place = (slug, manages, shows_inactive)
-    return b"".join([topic.html.get(place) or _render(topic, *place) for topic in topics])
+def render_topic_rows(rows: Iterable[TopicRow], slug: str, *, manages: bool, shows_inactive: bool) -> bytes:
+    """The encoded HTML of rows, in the language they were made in. `manages`: whether the reader may edit the topics.
+
+    Each row is rendered once for all readers to whom it looks the same.
+    """
+    key = (slug, manages, shows_inactive)
+    return b"".join([row.html.get(key) or _render_row(row, *key) for row in rows])
 
 
-def _render(topic: TopicRow, slug: str, manages: bool, shows_inactive: bool) -> bytes:
-    context = {"topic": topic, "slug": slug, "manages": manages, "shows_inactive": shows_inactive}
+def _render_row(row: TopicRow, slug: str, manages: bool, shows_inactive: bool) -> bytes:
+    context = {"topic": row, "slug": slug, "manages": manages, "shows_inactive": shows_inactive}
     html = render_to_string("messenger/topics/_topic.html", context).encode()
-    topic.html[slug, manages, shows_inactive] = html
+    row.html[slug, manages, shows_inactive] = html
     return html

@@ -8,11 +8,11 @@ from messenger.models import Topic
 from messenger.notifications.delivery.mails import message_mail
 from tenancy.models import Member
 
-_KEY = re.compile(r"(/unsubscribe/)[^/\s]+")
+_UNSUBSCRIBE_KEY = re.compile(r"(/unsubscribe/)[^/\s]+")
 
 
 def preview(topic: Topic, reader: Member) -> EmailMultiAlternatives:
-    """The mail about an example message that the reader might write, as it would look; not to be sent."""
+    """The e-mail that `reader` would get about an example message of their own. For display, never to be sent."""
     mail = message_mail(example_message(topic, reader, _("This is an example of a message.")), reader)
-    mail.body = _KEY.sub(r"\1…", str(mail.body))  # a real one would work, for whoever looks on
+    mail.body = _UNSUBSCRIBE_KEY.sub(r"\1…", str(mail.body))  # a real key would work for anyone who sees the page
     return mail

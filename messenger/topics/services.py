@@ -11,11 +11,11 @@ from messenger.notifications.delivery.cancellation import cancel_for_topic
 
 @transaction.atomic
 def save_topic(topic: Topic, update_fields: Collection[str] | None = None) -> None:
-    """Write a topic, or some of its columns; an inactive one has its unsent mails cancelled.
+    """Save a topic, or only `update_fields` of it. If it is inactive, cancel its pending e-mails.
 
-    Raises IntegrityError where the name is taken meanwhile.
+    Raises IntegrityError if its name has been taken in the meantime.
     """
-    # The group before the topic, as posting does: the other order would deadlock with a post.
+    # Lock the group before the topic, as posting does. The other order would deadlock with a post.
     MessengerGroup.objects.select_for_update(no_key=True).get(pk=topic.group_id)
     topic.save(update_fields=update_fields)
     if not topic.is_active:

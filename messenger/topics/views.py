@@ -41,7 +41,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
     groups = groups_of(member)
     if not groups:
-        raise Http404  # in no active group: for them there is no Messenger (product, reading 7)
+        raise Http404  # Messenger does not exist for members of no active group (product, reading 7)
     request.sees_messenger = True
     shows_inactive = member.is_messenger_manager and "inactive" in request.GET
     words, group_id = request.GET.get("q", "").strip()[:120], request.GET.get("group", "")
@@ -70,7 +70,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "previous_url": _with_page(request, page - 1) if page > 1 else "",
         "group_options": _group_options(tuple(groups), group_id),
         "query": words,
-        "messages_url": search_url(member.tenancy.slug) + _as_asked(request),
+        "messages_url": search_url(member.tenancy.slug) + _query_string(request),
     }
     if wants_fragment(request):
         return render_piece(request, "messenger/topics/_topics.html", variant, values)
@@ -78,12 +78,12 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
 
 
 def _with_page(request: MessengerHttpRequest, number: int) -> str:
-    """The query, with the number of another page."""
+    """The query string of another page of the same list."""
     others = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
     return "?" + urlencode([*others, ("page", number)])
 
 
-def _as_asked(request: MessengerHttpRequest) -> str:
+def _query_string(request: MessengerHttpRequest) -> str:
     return f"?{request.GET.urlencode()}" if request.GET else ""
 
 
@@ -102,14 +102,14 @@ def create(request: MessengerHttpRequest) -> HttpResponse:
     _require_manager(member)
     draft = Topic(tenancy=member.tenancy)
     form = NewTopicForm(request.POST if request.method == "POST" else None, instance=draft, author=member)
-    if request.method == "POST" and form.is_valid() and _saved(form):
+    if request.method == "POST" and form.is_valid() and _try_to_save(form):
         messages.success(request, _("The topic “%(name)s” has been created.") % {"name": draft.name})
         return redirect(draft) if draft.is_active else redirect("messenger:topics", member.tenancy.slug)
     return render(request, "messenger/topics/topic_new.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _require_manager(member: Member) -> None:
-    """403 for members who see Messenger, 404 for those who don't: they may not know the page is there."""
+    """403 for members who see Messenger, 404 for those who don't: they must not learn that the page exists."""
     if not MessengerGroup.objects.visible_to(member).exists():
         raise Http404
     if not member.is_messenger_manager:
@@ -120,10 +120,10 @@ def _require_manager(member: Member) -> None:
 def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     member = request.member
     topic = _manageable_topic(member, pk)
-    # The form writes into the topic, valid or not; the page is titled as it was.
+    # Validating the form changes the topic, even if the data is invalid. The page shows the saved name.
     name, saved = topic.name, topic.notification_interval
     form = TopicForm(request.POST if request.method == "POST" else None, instance=topic)
-    if request.method == "POST" and form.is_valid() and _saved(form):
+    if request.method == "POST" and form.is_valid() and _try_to_save(form):
         messages.success(request, _("The settings of “%(name)s” have been saved.") % {"name": topic.name})
         return redirect(topic) if topic.is_active else redirect("messenger:topics", member.tenancy.slug)
     chosen = form.cleaned_data.get("notification_interval", saved) if form.is_bound else saved
@@ -139,13 +139,13 @@ def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def replay(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """What intervals would have done, the one that is being typed among them: a piece for the page that is open."""
+    """What various intervals would have done, among them the one being typed: a fragment for the settings page."""
     topic = _manageable_topic(request.member, pk)
     if request.headers.get("Sec-Fetch-Dest") == "document":
-        return redirect("messenger:topic_edit", request.member.tenancy.slug, pk)  # a sign-in leads back to here
+        return redirect("messenger:topic_edit", request.member.tenancy.slug, pk)  # a sign-in redirected here
     saved = topic.notification_interval
     form = IntervalForm(request.GET or {"notification_interval_0": saved, "notification_interval_1": "minutes"})
-    # Not an error status: half a number is nothing wrong while somebody types.
+    # Not an error status: an incomplete number is normal while the user is typing.
     problem = "" if form.is_valid() else form.errors["notification_interval"][0]
     chosen = form.cleaned_data.get("notification_interval")
     context = {"simulation": simulate(topic, saved, chosen, timezone.now()), "problem": problem}
@@ -153,7 +153,7 @@ def replay(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _manageable_topic(member: Member, pk: int) -> Topic:
-    """403 for those who read the topic, 404 for those who may not know it."""
+    """403 for members who can read the topic, 404 for those who must not learn that it exists."""
     topic = Topic.objects.manageable_by(member).select_related("group").filter(pk=pk).first()
     if topic is None:
         get_object_or_404(Topic.objects.visible_to(member), pk=pk)
@@ -161,11 +161,12 @@ def _manageable_topic(member: Member, pk: int) -> Topic:
     return topic
 
 
-def _saved(form: TopicForm) -> bool:
+def _try_to_save(form: TopicForm) -> bool:
+    """False if the name has been taken in the meantime; the form then has the error."""
     topic = form.instance
     try:
         save_topic(topic, TopicForm.Meta.fields if topic.pk else None)
-    except IntegrityError as error:  # another manager was a moment earlier
+    except IntegrityError as error:
         if not violates(error, "topic_name_unique_in_group"):
             raise
         form.add_error("name", NAME_TAKEN)
