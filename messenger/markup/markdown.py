@@ -1,4 +1,4 @@
-"""What a message's text may be, and the HTML that is stored beside it."""
+"""Validates the text of a message and renders it to the HTML that is stored with it."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,26 +11,26 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
-from messenger.markup.mention_syntax import People, enable_mentions, keep_mentions, with_people
+from messenger.markup.mention_syntax import People, collect_mentions, enable_mentions, mention_env
 from messenger.models import BODY_MAX_LENGTH
 from tenancy.validators import is_visible
 
-# Stored with each message: a change of what render() makes out of the same text is a new version.
+# Stored with each message. Increment it when render() returns different HTML for the same text.
 RENDERER_VERSION = 2
 
-# Line breaks are kept as typed: this is a chat, and Enter makes a line.
-# Deeper than this nobody quotes; markdown-it leaves out what lies deeper, and we show such a text plainly.
+# No serious text is nested deeper. markdown-it leaves out what is, so such a text is displayed as it was typed.
 MAX_NESTING = 40
+# `breaks`: this is a chat, and Enter starts a new line.
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True, "maxNesting": MAX_NESTING})
 _markdown.enable(["linkify", "strikethrough", "table"]).disable(["image", "html_block", "html_inline"])
 enable_mentions(_markdown)
-# Whether a text is worth looking for links: each has one of these. Most messages have none, and linkify-it's pattern
-# for that, of all that an address may hold, took a quarter of the time of rendering.
+# Decides whether linkify-it searches a text for links: every link contains one of these, and most messages none.
+# Its own pattern, with every character that an address may contain, took a quarter of the rendering time.
 _markdown.linkify.re["pretest"] = r"//|@|\.[^\W\d_]"  # type: ignore[union-attr]
 
-# A table pads each row to its head: a head of a thousand cells would make megabytes out of kilobytes.
+# Rows of a table are padded to the width of its header: a thousand header cells turn kilobytes into megabytes.
 MAX_COLUMNS = 40
-# What HTML may make of a text, in characters for each of its characters; more is no text any more.
+# Characters of HTML per character of text. Beyond this the text is not meant to be read.
 MAX_GROWTH = 30
 
 _TAGS = set(
@@ -40,7 +40,7 @@ _TAGS = set(
 
 @dataclass(frozen=True)
 class Body:
-    """A text ready to be stored, with the HTML that it makes and the ids of the members whom it mentions."""
+    """A text ready to be stored, with its HTML and the ids of the members it mentions."""
 
     text: str
     html: str
@@ -48,14 +48,14 @@ class Body:
 
 
 def prepare(text: str, people: People | None = None) -> Body:
-    """Clean and render, with those `people` who can be mentioned; raises ValidationError as clean_body does."""
+    """Clean and render a text in which `people` can be mentioned. Raises ValidationError as `clean_body` does."""
     return render(clean_body(text), people)
 
 
 def clean_body(text: str) -> str:
-    """The text as it is stored: line ends made `\\n`, NUL and lone surrogates taken out, nothing else.
+    """The text as it will be stored: line ends become `\\n`, NUL and lone surrogates are removed, nothing else changes.
 
-    Raises ValidationError where nothing visible is left, or more than 10,000 characters.
+    Raises ValidationError if nothing visible is left, or more than 10,000 characters.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     text = text.encode("utf-8", "ignore").decode("utf-8")
@@ -78,24 +78,25 @@ def clean_body(text: str) -> str:
 def render(body: str, people: People | None = None) -> Body:
     """Markdown to sanitised HTML: no raw HTML, no images, links to http, https and mailto only.
 
-    A text that abuses Markdown (too deep, too wide) is shown as it was typed, and mentions nobody.
+    `people` can be mentioned. A text that abuses Markdown (nested too deep, tables too wide, too much HTML) is
+    displayed as it was typed, and mentions no one.
     """
     if any(line.count("|") > MAX_COLUMNS for line in body.split("\n")):
         return _as_typed(body)
-    env = with_people(people or {})
+    env = mention_env(people or {})
     tokens = _markdown.parse(body, env)
     if any(token.level >= MAX_NESTING - 1 for token in tokens):
         return _as_typed(body)
-    mentions = frozenset(keep_mentions(tokens))
+    mentions = frozenset(collect_mentions(tokens))
     html = _cleaner(mentions).clean(_markdown.renderer.render(tokens, _markdown.options, env))
     if len(html) > MAX_GROWTH * (len(body) + 10):
         return _as_typed(body)
     return Body(body, html, frozenset(int(pk) for ids in mentions for pk in ids.split()))
 
 
-@lru_cache(maxsize=100)  # one for nearly all texts: those that mention nobody
+@lru_cache(maxsize=100)  # one entry serves nearly all texts: those without mentions
 def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
-    """Nothing but a mention is a span, and no span names anybody but whom this very text mentions."""
+    """Allows `span` for mentions only, and only with the ids that this text mentions."""
     return nh3.Cleaner(
         tags=_TAGS | {"span"} if mentions else _TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},

@@ -6,12 +6,12 @@ _STORED = re.compile(r'<span class="mention" data-member="([0-9 ]+)">')
 
 
 def mentioned_in(html: str) -> set[int]:
-    """Who is mentioned by a message's stored HTML."""
+    """The ids of the members mentioned in a message's stored HTML."""
     return {int(pk) for found in _STORED.findall(html) for pk in found.split()}
 
 
 def shown_to(reader_pk: int, html: str) -> str:
-    """A message's stored HTML with the reader's own mentions marked as theirs, and without the ids of the others."""
+    """A message's stored HTML for one reader: their own mentions are marked, and all ids are removed."""
     if 'class="mention"' not in html:
         return html
     own = str(reader_pk)

@@ -1,14 +1,14 @@
-"""A message as somebody who answers it quotes it."""
+"""Quotes a message for a reply."""
 
 import re
 
 from messenger.models import Message
 
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>~@&|])")
+_SPECIAL_CHARACTERS = re.compile(r"([\\`*_\[\]<>~@&|])")
 
 
 def quotation_of(message: Message) -> str:
-    """Its text as a Markdown quote under its author's name, and an empty line to go on in."""
-    name = _MARKDOWN.sub(r"\\\1", message.author.name)
+    """The text as a Markdown quote below the author's name, followed by an empty line for the reply."""
+    name = _SPECIAL_CHARACTERS.sub(r"\\\1", message.author.name)
     lines = [f"**{name}:**", *message.body.strip("\n").split("\n")]
     return "".join(f"> {line}".rstrip() + "\n" for line in lines) + "\n"

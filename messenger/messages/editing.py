@@ -1,4 +1,4 @@
-"""Editing and removing what one wrote. Neither moves the notification clock, and neither e-mails anything."""
+"""Editing and removing messages. Neither restarts the notification interval, and neither sends any e-mail."""
 
 from datetime import datetime, timedelta
 
@@ -15,15 +15,15 @@ from tenancy.models import Member
 
 
 class TooLateError(Exception):
-    """The time in which the author could edit the message is over, or it was removed."""
+    """The author's time for editing the message is over, or it was removed."""
 
 
 class NotYoursError(Exception):
-    """Another's message: only its author edits it, and only they or an administrator in the group remove it."""
+    """Only the author may edit a message, and only the author or an administrator in the group may remove it."""
 
 
 def may_edit(message: Message, member: Member, now: datetime) -> bool:
-    """Whether this reader of the topic may edit the message now: its author, for the tenancy's number of minutes."""
+    """Whether this reader of the topic may edit the message at `now`: its author, for the tenancy's `edit_minutes`."""
     minutes = member.tenancy.edit_minutes
     return (
         message.author_id == member.pk
@@ -33,19 +33,19 @@ def may_edit(message: Message, member: Member, now: datetime) -> bool:
 
 
 def may_remove(message: Message, member: Member) -> bool:
-    """Whether this reader of the topic may remove the message: its author, or an administrator."""
+    """Whether this reader of the topic may remove the message: its author or an administrator."""
     return message.removed_at is None and (message.author_id == member.pk or member.is_administrator)
 
 
 @transaction.atomic
 def edit_message(topic_pk: int, sequence: int, member: Member, body: str) -> Message:
-    """Give a message another text; what it said stays readable. The same text again changes nothing.
+    """Replace the text of a message; the earlier text stays readable. Saving an unchanged text has no effect.
 
-    Raises Message.DoesNotExist where the member may not read it, NotYoursError, TooLateError, and ValidationError for
-    a text that won't do.
+    Raises Message.DoesNotExist if the member may not read the message, NotYoursError, TooLateError, and
+    ValidationError for an invalid text (`clean_body`).
     """
     text = clean_body(body)
-    message, topic = _hold(topic_pk, sequence, member)
+    message, topic = _lock_message(topic_pk, sequence, member)
     now = timezone.now()
     if message.author_id != member.pk:
         raise NotYoursError
@@ -72,14 +72,14 @@ def edit_message(topic_pk: int, sequence: int, member: Member, body: str) -> Mes
 
 @transaction.atomic
 def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "") -> Message:
-    """Take a message's text away, what it said before too, and cancel its mails that were not sent yet.
+    """Delete the text of a message and its earlier versions, and cancel its pending e-mails.
 
-    Removing again changes nothing. Raises Message.DoesNotExist and NotYoursError as edit_message does.
+    Removing it again has no effect. Raises Message.DoesNotExist and NotYoursError as `edit_message` does.
     """
     group = MessengerGroup.objects.filter(topics=topic_pk)
-    # Before the topic is locked: the group comes first.
+    # This locks the group, which must happen before the topic is locked.
     fan_out_pending(group, Message.objects.filter(topic=topic_pk, sequence=sequence))
-    message, topic = _hold(topic_pk, sequence, member)
+    message, topic = _lock_message(topic_pk, sequence, member)
     if message.removed_at:
         return message
     if not may_remove(message, member):
@@ -93,8 +93,8 @@ def remove_message(topic_pk: int, sequence: int, member: Member, reason: str = "
     return message
 
 
-def _hold(topic_pk: int, sequence: int, member: Member) -> tuple[Message, Topic]:
-    # As for a post: who leaves the group has left it before or after, and the group is locked before topic and message.
+def _lock_message(topic_pk: int, sequence: int, member: Member) -> tuple[Message, Topic]:
+    # As for a post: members leave the group before or after this, never during it. The order is group, topic, message.
     HELD_GROUP(topic_pk)
     topic = Topic.objects.visible_to(member).select_for_update(of=("self",), no_key=True).filter(pk=topic_pk).first()
     if topic is None:

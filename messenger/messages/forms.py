@@ -8,12 +8,12 @@ from messenger.markup.markdown import clean_body
 
 
 class BodyField(forms.CharField):
-    """Takes every text; what can't be stored is taken out or refused by clean_body, in one place."""
+    """Accepts any text. `clean_body` alone removes or refuses what cannot be stored."""
 
     def __init__(self) -> None:
         text = forms.Textarea({"rows": 2, "autocomplete": "off"})
         super().__init__(label=_("Message"), strip=False, required=False, widget=text)
-        # A NUL is no error in a message: it is taken out.
+        # Django's field would refuse a NUL; `clean_body` removes it.
         self.validators = []
 
     def clean(self, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whom a message mentions. Mentions never change what is e-mailed (docs/decisions/0021-mentions.md)."""
+"""Finds and stores the mentions of a message. They never change what is e-mailed (docs/decisions/0021-mentions.md)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from messenger.models import GroupMembership, Mention, Message
 
 
 def people_in(topic_pk: int, text: str) -> People:
-    """The readers of a topic, now, whose names stand behind an `@` in a text."""
+    """The current readers of a topic whose names follow an `@` in the text."""
     if "@" not in text:
         return {}
-    # From the group's memberships on: a tenancy has many more members than a group.
+    # Starts from the group's memberships: a tenancy has many more members than a group.
     named = (
         GroupMembership.objects.letting_into(topic_pk)
-        .alias(place=StrIndex(Lower(Value(text)), Concat(Value("@"), Lower("member__name"))))
-        .filter(place__gt=0)
+        .alias(position=StrIndex(Lower(Value(text)), Concat(Value("@"), Lower("member__name"))))
+        .filter(position__gt=0)
     )
     people = defaultdict(list)
     for pk, name in named.order_by("member").values_list("member", "member__name"):
@@ -27,7 +27,7 @@ def people_in(topic_pk: int, text: str) -> People:
 
 
 def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
-    """LocalCache whom a new message mentions, its author excepted."""
+    """Store the mentions of a new message, except that of its author."""
     others = [pk for pk in mentioned if pk != message.author_id]
     if others:
         where = {"tenancy_id": message.tenancy_id, "topic_id": message.topic_id, "sequence": message.sequence}
@@ -35,6 +35,6 @@ def save_mentions(message: Message, mentioned: Iterable[int]) -> None:
 
 
 def replace_mentions(message: Message, mentioned: Iterable[int]) -> None:
-    """LocalCache whom a message mentions that was edited; nobody, where it was removed."""
+    """Replace the mentions of an edited message. A removed message has none."""
     Mention.objects.filter(topic=message.topic_id, sequence=message.sequence).delete()
     save_mentions(message, mentioned)

@@ -19,9 +19,9 @@ from messenger.notifications.rule import decide
 from messenger.reading.positions import mark_read
 from tenancy.models import Member
 
-# Until the transaction ends, nobody joins or leaves the topic's group; others may post at the same time. So "who was a
-# member when it was posted" has one answer. A statement of its own before the access rule is asked: a query that has to
-# wait for a lock judges other tables by what it saw before the wait.
+# Until the transaction ends, no one joins or leaves the topic's group, so that it is clear who was a member when a
+# message was posted; other posts are not blocked. It is a separate statement, run before access is checked, because a
+# query that waits for a lock evaluates other tables as they were before the wait.
 HELD_GROUP = PreparedSql(
     "held_group",
     "SELECT id FROM messenger_messengergroup WHERE id = (SELECT group_id FROM messenger_topic WHERE id = $1) FOR SHARE",
@@ -30,11 +30,11 @@ HELD_GROUP = PreparedSql(
 
 
 class DifferentTextError(Exception):
-    """This author used this client id in this topic before, for another text."""
+    """The author already used this client id in this topic, for a different text."""
 
 
 class Previous(NamedTuple):
-    """The message before: whose it is, and when it was posted."""
+    """Author and time of the message before this one."""
 
     author_id: int
     posted_at: datetime
@@ -43,15 +43,15 @@ class Previous(NamedTuple):
 @dataclass(frozen=True)
 class Posted:
     message: Message
-    previous: Previous | None  # in the topic; None: it is the first
-    is_new: bool  # False: a double click or a retry, answered with the message already stored
+    previous: Previous | None  # in the topic; None if this is the first message, or not new
+    is_new: bool  # False for a double click or a retry: `message` is the one already stored
 
 
 def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> Posted:
-    """Write a message with its decision about e-mail; after the commit tell the streams and the sender.
+    """Store a message with the decision about e-mail; after the commit, notify the streams and enqueue the e-mails.
 
-    Raises Topic.DoesNotExist where the author may not take part (any more), ValidationError for a text
-    that won't do, DifferentTextError for a client id that belongs to another text.
+    Raises Topic.DoesNotExist if the author may not post in the topic (any more), ValidationError for an invalid text
+    (`clean_body`), and DifferentTextError if the client id belongs to a different text.
     """
     text = clean_body(body)
     try:
@@ -62,7 +62,7 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
             raise
     earlier = Message.objects.visible_to(author).select_related("topic")
     message = earlier.filter(topic=topic_pk, author=author, client_id=client_id).first()
-    if message is None:  # they lost the topic in between
+    if message is None:  # the author lost access in the meantime
         raise Topic.DoesNotExist
     if message.body != text:
         raise DifferentTextError
@@ -71,16 +71,16 @@ def post_message(topic_pk: int, author: Member, body: str, client_id: UUID) -> P
 
 def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     if "@" in text:
-        HELD_GROUP(topic_pk)  # who can be mentioned are those who are in the group when it is posted
+        HELD_GROUP(topic_pk)  # only members at the time of posting can be mentioned
     body = render(text, people_in(topic_pk, text))
     topic, roster = _lock(topic_pk, author)
-    # The clock is read under the lock, and never goes back: hosts' clocks differ.
+    # Read under the lock, and never before the previous message: the clocks of hosts differ.
     posted_at = timezone.now()
     if topic.last_sequence:
         posted_at = max(posted_at, topic.last_activity_at)
     posted = write_message(topic, author, body, client_id, posted_at, roster)
     message = posted.message
-    if message.sequence == 1:  # nothing before it is unread
+    if message.sequence == 1:  # no earlier message is unread, and there is no position yet that _INSERT could move
         mark_read(topic, author, message.sequence)
     events.publish_after_commit(topic)
     if message.outcome == Message.Outcome.EMAIL:
@@ -88,7 +88,7 @@ def _post(topic_pk: int, author: Member, text: str, client_id: UUID) -> Posted:
     return posted
 
 
-# "The previous message" has one meaning only while nobody else can post into the topic. With the roster of its group.
+# Locks the topic: only while no one else can post is there exactly one "previous message". Returns the roster, too.
 LOCKED_TOPIC = Prepared(
     "topic_to_post_into",
     lambda author, topic: (
@@ -103,7 +103,7 @@ LOCKED_TOPIC = Prepared(
 
 
 def _lock(topic_pk: int, author: Member) -> tuple[Topic, int]:
-    """The topic, which nobody else posts into until the transaction ends, and the roster of its group, held as well."""
+    """The topic and the roster number of its group, both locked until the transaction ends."""
     for roster, *values in LOCKED_TOPIC.after(HELD_GROUP, (topic_pk,), author.pk, topic_pk):
         return instance(Topic, values), roster
     raise Topic.DoesNotExist
@@ -112,9 +112,9 @@ def _lock(topic_pk: int, author: Member) -> tuple[Topic, int]:
 def write_message(
     topic: Topic, author: Member, body: Body, client_id: UUID, posted_at: datetime, roster: int
 ) -> Posted:
-    """The next message of a topic, with its decision as of `posted_at`.
+    """Store the next message of a topic, with the decision about e-mail as of `posted_at`.
 
-    The caller holds the topic's row and the group's roster.
+    The caller has locked the topic's row and the group; `roster` is the group's current roster number.
     """
     decision = decide(topic, posted_at)
     topic.last_sequence += 1
@@ -137,47 +137,47 @@ def write_message(
         interval_minutes=decision.interval_minutes,
         elapsed=decision.elapsed,
     )
-    previous = _store(message)
+    previous = _insert(message)
     save_mentions(message, body.mentioned)
     return Posted(message, previous, is_new=True)
 
 
-# All columns but the key, which the database gives, in the order of the table.
+# All columns except the primary key, which the database assigns, in table order.
 _COLUMNS = [field for field in Message._meta.concrete_fields if not field.primary_key]
 _TYPES = [str(field.db_type(connection)) for field in _COLUMNS]
-_PLACE = {field.name: f"${number}" for number, field in enumerate(_COLUMNS, 1)}
-_OF_PREVIOUS = "(SELECT {} FROM messenger_message WHERE topic_id = {topic} AND sequence = {sequence} - 1)"
+_PARAMETERS = {field.name: f"${number}" for number, field in enumerate(_COLUMNS, 1)}
+_PREVIOUS = "(SELECT {} FROM messenger_message WHERE topic_id = {topic} AND sequence = {sequence} - 1)"
 
-# The topic, its message, and that its author has read it where nothing before it was unread to them: one statement, for
-# each by itself would be another way to the database and back for every post.
-_STORED = PreparedSql(
+# Inserts the message, updates the topic, and marks the message as read by its author unless an earlier one is unread.
+# In one statement, because each would cost another round trip to the database for every post.
+_INSERT = PreparedSql(
     "stored_message",
-    "WITH topic AS ("  # noqa: S608  (columns and places)
+    "WITH topic AS ("  # noqa: S608  (columns and parameters)
     "UPDATE messenger_topic SET last_sequence = {sequence}, revision = {revision}, last_activity_at = {posted_at} "
     "WHERE id = {topic}), "
     "own AS (UPDATE messenger_readposition SET sequence = {sequence} "
     "WHERE member_id = {author} AND topic_id = {topic} AND sequence = {sequence} - 1) "
     "INSERT INTO messenger_message ({columns}) VALUES ({values}) "
     "RETURNING id, {previous_author}, {previous_posted_at}".format(
-        previous_author=_OF_PREVIOUS.format("author_id", **_PLACE),
-        previous_posted_at=_OF_PREVIOUS.format("posted_at", **_PLACE),
+        previous_author=_PREVIOUS.format("author_id", **_PARAMETERS),
+        previous_posted_at=_PREVIOUS.format("posted_at", **_PARAMETERS),
         columns=", ".join(str(field.column) for field in _COLUMNS),
-        values=", ".join(_PLACE.values()),
-        **_PLACE,
+        values=", ".join(_PARAMETERS.values()),
+        **_PARAMETERS,
     ),
     *_TYPES,
 )
 
 
-def _store(message: Message) -> Previous | None:
-    """Write it, with what its topic says of its latest one; answers with the message before."""
-    ((message.pk, author, posted_at),) = _STORED(*(getattr(message, field.attname) for field in _COLUMNS))
+def _insert(message: Message) -> Previous | None:
+    """Insert the message and update its topic. Returns the message before it, if there is one."""
+    ((message.pk, author, posted_at),) = _INSERT(*(getattr(message, field.attname) for field in _COLUMNS))
     message._state.adding, message._state.db = False, connection.alias
     return Previous(author, posted_at) if author else None
 
 
 def example_message(topic: Topic, author: Member, body: str) -> Message:
-    """A message as it would be, to show what it would look like; it is never written."""
+    """An unsaved message that shows what a message would look like. It is never stored."""
     prepared = prepare(body)
     return Message(
         pk=0, topic=topic, author=author, body=prepared.text, body_html=prepared.html, posted_at=timezone.now()

@@ -13,22 +13,22 @@ from tenancy.pagination import page_number
 
 @require_safe
 def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """What a message did: a page, or the same as a piece for a dialog over the thread."""
+    """Who was e-mailed about a message and who was not: a page, or a fragment for a dialog over the thread."""
     member = request.member
     messages: MessageQuerySet = Message.objects.visible_to(member).filter(topic=pk, sequence=sequence)
     message = get_object_or_404(messages.select_related("topic__group", "author"))
     request.sees_messenger = True
     page = page_number(request)
-    told = record_of(message, member, page)
-    if not told.lines and page > 1:
+    message_record = record_of(message, member, page)
+    if not message_record.lines and page > 1:
         raise Http404
     context = {
         "message": message,
         "topic": message.topic,
-        "record": told,
+        "record": message_record,
         "outcome": outcome_of(fetch_rows(messages)[0]),
         "decision": decision_in_words(message.reason, message.interval_minutes, message.elapsed, message.addressees),
-        "next_page": page + 1 if told.has_more else None,
+        "next_page": page + 1 if message_record.has_more else None,
         "previous_page": page - 1 or None,
     }
     return render(

@@ -1,7 +1,7 @@
-"""One message on a page. Every path shows it through `render_rows`: the page, older ones, live ones.
+"""Renders messages. Every path uses `render_rows`: the page, older messages, live updates.
 
-Plain string building over columns, not a template in a loop: fifty rows cost a fraction of a
-millisecond this way and several the other (docs/decisions/0005-rows-without-templates.md).
+The HTML is built by string formatting, not by a template in a loop: fifty rows take a fraction of a millisecond this
+way and several milliseconds the other (docs/decisions/0005-rows-without-templates.md).
 """
 
 from collections.abc import Iterable
@@ -27,19 +27,19 @@ from messenger.notifications.explanations.wording import NOTHING_MISSING, Missin
 from messenger.web.links import thread_url
 from tenancy.models import Member
 
-# Messages of one author within this time stand close together, under one name.
-SAME_BREATH = timedelta(minutes=10)
+# A message that follows another by the same author within this time is grouped with it, under one name.
+GROUPING_TIME = timedelta(minutes=10)
 DISC_COLOURS = 8
-# “⋯” as an entity: one character beyond Latin-1 makes all of a text, the page's too, take two bytes each.
+# “⋯” as an entity: a single character beyond Latin-1 doubles the memory of the whole string, and of the page's.
 MORE = "&#8943;"
-# What is longer is rendered each time: by the hundreds the longest texts would fill a process.
-LONGEST_KEPT = 5_000  # characters of HTML
-# In place of a member, for whoever has no part in what is shown: no member has this id.
+# Longer messages are rendered each time: hundreds of the longest would use up the memory of a process.
+LONGEST_CACHED = 5_000  # characters of HTML
+# Stands for all readers who neither wrote nor are mentioned in the messages. No member has this id.
 SHARED = 0
 
 
 class Preceding(Protocol):
-    """What a message tells the one below it: whether a day or an author begins there."""
+    """What a message needs to know about the one above it: whether a new day or another author starts."""
 
     @property
     def author_id(self) -> int: ...
@@ -49,6 +49,8 @@ class Preceding(Protocol):
 
 
 class MessageRow(NamedTuple):
+    """The columns that a message is rendered from."""
+
     sequence: int
     author_id: int
     author_name: str
@@ -65,11 +67,11 @@ class MessageRow(NamedTuple):
     removed_by: int | None
     remover: str | None
     removal_reason: str
-    missing: dict[str, int] | None  # as wording.Missing
+    missing: dict[str, int] | None  # see wording.Missing
 
     @classmethod
     def of_new(cls, message: Message) -> "MessageRow":
-        """Of a message that was posted just now: its mails, where there are any, are about to go out."""
+        """For a message that was just posted: its e-mails, if any, are about to be sent."""
         return cls(
             sequence=message.sequence,
             author_id=message.author_id,
@@ -92,9 +94,9 @@ class MessageRow(NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        """Whether all that is shown of it says so, when it changes, by a new revision; its mails go out in silence."""
-        is_written = self.addressees is not None or self.outcome != Message.Outcome.EMAIL
-        return is_written and not (self.missing and self.missing["waiting"])
+        """Whether every visible change from now on raises the revision. Sending pending e-mails does not."""
+        is_fanned_out = self.addressees is not None or self.outcome != Message.Outcome.EMAIL
+        return is_fanned_out and not (self.missing and self.missing["waiting"])
 
 
 _NAMES = {"author_id": "author", "author_name": "author__name", "remover": "removed_by__name"}
@@ -102,7 +104,7 @@ COLUMNS = [_NAMES.get(field, field) for field in MessageRow._fields]
 
 
 def with_missing(messages: MessageQuerySet) -> MessageQuerySet:
-    """Each e-mailed one with `missing`: how many of its mails are `waiting`, `failed` or `cancelled`."""
+    """Annotate e-mailed messages with `missing`: how many of their e-mails are `waiting`, `failed` or `cancelled`."""
     missing = (
         Delivery.objects.filter(message=OuterRef("pk"), next_attempt_at__isnull=False)
         .exclude(state=Delivery.State.SENT)
@@ -122,18 +124,18 @@ def with_missing(messages: MessageQuerySet) -> MessageQuerySet:
 
 
 def columns_of(messages: MessageQuerySet) -> QuerySet[Message, tuple[Any, ...]]:
-    """What a Row is made of."""
+    """The values of a `MessageRow`, in the order of its fields."""
     return with_missing(messages).values_list(*COLUMNS)
 
 
 def fetch_rows(messages: MessageQuerySet, limit: int | None = None) -> list[MessageRow]:
-    """In the order of the queryset."""
+    """The first `limit` rows, or all, in the order of the queryset."""
     return [MessageRow._make(values) for values in columns_of(messages)[:limit]]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """For whom rows are rendered, and where what can be done with a message is."""
+    """The member for whom messages are rendered, and the URL of the thread that their links start with."""
 
     pk: int
     thread_url: str
@@ -148,7 +150,7 @@ class Reader:
 
 
 def personalised_for(rows: Iterable[MessageRow]) -> set[int]:
-    """Whose these rows are, and whom they mention: to them they look different."""
+    """Ids of the members to whom these rows look different: their authors, and whoever is mentioned."""
     return {row.author_id for row in rows}.union(*(mentioned_in(row.body_html) for row in rows))
 
 
@@ -157,9 +159,9 @@ def render_rows(
 ) -> SafeString:
     """The HTML of consecutive messages, oldest first, in the active language and time zone.
 
-    `previous` is the message that stands above the first one: it decides whether a day or an author
-    begins. None where nothing stands above it: the first one then says its day and author. Above the message
-    with the sequence number `first_unread` stands the line that says so.
+    `previous` is the message above the first one and decides whether a new day or another author starts. If it is
+    None, the first message has its day and author displayed. The message with the sequence number `first_unread`
+    gets a divider above it.
     """
     zone = timezone.get_current_timezone()
     parts = []
@@ -177,21 +179,21 @@ def _render(row: MessageRow, previous: Preceding | None, zone: tzinfo, reader: R
         previous is not None
         and not starts_day
         and previous.author_id == row.author_id
-        and row.posted_at - previous.posted_at < SAME_BREATH
+        and row.posted_at - previous.posted_at < GROUPING_TIME
     )
     divider = f'<li class="day" data-day="{day}"><span>{_day(day, language)}</span></li>' if starts_day else ""
     if is_first_unread:
         divider += f'<li class="new-line" id="new"><span>{escape(_("New"))}</span></li>'
-    # What says how many mails are missing changes with each of them, and is not worth keeping.
-    is_kept = row.missing is None and len(row.body_html) <= LONGEST_KEPT
-    message = _message if is_kept else _message.__wrapped__
+    # The number of missing e-mails changes with each of them: not worth caching.
+    is_cacheable = row.missing is None and len(row.body_html) <= LONGEST_CACHED
+    message = _message if is_cacheable else _message.__wrapped__
     classes = "message" + (" message-continued" if continues else "") + " message-own" * (row.author_id == reader.pk)
     return divider + shown_to(reader.pk, message(row, classes, reader.thread_url, zone, language))
 
 
-@lru_cache(maxsize=500)  # 1.5 MiB a thousand
+@lru_cache(maxsize=500)  # 1.5 MiB per thousand
 def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
-    """One message, for whoever reads it in this zone and language: most readers of a busy thread see the same."""
+    """One message in this zone and language, before mentions are personalised: most readers share the same HTML."""
     posted_at = row.posted_at.astimezone(zone)
     clock = _clock(posted_at.hour, posted_at.minute, language)
     name, disc = escape(row.author_name), escape(initials(row.author_name))
@@ -206,8 +208,8 @@ def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, langu
         f'<time datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{_day(posted_at.date(), language)}, {clock} ({escape(str(zone))})">{clock}</time></a>'
         f"{_edited(row, url)} "
-        f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more(language)}">{MORE}</a></header>'
-        f"{_body(row)}"
+        f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more_label(language)}">'
+        f"{MORE}</a></header>{_body(row)}"
         f'<p class="message-outcome outcome-{row.outcome}">'
         f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
@@ -227,12 +229,12 @@ def _edited(row: MessageRow, url: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _more(language: str) -> str:
+def _more_label(language: str) -> str:
     return str(escape(_("More about this message")))
 
 
 def outcome_of(row: MessageRow) -> str:
-    """What the message did, in one line."""
+    """One line on the e-mails of a message: how many were sent, or why none."""
     missing = Missing(**row.missing) if row.missing else NOTHING_MISSING
     return outcome_in_words(row.reason, row.interval_minutes, row.elapsed, row.addressees, missing)
 

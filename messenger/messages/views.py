@@ -1,4 +1,4 @@
-"""One message: what can be done with it, editing, its history, removing."""
+"""Views of a single message: its menu, editing, history, removal."""
 
 from django.contrib import messages as banners
 from django.core.exceptions import PermissionDenied
@@ -19,7 +19,7 @@ from messenger.web.requests import MessengerHttpRequest, wants_fragment
 
 @require_safe
 def message(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """What can be done with a message: a menu for the thread, or a page."""
+    """The actions on a message: a menu over the thread, or a page."""
     found = _visible_message(request, pk, sequence)
     context = {
         "message": found,
@@ -36,7 +36,7 @@ def edit(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
     found = _visible_message(request, pk, sequence)
     if found.author_id != request.member.pk:
         raise PermissionDenied
-    # Ids of its own: in a dialog the composer's stand on the page too.
+    # Distinct element ids: in a dialog, the composer is on the same page.
     data = request.POST if request.method == "POST" else None
     form = EditForm(data, initial={"body": found.body}, auto_id="id_edited_%s")
     is_too_late = not may_edit(found, request.member, timezone.now())
@@ -65,7 +65,7 @@ def _too_late(request: MessengerHttpRequest) -> str:
 
 @require_safe
 def history(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """What a message said before it was edited."""
+    """The current and earlier texts of an edited message, latest first."""
     found = _visible_message(request, pk, sequence)
     earlier = list(found.versions.order_by("-replaced_at", "-pk").values_list("written_at", "body_html"))
     if not earlier:
@@ -79,7 +79,7 @@ def history(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespon
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """Asks first: a text that is removed is gone."""
+    """Asks for confirmation first: a removed text cannot be restored."""
     found = _visible_message(request, pk, sequence)
     is_own = found.author_id == request.member.pk
     if found.removed_at is None and not may_remove(found, request.member):
@@ -108,7 +108,7 @@ def _visible_message(request: MessengerHttpRequest, pk: int, sequence: int) -> M
 
 
 def _row(request: MessengerHttpRequest, found: Message) -> SafeString:
-    """The message as it stands in the thread."""
+    """The message as the thread displays it."""
     rows = fetch_rows(Message.objects.visible_to(request.member).filter(pk=found.pk))
     return render_rows(rows, None, Reader.of(request.member, found.topic_id))
 
@@ -118,7 +118,7 @@ def _piece_or_page(request: MessengerHttpRequest, name: str) -> str:
 
 
 def _to_message(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """Done: the page of the thread around it; a script fetches what changed by itself."""
+    """The response to a change: a redirect to the message in its thread, or 204 for scripts, which fetch the change."""
     if wants_fragment(request):
         return HttpResponse(status=204)
     response = redirect("messenger:thread", request.member.tenancy.slug, pk)
