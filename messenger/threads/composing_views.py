@@ -1,4 +1,4 @@
-"""What helps to write a message: whom one can mention, and what one answers to."""
+"""Requests of the composer: the people who can be mentioned, and messages to quote."""
 
 from django.db.models import Count
 from django.http import HttpResponse, JsonResponse
@@ -12,7 +12,7 @@ from messenger.web.requests import MessengerHttpRequest
 
 @require_safe
 def people(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """The names of the others who read a topic now, and how many have each."""
+    """The names of a topic's other current readers, each with the number of people who have it."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
     others = topic.readers().exclude(pk=request.member.pk)
     names = others.values("name").annotate(count=Count("pk")).order_by("name")
@@ -21,7 +21,7 @@ def people(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def quotation(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
-    """A message as a quote, for the composer of a page that is open."""
+    """A message as a Markdown quote, for the composer of an open page."""
     messages = Message.objects.visible_to(request.member).filter(topic=pk, sequence=sequence, removed_at=None)
     message = get_object_or_404(messages.select_related("author"))
     return HttpResponse(quotation_of(message), content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""The messages of a topic, page by page, by sequence: no OFFSET, no COUNT."""
+"""Pages of a topic's messages, addressed by sequence number: no OFFSET, no COUNT."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from messenger.models import Message, Topic
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
-# What was read already, above the message that a page is opened at.
+# How many earlier messages precede the one at which a page opens.
 CONTEXT = 10
 
 BEFORE = Prepared(
@@ -36,7 +36,7 @@ BEFORE = Prepared(
     "bigint",
     "bigint",
 )
-# One more than a page: `after` says what for.
+# One more than a page: `after` also fetches the message above it.
 AFTER = Prepared(
     "messages_after",
     lambda topic, sequence: columns_of(Message.objects.filter(topic=topic).after(sequence).oldest_first())[
@@ -55,8 +55,8 @@ AT = Prepared(
 
 def _changed(topic: int, since: int, first: int) -> QuerySet[Message, tuple[Any, ...]]:
     found = Message.objects.filter(topic=topic, revision__gt=since, sequence__gte=first).order_by("revision")
-    # Chosen before anything is joined to them, or it would be joined to all. One more than a page: the caller may
-    # want to know whether that was all.
+    # Limited in a subquery, before the joins, which would otherwise cover all of them. One more than a page tells the
+    # caller whether there are more.
     return columns_of(Message.objects.filter(pk__in=found.values("pk")[: PAGE_LENGTH + 1]).order_by("revision"))
 
 
@@ -67,8 +67,8 @@ CHANGED = Prepared("messages_changed", _changed, "bigint", "bigint", "bigint")
 class Page:
     """Consecutive messages of a topic, rendered for one reader."""
 
-    html: bytes  # encoded once: what is kept is sent as it is
-    first: int  # sequence numbers; 0 where the page is empty
+    html: bytes  # encoded once: cached pages are sent as they are
+    first: int  # sequence numbers; 0 if the page is empty
     last: int
     last_of_topic: int
 
@@ -86,7 +86,10 @@ class Page:
 
 
 def opening(topic: Topic, reader: Member, read_up_to: int) -> Page:
-    """The page that a thread opens with: where the reader stopped, or the newest messages."""
+    """The page that a thread opens with: the newest messages, or those around the first unread one if it is older.
+
+    `read_up_to` is the reader's position, a sequence number.
+    """
     first_unread = read_up_to + 1 if read_up_to < topic.last_sequence else 0
     if first_unread and topic.last_sequence - read_up_to > PAGE_LENGTH - CONTEXT:
         return around(topic, first_unread, reader, first_unread)
@@ -99,12 +102,12 @@ def latest(topic: Topic, reader: Member) -> Page:
 
 
 def around(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
-    """The page on which a message is, with a little of what stands above it."""
+    """The page that begins CONTEXT messages before the one with this sequence number."""
     return after(topic, max(sequence - CONTEXT - 1, 0), reader, first_unread)
 
 
 def before(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
-    """The messages before one, the nearest ones."""
+    """The page of messages that ends just before this sequence number."""
 
     def fetch() -> Fetched:
         return [MessageRow._make(values) for values in reversed(BEFORE(topic.pk, sequence))], None
@@ -113,10 +116,10 @@ def before(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -
 
 
 def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) -> Page:
-    """The messages after one, the nearest ones."""
+    """The page of messages that starts just after this sequence number."""
 
     def fetch() -> Fetched:
-        # The one that the reader has already comes along: it decides whether a day begins.
+        # The message at `sequence` is fetched as well: it decides whether the first row starts a new day.
         rows = [MessageRow._make(values) for values in AFTER(topic.pk, sequence - 1)]
         if rows and rows[0].sequence <= sequence:
             return rows[1:], rows[0]
@@ -126,16 +129,16 @@ def after(topic: Topic, sequence: int, reader: Member, first_unread: int = 0) ->
 
 
 def new(message: Message, previous: Preceding | None, reader: Member) -> bytes:
-    """A message that was posted just now, as it stands below the one before it; nothing is asked for it."""
+    """The HTML of a message that was just posted, below the `previous` one. No query is made."""
     return render_rows([MessageRow.of_new(message)], previous, Reader.of(reader, message.topic_id)).encode()
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Messages that are not consecutive: each is rendered as it stands below the message before it."""
+    """Messages that need not be consecutive: each is rendered as it appears below the message before it."""
 
     rows: list[MessageRow]
-    above: dict[int, MessageRow]  # by sequence number
+    preceding: dict[int, MessageRow]  # by sequence number
 
     @property
     def concerned(self) -> set[int]:
@@ -150,51 +153,56 @@ class Changes:
 
     def html(self, reader: Reader) -> SafeString:
         return mark_safe(  # noqa: S308  (each is escaped or sanitised)
-            "".join(render_rows([row], self.above.get(row.sequence - 1), reader) for row in self.rows)
+            "".join(render_rows([row], self.preceding.get(row.sequence - 1), reader) for row in self.rows)
         )
 
 
 def changes(topic_pk: int, since: int, first: int = 0) -> Changes:
-    """What is new, edited, removed or said otherwise since a revision, from one sequence number on.
+    """Messages that were posted, edited or removed, or whose e-mails changed, since a revision.
 
-    The oldest changes first; one more than a page where there are more than that.
+    Only those from the sequence number `first` on. The oldest change comes first; if there is more than a page of
+    them, one more than a page is returned.
     """
     rows = [MessageRow._make(values) for values in CHANGED(topic_pk, since, first)]
-    above = [row.sequence - 1 for row in rows]
-    return Changes(rows, {row.sequence: row for row in map(MessageRow._make, AT(topic_pk, above))} if rows else {})
+    preceding = [row.sequence - 1 for row in rows]
+    return Changes(rows, {row.sequence: row for row in map(MessageRow._make, AT(topic_pk, preceding))} if rows else {})
 
 
 def changed(topic: Topic, since: int, first: int, reader: Member) -> SafeString:
-    """At most a page of what changed since a revision, from one sequence number on, for a reader."""
+    """The HTML of at most a page of `changes`, for a reader."""
     return changes(topic.pk, since, first).first_page().html(Reader.of(reader, topic.pk))
 
 
-Fetched = tuple[list[MessageRow], MessageRow | None]  # the rows of a page, and the one above them
+Fetched = tuple[list[MessageRow], MessageRow | None]  # the rows of a page, and the row above them
 
-# By all that a page depends on: what it shows of its topic raises the topic's revision, names that of the tenancy.
-_pages: LocalCache[Page] = LocalCache(32_000_000)  # bytes; a page of fifty messages has some 20,000
-_concerned: LocalCache[set[int]] = LocalCache(5_000)
+# Cached by all that a page depends on. Visible changes of a topic raise its revision; renaming a member raises the
+# names revision of the tenancy.
+_pages: LocalCache[Page] = LocalCache(32_000_000)  # bytes; a page of fifty messages has about 20,000
+_personalised: LocalCache[set[int]] = LocalCache(5_000)  # for each page, the members who get their own
 
 
-def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], where: tuple[str, int, int]) -> Page:
-    """Nearly everybody sees the same, which is made once; who wrote there or is mentioned sees a page of their own."""
-    shown = (topic.pk, topic.revision, reader.tenancy.names_revision, get_language(), get_current_timezone(), where)
-    concerned = _concerned.get(shown)
-    if concerned is not None:
-        page = _pages.get((shown, reader.pk if reader.pk in concerned else SHARED))
+def _page(topic: Topic, reader: Member, fetch: Callable[[], Fetched], position: tuple[str, int, int]) -> Page:
+    """Most readers share one cached page. Authors and mentioned members get their own: their rows are highlighted.
+
+    `position` identifies the page in its topic; its last number is that of the first unread message, or 0.
+    """
+    key = (topic.pk, topic.revision, reader.tenancy.names_revision, get_language(), get_current_timezone(), position)
+    personalised = _personalised.get(key)
+    if personalised is not None:
+        page = _pages.get((key, reader.pk if reader.pk in personalised else SHARED))
         if page is not None:
             return page
-    rows, above = fetch()
+    rows, preceding = fetch()
     page = Page(
-        html=render_rows(rows, above, Reader.of(reader, topic.pk), where[-1]).encode(),
+        html=render_rows(rows, preceding, Reader.of(reader, topic.pk), position[-1]).encode(),
         first=rows[0].sequence if rows else 0,
         last=rows[-1].sequence if rows else 0,
         last_of_topic=topic.last_sequence,
     )
-    is_asked_once = above is not None and len(rows) < PAGE_LENGTH  # what came after what somebody has already
-    # What is not committed is kept for nobody, and what is on its way to people changes without a word.
-    if not is_asked_once and not connection.in_atomic_block and all(row.is_settled for row in rows):
-        concerned = personalised_for(rows)
-        _concerned.put(shown, concerned)
-        _pages.put((shown, reader.pk if reader.pk in concerned else SHARED), page, len(page.html))
+    is_requested_once = preceding is not None and len(rows) < PAGE_LENGTH  # the latest messages, for an open page
+    # Uncommitted rows are not cached, nor are those with pending e-mails, whose progress does not raise the revision.
+    if not is_requested_once and not connection.in_atomic_block and all(row.is_settled for row in rows):
+        personalised = personalised_for(rows)
+        _personalised.put(key, personalised)
+        _pages.put((key, reader.pk if reader.pk in personalised else SHARED), page, len(page.html))
     return page

@@ -8,13 +8,13 @@ from messenger.models import MessengerGroup, Topic
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.web.requests import MessengerHttpRequest, parse_sequence
 
-# An image of nothing: what a browser without JavaScript fetches to say what it has shown.
-NOTHING = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+# A browser without JavaScript reports what was displayed by fetching this image.
+EMPTY_IMAGE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def read(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """What has been on the screen, up to a sequence number: by script, or by the image of a page without it."""
+    """Mark messages as read up to a sequence number: requested by a script, or as an image where there is none."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
     sequence = parse_sequence((request.POST if request.method == "POST" else request.GET).get("up_to", ""))
     if sequence is None:
@@ -23,14 +23,14 @@ def read(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         mark_read(topic, request.member, min(sequence, topic.last_sequence))
     if request.method == "POST":
         return HttpResponse(status=204)
-    return HttpResponse(NOTHING, content_type="image/svg+xml")
+    return HttpResponse(EMPTY_IMAGE, content_type="image/svg+xml")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def unread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """From a message on; back to the list, for in the thread it would be read again at once."""
+    """Mark messages as unread from one on. Redirects to the list: the thread would mark them as read again at once."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
-    if request.method != "POST":  # where a sign-in leads back to
+    if request.method != "POST":  # redirected here by a sign-in
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     sequence = parse_sequence(request.POST.get("sequence", ""))
     if not sequence or sequence > topic.last_sequence:

@@ -20,18 +20,18 @@ TOPIC_OF_READER = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class ThreadTopic:
-    """A topic, and what of it is its reader's own."""
+    """A topic, its audience, and what is specific to its reader."""
 
     topic: Topic
     group_name: str
-    people: int  # who read it
-    recipients: int  # who would be e-mailed a message of this reader
+    people: int  # number of members who can read it
+    recipients: int  # number of members who would be e-mailed a message by this reader
     is_muted: bool
     read_up_to: int  # a sequence number
 
 
 def topic_for(reader: Member, pk: int) -> ThreadTopic:
-    """The topic with this id as its reader opens it. Raises Topic.DoesNotExist if they may not read it."""
+    """The topic with this id for a reader. Raises Topic.DoesNotExist if they may not read it."""
     for group_name, is_muted, wants_own, read_up_to, *values in TOPIC_OF_READER(reader.pk, pk):
         topic = instance(Topic, values)
         audience = audience_of(topic)

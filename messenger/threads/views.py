@@ -29,7 +29,7 @@ def thread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     opened = _open_topic(request, pk)
     page = _requested_page(request, opened)
     if opened.topic.last_sequence and not page.first:
-        return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond either end
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)  # beyond the first or the last message
     return _render_thread(request, opened, page, Composer(_requested_quotation(request, opened.topic)))
 
 
@@ -39,10 +39,10 @@ def messages(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """Rendered messages before or after a sequence number: pieces for a page that is open."""
+    """Messages as fragments for an open page: before or after a sequence number, or changed since a revision."""
     opened = _open_topic(request, pk)
     if request.headers.get("Sec-Fetch-Dest") == "document":
-        # Where a sign-in leads back to when a message was sent without being signed in.
+        # Redirected here by a sign-in, after a message was sent without a session.
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     since = parse_sequence(request.GET.get("since", ""))
     if since is not None:
@@ -54,20 +54,20 @@ def _rows(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    composer = Composer.sent(request.POST)
+    composer = Composer.from_post(request.POST)
     client_id = composer.uuid
     if client_id is None:
-        refused = composer.with_new_id().refused(_("This page was not complete. Send once more."))
+        refused = composer.with_new_id().with_error(_("This page was not complete. Send once more."))
     else:
         try:
-            return _answer_posted(request, post_message(pk, request.member, composer.body, client_id))
+            return _respond_to_post(request, post_message(pk, request.member, composer.body, client_id))
         except Topic.DoesNotExist:
             raise Http404 from None
         except ValidationError as error:
-            refused = composer.refused(" ".join(error.messages))
+            refused = composer.with_error(" ".join(error.messages))
         except DifferentTextError:
-            said = _("A message was sent from this page before. Send once more to post this one too.")
-            refused = composer.with_new_id().refused(said)
+            problem = _("A message was sent from this page before. Send once more to post this one too.")
+            refused = composer.with_new_id().with_error(problem)
     opened = _open_topic(request, pk)
     if wants_fragment(request):
         return _render_composer(request, opened, refused)
@@ -76,17 +76,17 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """A text as it would be shown, and nothing written: a piece, or the thread with the text still in its composer."""
+    """Render a text without storing it: a fragment, or the thread with the text still in its composer."""
     opened = _open_topic(request, pk)
-    if request.method != "POST":  # where a sign-in leads back to
+    if request.method != "POST":  # redirected here by a sign-in
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    composer = Composer.sent(request.POST)
+    composer = Composer.from_post(request.POST)
     if composer.uuid is None:
         composer = composer.with_new_id()
     try:
         body = clean_body(composer.body)
     except ValidationError as error:
-        composer = composer.refused(" ".join(error.messages))
+        composer = composer.with_error(" ".join(error.messages))
     else:
         html = shown_to(request.member.pk, render_body(body, people_in(pk, body)).html)
         composer = replace(composer, preview=mark_safe(html))  # noqa: S308  (sanitised)
@@ -100,10 +100,10 @@ def _render_composer(request: MessengerHttpRequest, opened: ThreadTopic, refused
     return render_piece(request, "messenger/threads/_composer.html", *_values_of(refused, opened), status=422)
 
 
-def _answer_posted(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
+def _respond_to_post(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:
     message = posted.message
     if wants_fragment(request):
-        # Whatever came in since the page's last message comes along, and the thread has no gap.
+        # Include whatever was posted since the page's last message, so that the thread has no gap.
         last_shown = parse_sequence(request.POST.get("after", ""))
         start = message.sequence - 1 if last_shown is None else min(last_shown, message.sequence - 1)
         if posted.is_new and start == message.sequence - 1:
@@ -137,12 +137,12 @@ def _requested_page(request: MessengerHttpRequest, opened: ThreadTopic) -> pages
 
 
 def _requested_quotation(request: MessengerHttpRequest, topic: Topic) -> str:
-    """The message that `?quote=` names as a quote to begin with; nothing without it."""
+    """The message named by `?quote=` as a Markdown quote; empty without the parameter."""
     if "quote" not in request.GET:
         return ""
     sequence = parse_sequence(request.GET["quote"]) or 0
     quoted = get_object_or_404(topic.messages.select_related("author"), sequence=sequence)
-    return "" if quoted.removed_at else quotation_of(quoted)  # an answer to what is gone can be written all the same
+    return "" if quoted.removed_at else quotation_of(quoted)  # the reply to a removed message starts empty
 
 
 def _render_thread(
@@ -159,7 +159,7 @@ def _render_thread(
         "page.is_empty": page.is_empty,
         "page.has_older": page.has_older,
         "page.has_newer": page.has_newer,
-        "has_news": page.last > opened.read_up_to,
+        "has_unread": page.last > opened.read_up_to,
     }
     values |= {
         "topic.name": topic.name,
@@ -175,7 +175,7 @@ def _render_thread(
 
 
 def _values_of(composer: Composer, opened: ThreadTopic) -> tuple[dict[str, Any], dict[str, PlaceholderValue]]:
-    """What templates/messenger/threads/_composer.html shows, as `render_skeleton` takes it."""
+    """`variant` and `values` of templates/messenger/threads/_composer.html (see `render_skeleton`)."""
     forecast = ForecastText.of(opened.topic, opened.recipients)
     return {
         "topic.people": opened.people,
