@@ -1,6 +1,6 @@
-"""No row can name one of another tenancy: Django has no composite foreign keys, PostgreSQL has.
+"""No row can refer to a row of another tenancy: PostgreSQL has composite foreign keys, Django has not.
 
-Each replaces the plain key of its column (`db_constraint=False` in the model).
+Each replaces the plain foreign key of its column (`db_constraint=False` in the model).
 """
 
 from django.db import migrations

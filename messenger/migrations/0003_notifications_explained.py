@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
             name='reason',
             field=models.CharField(blank=True, choices=[('author', 'wrote it'), ('muted', 'muted the topic'), ('left', 'left the group'), ('member_inactive', 'inactive user'), ('topic_inactive', 'topic made inactive'), ('group_inactive', 'group made inactive'), ('messenger_off', 'Messenger switched off'), ('lost_access', 'could not read the topic any more'), ('unusable_address', 'unusable address'), ('refused', 'refused by the mail server'), ('gave_up', 'put off by the mail server for a day')], max_length=20),
         ),
-        # What is there already: authors had no mail due to them, and every other delivery was one.
+        # Existing deliveries: no e-mail was due to authors, and every other delivery was an e-mail.
         migrations.RunSQL(
             "UPDATE messenger_delivery SET next_attempt_at = NULL WHERE state = 'not_sent' AND reason = 'author'",
             migrations.RunSQL.noop,

@@ -1,4 +1,4 @@
-"""The rows of choices, read positions and catch-up mails, too, name none of another tenancy."""
+"""Mutes, read positions and catch-up mails cannot refer to rows of another tenancy either."""
 
 from django.db import migrations
 
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         )
         for table, column, referenced, name in REFERENCES
     ] + [
-        # Nobody knows what was read before; that none of it counts as unread is what newcomers to a group get too.
+        # What was read so far is unknown. None of it counts as unread, as for new members of a group.
         migrations.RunSQL(
             "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) "
             "SELECT topic.tenancy_id, topic.id, membership.member_id, topic.last_sequence "

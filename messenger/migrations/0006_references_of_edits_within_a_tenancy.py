@@ -1,4 +1,4 @@
-"""Who removed a message, and what it said before, are of its own tenancy."""
+"""The member who removed a message, and its earlier versions, belong to its tenancy."""
 
 from django.db import migrations
 

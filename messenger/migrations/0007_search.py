@@ -1,27 +1,27 @@
-"""What search reads: the words of each message beside it, without accents, and the indexes that find them.
+"""What search reads: a column with the words of each message, without accents, and its indexes.
 
-The column `search` is PostgreSQL's own business: the models do not know it, so that nothing loads it.
+The column `search` exists in PostgreSQL only. The models do not declare it, so that nothing loads it.
 """
 
 from django.contrib.postgres.operations import BtreeGinExtension, UnaccentExtension
 from django.db import migrations, models
 
-# `unaccent()` in a generated column is refused (it is not immutable), a configuration of ours is not.
+# A generated column refuses `unaccent()`, which is not immutable, but accepts a text search configuration.
 CONFIGURATION = """
 CREATE TEXT SEARCH CONFIGURATION messenger_text (COPY = simple);
 ALTER TEXT SEARCH CONFIGURATION messenger_text
     ALTER MAPPING FOR hword, hword_part, word, numhword, hword_numpart, numword WITH unaccent, simple;
 """
-# What joins words, or is taken for markup, ends a word: the parser would take "wages/salaries" for a file,
+# Characters that join words, or look like markup, end a word: the parser would take "wages/salaries" for a file,
 # "done.Next" for a host and the end of "INV-4711" for a negative number. messenger/search/query.py does the same.
 COLUMN = r"""
 ALTER TABLE messenger_message ADD COLUMN search tsvector NOT NULL GENERATED ALWAYS AS (
     to_tsvector('messenger_text'::regconfig, translate(body, '-/.@_:\<>&', '          '))
 ) STORED;
 """
-# Without the pending list: it would make each search read what was posted lately one by one, and now and then
-# one post wait for all of it to be sorted in. With tenancy, topic and author in the index a word that is
-# frequent everywhere costs no more than the few messages among which it is looked for.
+# No pending list (fastupdate): with it, each search would read the recent posts one by one, and now and then one post
+# would wait until all of them are sorted in. With tenancy, topic and author in the index, a word that is frequent
+# everywhere costs no more than the few messages that are searched.
 INDEX = """
 CREATE INDEX message_search ON messenger_message
     USING gin (tenancy_id, topic_id, author_id, search) WITH (fastupdate = off);

@@ -1,9 +1,9 @@
-"""The index of words knows where and, roughly, when: the newest hits are found without fetching all of them."""
+"""The word index covers topic, author and approximate time: the newest hits are found without fetching all of them."""
 
 from django.db import migrations
 
-# Numbers under which a message is looked for: of its tenancy, its topic, its author, and of the stretches of time in
-# its tenancy that it lies in, from two hours to a year. messenger/search/time_buckets.py counts the same.
+# The numbers by which a message is found: of its tenancy, its topic, its author, and of the time buckets of its tenancy
+# that contain it, from two hours to a year. messenger/search/time_buckets.py computes the same numbers.
 PLACES = """
 CREATE FUNCTION messenger_places(tenancy bigint, topic bigint, author bigint, at timestamptz) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -18,7 +18,7 @@ CREATE FUNCTION messenger_places(tenancy bigint, topic bigint, author bigint, at
         (((tenancy << 24) | (floor(extract(epoch FROM at))::bigint >> 25)) << 4) | 7
     ];
 """
-# Without the pending list, as before (0007). The statistics of the new column are what its use is planned with.
+# No pending list, as in 0007. ANALYZE collects the statistics with which the use of the new index is planned.
 INDEX = """
 DROP INDEX message_search;
 CREATE INDEX message_search ON messenger_message

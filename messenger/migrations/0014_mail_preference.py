@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """MailChoice is called MailPreference; its table keeps its name."""
+    """MailChoice is renamed to MailPreference; the table keeps its name."""
 
     dependencies = [
         ("tenancy", "0005_names_revision"),
