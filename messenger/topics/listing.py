@@ -47,7 +47,12 @@ class TopicSummary(NamedTuple):
     last_activity_at: datetime
     last_sequence: int
     author: str | None  # of the last message; None if there is none
-    excerpt: str | None  # None if the last message was removed
+    excerpt: str  # of the last message, as text
+    removed_at: datetime | None  # the last message
+
+
+_NAMES = {"author": "last__author__name", "removed_at": "last__removed_at"}
+SUMMARY_COLUMNS = ["pk", "revision", *(_NAMES.get(field, field) for field in TopicSummary._fields)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,18 +63,16 @@ class TopicRow:
     """
 
     pk: int
-    name: str
+    summary: TopicSummary
     group: str
-    notifications_enabled: bool
-    notifications: str
+    notifications: str  # its settings, in words
     when: str  # of the last activity, as short as possible
     moment: str  # the same in full
     timestamp: str  # the same in ISO 8601
     is_muted: bool  # by the reader
     unread: int  # number of messages
     is_mentioned: bool  # whether an unread message mentions the reader
-    author: str | None  # of the last message; None if there is none
-    excerpt: str
+    excerpt: str  # of the last message, or that it was removed
     # Cached by `render_topic_rows`, by all that its HTML depends on beside the row.
     html: dict[tuple[str, bool, bool], bytes] = field(default_factory=dict, repr=False)
 
@@ -132,18 +135,7 @@ SUMMARIES = Prepared(
             last=FilteredRelation("messages", condition=Q(messages__sequence=F("last_sequence"))),
             excerpt=Left("last__body_html", EXCERPT_SOURCE_LENGTH),
         )
-        .values_list(
-            "pk",
-            "revision",
-            "name",
-            "notifications_enabled",
-            "notification_interval",
-            "last_activity_at",
-            "last_sequence",
-            "last__author__name",
-            "excerpt",
-            "last__removed_at",
-        )
+        .values_list(*SUMMARY_COLUMNS)
     ),
     "bigint[]",
 )
@@ -223,8 +215,9 @@ def clear_listing_cache() -> None:
 def _summaries_of(found: list[tuple[Any, ...]], names_revision: int) -> dict[int, TopicSummary | None]:
     summaries = {pk: _summaries.get((pk, revision, names_revision)) for pk, revision, *_reader in found}
     missing = [pk for pk, summary in summaries.items() if summary is None]
-    for pk, revision, *values, html, removed_at in SUMMARIES(missing) if missing else ():
-        summaries[pk] = summary = TopicSummary._make((*values, None if removed_at else _excerpt_of(html or "")))
+    for pk, revision, *values in SUMMARIES(missing) if missing else ():
+        read = TopicSummary._make(values)
+        summaries[pk] = summary = read._replace(excerpt=_excerpt_of(read.excerpt or ""))
         # By the revision that was read together with the summary: it may be later than the one in `found`.
         if not connection.in_atomic_block:
             _summaries.put((pk, revision, names_revision), summary)
@@ -247,9 +240,8 @@ def _make_row(
     at = summary.last_activity_at.astimezone(zone)
     return TopicRow(
         pk=pk,
-        name=summary.name,
+        summary=summary,
         group=group,
-        notifications_enabled=summary.notifications_enabled,
         notifications=notifications_in_words(summary.notifications_enabled, summary.notification_interval),
         when=short_when(at),
         moment=date_format(at, "DATETIME_FORMAT"),
@@ -257,8 +249,7 @@ def _make_row(
         is_muted=is_muted,
         unread=unread,
         is_mentioned=is_mentioned,
-        author=summary.author,
-        excerpt=_("Message removed") if summary.excerpt is None else summary.excerpt,
+        excerpt=_("Message removed") if summary.removed_at else summary.excerpt,
     )
 
 

@@ -349,7 +349,7 @@ def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_sho
     assert plan.count("on messenger_readposition") == 1, "how far somebody has read is looked up once for each"
     assert "Seq Scan" not in plan, plan
     rows, has_more = listing.first_page(cast.alice, listing.groups_of(cast.alice))
-    assert [row.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
+    assert [row.summary.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
     assert (len(rows), has_more) == (50, True)
 
 
@@ -376,7 +376,7 @@ def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast)
     cast.charlie.is_messenger_manager = True
     assert listing.count_inactive(cast.charlie, listing.groups_of(cast.charlie)) == 5
     rows, has_more = listing.first_page(cast.charlie, listing.groups_of(cast.charlie))
-    assert [row.name for row in rows[:2]] == ["Topic 25", "Topic 50"]
+    assert [row.summary.name for row in rows[:2]] == ["Topic 25", "Topic 50"]
     assert (len(rows), has_more) == (50, True)
     assert {row.group for row in rows} == {"Small"}
 
