@@ -1,4 +1,4 @@
-"""Editing and removing messages: who may, until when, what stays, and what it does not do."""
+"""Editing and removing messages: who may do it, until when, what stays, and what is not affected."""
 
 from datetime import timedelta
 
@@ -46,7 +46,9 @@ def test_an_edit_keeps_every_version_in_order(cast: Cast) -> None:
     message.refresh_from_db()
     assert message.body == "Three"
     assert message.body_html == "<p>Three</p>\n" or "Three" in message.body_html
-    assert list(message.versions.order_by("pk").values_list("body", flat=True)) == ["One", "Two"], "no empty edit"
+    assert list(message.versions.order_by("pk").values_list("body", flat=True)) == ["One", "Two"], (
+        "saving an unchanged text adds no version"
+    )
     versions = list(message.versions.order_by("pk"))
     assert versions[0].written_at == message.posted_at
     assert versions[0].replaced_at == versions[1].written_at
@@ -62,7 +64,7 @@ def test_an_edit_keeps_every_version_in_order(cast: Cast) -> None:
         (24 * 60, timedelta(hours=23, minutes=59), True),
     ],
 )
-def test_the_tenancy_says_for_how_long(cast: Cast, minutes: int, after: timedelta, allowed: bool) -> None:
+def test_the_tenancy_sets_the_time_limit_for_editing(cast: Cast, minutes: int, after: timedelta, allowed: bool) -> None:
     Tenancy.objects.filter(pk=cast.northwind.pk).update(edit_minutes=minutes)
     bob = Member.objects.select_related("tenancy").get(pk=cast.bob.pk)
     with time_machine.travel(NOON, tick=False) as clock:
@@ -76,7 +78,7 @@ def test_the_tenancy_says_for_how_long(cast: Cast, minutes: int, after: timedelt
                 edit(message, cast.bob, "Better")
 
 
-def test_nobody_edits_anothers_message_nor_what_they_may_not_read(cast: Cast) -> None:
+def test_members_cannot_edit_messages_of_others_or_messages_they_cannot_read(cast: Cast) -> None:
     message = post(cast.payments, cast.bob)
     with pytest.raises(NotYoursError):
         edit(message, cast.alice, "Mine now")
@@ -88,7 +90,7 @@ def test_nobody_edits_anothers_message_nor_what_they_may_not_read(cast: Cast) ->
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_edit_waits_for_a_removal_from_the_group_under_way_and_then_finds_nothing(cast: Cast) -> None:
+def test_an_edit_waits_for_an_uncommitted_removal_from_the_group_and_then_finds_no_message(cast: Cast) -> None:
     message = post(cast.payments, cast.bob, "Fine")
     with transaction.atomic():
         save_group(cast.payroll, [cast.alice])
@@ -98,7 +100,7 @@ def test_an_edit_waits_for_a_removal_from_the_group_under_way_and_then_finds_not
     assert Message.objects.get(pk=message.pk).body == "Fine"
 
 
-def test_an_edit_that_won_t_do_changes_nothing(cast: Cast) -> None:
+def test_an_invalid_edit_changes_nothing(cast: Cast) -> None:
     message = post(cast.payments, cast.bob, "Fine")
     with pytest.raises(ValidationError):
         edit(message, cast.bob, " ")
@@ -107,7 +109,7 @@ def test_an_edit_that_won_t_do_changes_nothing(cast: Cast) -> None:
     assert not message.versions.exists()
 
 
-def test_edits_and_removals_e_mail_nothing_and_do_not_move_the_clock(cast: Cast, smtp: SmtpServer) -> None:
+def test_edits_and_removals_send_no_e_mail_and_do_not_restart_the_interval(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         first = post(cast.payments, cast.bob)
         notify_members(first.pk)
@@ -121,21 +123,21 @@ def test_edits_and_removals_e_mail_nothing_and_do_not_move_the_clock(cast: Cast,
         assert topic.last_activity_at == first.posted_at
         clock.shift(timedelta(minutes=20))
         second = post(cast.payments, cast.bob)
-        assert (second.outcome, second.elapsed) == ("email", timedelta(minutes=30)), "counted from the removed one"
+        assert (second.outcome, second.elapsed) == ("email", timedelta(minutes=30)), "elapsed since the removed message"
 
 
-def test_both_are_told_to_open_threads(cast: Cast) -> None:
+def test_open_threads_receive_edits_and_removals(cast: Cast) -> None:
     message = post(cast.payments, cast.bob, "One")
-    bob, seen = sign_in(cast.alice), Topic.objects.get(pk=cast.payments.pk).revision
+    alice, revision = sign_in(cast.alice), Topic.objects.get(pk=cast.payments.pk).revision
     rows = f"/northwind/messenger/topics/{cast.payments.pk}/messages/"
-    assert "data-sequence" not in bob.get(rows, {"since": str(seen), "from": "1"}).content.decode()
+    assert "data-sequence" not in alice.get(rows, {"since": str(revision), "from": "1"}).content.decode()
     edit(message, cast.bob, "Two")
-    changed = bob.get(rows, {"since": str(seen), "from": "1"}).content.decode()
+    changed = alice.get(rows, {"since": str(revision), "from": "1"}).content.decode()
     assert changed.count("data-sequence") == 1
     assert "Two" in changed
     assert "edited" in changed
     remove(message, cast.bob)
-    changed = bob.get(rows, {"since": str(seen), "from": "1"}).content.decode()
+    changed = alice.get(rows, {"since": str(revision), "from": "1"}).content.decode()
     assert "Two" not in changed
     assert "This message was removed by its author." in changed
 
@@ -143,7 +145,7 @@ def test_both_are_told_to_open_threads(cast: Cast) -> None:
 # -- Removing ------------------------------------------------------------------------------------------
 
 
-def test_a_removed_text_is_gone_everywhere_and_its_place_stays(cast: Cast) -> None:
+def test_a_removed_text_is_gone_everywhere_and_its_message_stays(cast: Cast) -> None:
     message = post(cast.payments, cast.bob, "Secret one")
     edit(message, cast.bob, "Secret two")
     post(cast.payments, cast.bob, "After it")
@@ -160,7 +162,7 @@ def test_a_removed_text_is_gone_everywhere_and_its_place_stays(cast: Cast) -> No
 
 
 @pytest.mark.parametrize("fanned_out", [True, False])
-def test_mails_that_were_not_sent_are_cancelled(cast: Cast, smtp: SmtpServer, fanned_out: bool) -> None:
+def test_removing_a_message_cancels_its_pending_e_mails(cast: Cast, smtp: SmtpServer, fanned_out: bool) -> None:
     message = post(cast.payments, cast.alice)
     if fanned_out:
         outbox.fan_out(message.pk)
@@ -170,7 +172,7 @@ def test_mails_that_were_not_sent_are_cancelled(cast: Cast, smtp: SmtpServer, fa
     assert Delivery.objects.values_list("state", "reason").get(member=cast.bob) == ("not_sent", "removed")
 
 
-def test_an_administrator_in_the_group_removes_anothers_message_with_a_reason(cast: Cast) -> None:
+def test_an_administrator_in_the_group_can_remove_messages_of_others_with_a_reason(cast: Cast) -> None:
     message = post(cast.payments, cast.bob, "Names and salaries")
     dana = sign_in(cast.dana)
     assert dana.post(path_of(message) + "remove/", {"reason": "Names"}).status_code == 404, "not in the group"
@@ -183,7 +185,7 @@ def test_an_administrator_in_the_group_removes_anothers_message_with_a_reason(ca
     assert "Names and salaries" not in page
 
 
-def test_a_late_edit_keeps_what_was_typed_and_says_why(cast: Cast) -> None:
+def test_an_edit_that_comes_too_late_returns_the_text_with_an_error(cast: Cast) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         message = post(cast.payments, cast.bob)
         clock.shift(timedelta(hours=1))
@@ -207,7 +209,7 @@ def test_unread_messages_are_counted_in_the_list_and_in_the_menu(cast: Cast) -> 
     for _ in range(3):
         post(cast.payments, cast.alice)
     assert unread_badge(cast.bob) == "1"
-    assert unread_badge(cast.alice) == "0", "one's own are read"
+    assert unread_badge(cast.alice) == "0", "her own messages are read"
     bob = sign_in(cast.bob)
     page = bob.get("/northwind/messenger/").content.decode()
     assert "topic-unread" in page
@@ -221,7 +223,7 @@ def test_unread_messages_are_counted_in_the_list_and_in_the_menu(cast: Cast) -> 
     assert unread_badge(cast.bob) == "0"
 
 
-def test_mark_unread_from_here_is_the_only_way_back(cast: Cast) -> None:
+def test_only_mark_unread_moves_the_position_back(cast: Cast) -> None:
     for _ in range(3):
         post(cast.payments, cast.alice)
     bob, topic = sign_in(cast.bob), f"/northwind/messenger/topics/{cast.payments.pk}/"
@@ -233,12 +235,12 @@ def test_mark_unread_from_here_is_the_only_way_back(cast: Cast) -> None:
     assert thread.index('id="message-1"') < thread.index('id="new"') < thread.index('id="message-2"')
 
 
-def test_a_page_without_javascript_says_by_an_image_what_it_has_shown(cast: Cast) -> None:
+def test_a_page_without_javascript_reports_what_was_displayed_by_an_image(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     bob, topic = sign_in(cast.bob), f"/northwind/messenger/topics/{cast.payments.pk}/"
     image = bob.get(topic).content.decode().partition('<noscript><img src="')[2].partition('"')[0]
     assert image == f"{topic}read/?up_to=1"
-    assert unread_badge(cast.bob) == "1", "the page alone is no reading"
+    assert unread_badge(cast.bob) == "1", "loading the page alone marks nothing as read"
     assert bob.get(image)["Content-Type"] == "image/svg+xml"
     assert unread_badge(cast.bob) == "0"
 
@@ -265,14 +267,14 @@ def test_a_permalink_opens_the_page_around_its_message(cast: Cast, at: int) -> N
 
 
 @pytest.mark.parametrize("up_to", ["", "x", "-1", "9" * 26, "1e3"])
-def test_a_position_that_is_none_moves_nothing(cast: Cast, up_to: str) -> None:
+def test_an_invalid_position_is_ignored(cast: Cast, up_to: str) -> None:
     post(cast.payments, cast.alice)
     topic = f"/northwind/messenger/topics/{cast.payments.pk}/"
     assert sign_in(cast.bob).post(topic + "read/", {"up_to": up_to}).status_code == 302
     assert unread_badge(cast.bob) == "1"
 
 
-def test_a_position_beyond_the_end_is_the_end(cast: Cast) -> None:
+def test_a_position_beyond_the_end_counts_as_the_end(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     sign_in(cast.bob).post(f"/northwind/messenger/topics/{cast.payments.pk}/read/", {"up_to": "999999"})
     post(cast.payments, cast.alice)

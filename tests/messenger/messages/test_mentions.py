@@ -1,4 +1,4 @@
-"""Mentions: what counts as one, who is meant, what readers see of it, and that no mail depends on it."""
+"""Mentions: what counts as one, whom it names, how readers see it, and that no e-mail depends on it."""
 
 import re
 from html.parser import HTMLParser
@@ -40,7 +40,7 @@ PEOPLE = {
     [
         ("@Ann", ANN),
         ("Hello @Ann, how are you?", ANN),
-        ("@ann lee", ANN_LEE),  # in any case
+        ("@ann lee", ANN_LEE),  # in upper or lower case
         ("@Ann Lee", ANN_LEE),  # the longest name that fits
         ("@Ann Leeds", ANN),
         ("@Ann-Lee", ANN),
@@ -48,13 +48,13 @@ PEOPLE = {
         ("@Ann and @Ann Lee", [*ANN, *ANN_LEE]),
         ("(@Ann) **@Ann Lee** _@Bob O’Brien & Søn_", [*ANN, *ANN_LEE, *BOB]),
         ("# @Ann\n\n- @Ann Lee\n\n|a|\n|-|\n|@Maria Silva|", [*ANN, *ANN_LEE, *MARIAS]),
-        ("@Maria Silva", MARIAS),  # all of that name
-        ("你好@王芳请看", WANG),  # no space is written there
-        ("@A*B* [x](y) `z`", STAR),  # what looks like Markdown is a part of the name
+        ("@Maria Silva", MARIAS),  # everyone of that name
+        ("你好@王芳请看", WANG),  # Chinese has no spaces between words
+        ("@A*B* [x](y) `z`", STAR),  # Markdown characters are part of the name
         ("Ann", []),
         ("@Anna", []),
         ("@ Ann", []),
-        ("@Ann\u0301", []),  # another name
+        ("@Ann\u0301", []),  # a different name
         ("@Ann\nLee", ANN),
         ("mail@Ann", []),
         ("pay.@Ann", []),
@@ -64,7 +64,7 @@ PEOPLE = {
         ("`@Ann`", []),
         ("```\n@Ann\n```", []),
         ("    @Ann", []),
-        ("> @Ann", []),  # to quote somebody is not to call them again
+        ("> @Ann", []),  # a quote does not mention again
         ("> > - @Ann\n\nbut @Ann Lee", ANN_LEE),
         ("@Nobody Here", []),
     ],
@@ -76,7 +76,7 @@ def test_who_is_mentioned(text: str, mentioned: list[int]) -> None:
     assert body.text == text
 
 
-def test_a_mention_is_shown_as_it_was_typed() -> None:
+def test_a_mention_is_displayed_as_it_was_typed() -> None:
     assert prepare("Dear @bob o’brien & søn!", PEOPLE).html == (
         '<p>Dear <span class="mention" data-member="3">@bob o’brien &amp; søn</span>!</p>\n'
     )
@@ -95,7 +95,7 @@ def test_a_mention_is_shown_as_it_was_typed() -> None:
         "<b>@Zoe</b>",
     ],
 )
-def test_no_mention_is_forged_by_typing_html(text: str) -> None:
+def test_typed_html_cannot_forge_a_mention(text: str) -> None:
     assert mentions_in(prepare(text, PEOPLE).html) <= {"1", "4 5"}
     assert mentions_in(prepare(text, {"Maria Silva": MARIAS}).html) <= {"4 5"}
     assert mentions_in(prepare(text).html) == set()
@@ -120,7 +120,7 @@ class _Spans(HTMLParser):
 
 
 def mentions_in(html: str) -> set[str]:
-    """The ids that the mentions of a piece of HTML name; no other element may look like one."""
+    """The ids in the mentions of some HTML. Fails if any other element looks like a mention."""
     return _Spans(html).found
 
 
@@ -181,11 +181,11 @@ PIECES = st.lists(
 @example(text="`@Ann")
 @example(text="[@Ann](x) @Ann")
 @settings(max_examples=400, deadline=None)
-def test_whatever_is_typed_mentions_whom_it_names_and_nobody_else(text: str) -> None:
+def test_any_text_mentions_only_members_it_names(text: str) -> None:
     body = render(text, PEOPLE)
-    shown = mentions_in(body.html)
-    assert shown <= {" ".join(map(str, ids)) for ids in PEOPLE.values()}
-    assert {int(pk) for ids in shown for pk in ids.split()} == body.mentioned
+    rendered = mentions_in(body.html)
+    assert rendered <= {" ".join(map(str, ids)) for ids in PEOPLE.values()}
+    assert {int(pk) for ids in rendered for pk in ids.split()} == body.mentioned
     folded = text.casefold()
     named = {pk for name, ids in PEOPLE.items() if "@" + name.casefold() in folded.replace("&#64;", "@") for pk in ids}
     assert body.mentioned <= named
@@ -201,7 +201,7 @@ def test_a_reader_sees_their_own_mentions_marked_and_no_ids() -> None:
     assert shown_to(45, html).count(own) == 0
 
 
-# -- Stored, and marked ----------------------------------------------------------------------------------------------
+# -- Storage and marks -----------------------------------------------------------------------------------------------
 
 
 def mentioned(topic: Topic) -> set[tuple[int, str]]:
@@ -209,10 +209,10 @@ def mentioned(topic: Topic) -> set[tuple[int, str]]:
 
 
 @pytest.mark.django_db
-def test_a_mention_is_kept_for_those_who_read_the_topic_when_it_is_posted(cast: Cast) -> None:
+def test_mentions_are_stored_only_for_readers_of_the_topic_at_the_time_of_posting(cast: Cast) -> None:
     assert not cast.payments.readers().contains(cast.charlie), "or the test proves nothing"
     message = post(cast.payments, cast.alice, "@Bob Brandt, @Charlie Chen, @Erin Eklund and @Alice Almeida")
-    assert mentioned(cast.payments) == {(1, "Bob Brandt")}  # oneself is highlighted, not marked
+    assert mentioned(cast.payments) == {(1, "Bob Brandt")}  # the author is highlighted, but not stored
     assert set(re.findall(r'data-member="(\d+)"', message.body_html)) == {str(cast.bob.pk), str(cast.alice.pk)}
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     post(cast.payments, cast.alice, "Now @Charlie Chen")
@@ -221,7 +221,7 @@ def test_a_mention_is_kept_for_those_who_read_the_topic_when_it_is_posted(cast: 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", ["is_active", "user"])
-def test_who_is_deactivated_is_not_mentioned(cast: Cast, state: str) -> None:
+def test_deactivated_members_cannot_be_mentioned(cast: Cast, state: str) -> None:
     if state == "user":
         type(cast.bob.user).objects.filter(pk=cast.bob.user_id).update(is_active=False)
     else:
@@ -231,7 +231,7 @@ def test_who_is_deactivated_is_not_mentioned(cast: Cast, state: str) -> None:
 
 
 @pytest.mark.django_db
-def test_all_of_one_name_are_mentioned(cast: Cast) -> None:
+def test_all_members_who_share_a_name_are_mentioned(cast: Cast) -> None:
     twins = [make_member(cast.northwind, f"{first} x") for first in ("Maria1", "Maria2")]
     Member.objects.filter(pk__in=[twin.pk for twin in twins]).update(name="Maria Silva")
     save_group(cast.payroll, [cast.alice, cast.bob, *twins])
@@ -240,7 +240,7 @@ def test_all_of_one_name_are_mentioned(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_a_post_that_is_sent_twice_mentions_once(cast: Cast) -> None:
+def test_a_retried_post_is_stored_with_its_mentions_once(cast: Cast) -> None:
     client_id = uuid4()
     for _ in range(2):
         post_message(cast.payments.pk, cast.alice, "@Bob Brandt and again @Bob Brandt", client_id)
@@ -248,13 +248,13 @@ def test_a_post_that_is_sent_twice_mentions_once(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_an_edited_message_mentions_whom_it_names_now_and_a_removed_one_nobody(cast: Cast) -> None:
+def test_an_edit_replaces_the_mentions_and_a_removal_deletes_them(cast: Cast) -> None:
     carol = make_member(cast.northwind, "Carol Cruz")
     save_group(cast.payroll, [cast.alice, cast.bob, carol])
     message = post(cast.payments, cast.alice, "@Bob Brandt, the bonus")
     assert mentioned(cast.payments) == {(1, "Bob Brandt")}
     edit_message(cast.payments.pk, message.sequence, cast.alice, "@Carol Cruz and @Alice Almeida")
-    assert mentioned(cast.payments) == {(1, "Carol Cruz")}, "nobody calls themselves"
+    assert mentioned(cast.payments) == {(1, "Carol Cruz")}, "authors cannot mention themselves"
     versions = sign_in(cast.bob).get(f"{TOPICS}topics/{cast.payments.pk}/messages/1/history/").content.decode()
     assert '<span class="mention mention-own">@Bob Brandt</span>' in versions
     assert '<span class="mention">@Carol Cruz</span>' in versions
@@ -268,7 +268,7 @@ TOPICS = "/northwind/messenger/"
 
 
 @pytest.mark.django_db
-def test_the_topic_list_marks_an_unread_mention_until_it_was_read(cast: Cast) -> None:
+def test_the_topic_list_marks_an_unread_mention_until_it_is_read(cast: Cast) -> None:
     bob, alice = sign_in(cast.bob), sign_in(cast.alice)
     post(cast.payments, cast.alice, "Good morning")
     assert MARK not in bob.get(TOPICS).content.decode()
@@ -283,7 +283,7 @@ def test_the_topic_list_marks_an_unread_mention_until_it_was_read(cast: Cast) ->
 
 
 @pytest.mark.django_db
-def test_a_newcomer_is_not_called_by_what_was_said_before(cast: Cast) -> None:
+def test_earlier_mentions_are_not_marked_as_unread_for_a_member_who_joins_again(cast: Cast) -> None:
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     post(cast.payments, cast.alice, "@Charlie Chen")
     save_group(cast.payroll, [cast.alice, cast.bob])
@@ -293,7 +293,7 @@ def test_a_newcomer_is_not_called_by_what_was_said_before(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_a_post_with_mentions_costs_three_statements_more_whatever_the_group(cast: Cast) -> None:
+def test_mentions_cost_three_more_statements_whatever_the_size_of_the_group(cast: Cast) -> None:
     def cost(text: str) -> list[str]:
         with CaptureQueriesContext(connection) as captured:
             post(cast.payments, cast.alice, text)
@@ -304,26 +304,24 @@ def test_a_post_with_mentions_costs_three_statements_more_whatever_the_group(cas
     crowd = [make_member(cast.northwind, f"crowd{number} Person") for number in range(20)]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
     many = cost(" ".join(f"@{member.name}" for member in crowd))
-    assert len(few) == len(many) == len(plain) + 3, (
-        "the group held before it is asked who is named, who is, and the rows"
-    )
+    assert len(few) == len(many) == len(plain) + 3, "the lock on the group, the query for who is named, and the insert"
     assert Mention.objects.count() == 21
 
 
-# -- Mails -------------------------------------------------------------------------------------------------------------
+# -- E-mails -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
 def test_a_mention_changes_neither_decision_nor_recipients(cast: Cast) -> None:
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
-    called, plain = make_topic(cast.payroll, "Called"), make_topic(cast.payroll, "Plain")
-    for topic in (called, plain):
+    with_mentions, plain = make_topic(cast.payroll, "With mentions"), make_topic(cast.payroll, "Plain")
+    for topic in (with_mentions, plain):
         set_muted(topic, cast.charlie, muted=True)
-    told = []
-    for topic, text in ((called, "@Bob Brandt @Charlie Chen @Alice Almeida"), (plain, "Hello")):
+    outcomes = []
+    for topic, text in ((with_mentions, "@Bob Brandt @Charlie Chen @Alice Almeida"), (plain, "Hello")):
         for _ in range(2):  # the second is within the interval
             outbox.fan_out(post(topic, cast.alice, text).pk)
-        told.append(
+        outcomes.append(
             (
                 list(topic.messages.oldest_first().values_list("outcome", "reason", "addressees")),
                 sorted(
@@ -333,16 +331,16 @@ def test_a_mention_changes_neither_decision_nor_recipients(cast: Cast) -> None:
                 ),
             )
         )
-    assert mentioned(called) >= {(2, "Bob Brandt"), (2, "Charlie Chen")}, "or the test proves nothing"
+    assert mentioned(with_mentions) >= {(2, "Bob Brandt"), (2, "Charlie Chen")}, "or the test proves nothing"
     assert mentioned(plain) == set()
-    assert told[0] == told[1]
-    assert [outcome for outcome, *_ in told[0][0]] == ["email", "no_email"]
-    assert ("Charlie Chen", "not_sent", "muted") in [row[1:] for row in told[0][1]]
+    assert outcomes[0] == outcomes[1]
+    assert [outcome for outcome, *_ in outcomes[0][0]] == ["email", "no_email"]
+    assert ("Charlie Chen", "not_sent", "muted") in [row[1:] for row in outcomes[0][1]]
     assert not MailPreference.objects.exists()
 
 
 @pytest.mark.django_db
-def test_a_mail_with_the_text_tells_the_mention_in_words_and_no_id(cast: Cast) -> None:
+def test_an_e_mail_with_the_text_contains_the_mentioned_name_and_no_id(cast: Cast) -> None:
     type(cast.northwind).objects.update(mail_detail=MailDetail.FULL_TEXT)
     outbox.fan_out(post(cast.payments, cast.alice, "Have a look, @Bob Brandt.").pk)
     outbox.deliver()

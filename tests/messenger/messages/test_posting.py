@@ -1,4 +1,4 @@
-"""Posting: order, decision, retry, and that all of it holds when many post at once."""
+"""Posting: order, decisions, retries, and that all of it holds when many people post at once."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def test_messages_are_numbered_from_one_in_each_topic(cast: Cast) -> None:
 
 
 @in_one_transaction
-def test_the_topic_and_its_last_message_tell_the_same(cast: Cast) -> None:
+def test_the_topic_agrees_with_its_last_message(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     last = post(cast.payments, cast.bob)
     cast.payments.refresh_from_db()
@@ -66,7 +66,7 @@ def test_the_topic_and_its_last_message_tell_the_same(cast: Cast) -> None:
 
 
 @in_one_transaction
-def test_the_first_message_is_emailed_and_has_nothing_before_it(cast: Cast) -> None:
+def test_the_first_message_is_emailed_and_has_no_elapsed_time(cast: Cast) -> None:
     assert decision(post(cast.payments, cast.alice)) == ("email", "", 30, None)
 
 
@@ -80,7 +80,7 @@ def test_the_first_message_is_emailed_and_has_nothing_before_it(cast: Cast) -> N
         (16 * MINUTE, ("email", "")),
     ],
 )
-def test_the_decision_keeps_the_interval_and_the_time_elapsed(
+def test_the_decision_records_the_interval_and_the_time_elapsed(
     cast: Cast, since_previous: timedelta, expected: tuple[str, str]
 ) -> None:
     Topic.objects.filter(pk=cast.payments.pk).update(notification_interval=15)
@@ -91,23 +91,23 @@ def test_the_decision_keeps_the_interval_and_the_time_elapsed(
 
 
 @in_one_transaction
-def test_a_message_that_was_not_emailed_is_a_previous_message_too(cast: Cast) -> None:
+def test_a_message_that_was_not_emailed_counts_as_the_previous_message(cast: Cast) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         outcomes = []
         for _ in range(4):
             outcomes.append(post(cast.payments, cast.alice).outcome)
             clock.shift(20 * MINUTE)
-    assert outcomes == ["email", "no_email", "no_email", "no_email"], "a busy topic stays silent"
+    assert outcomes == ["email", "no_email", "no_email", "no_email"], "a busy topic sends no e-mails"
 
 
 @in_one_transaction
-def test_with_an_interval_of_nothing_every_message_is_emailed(cast: Cast) -> None:
+def test_with_an_interval_of_zero_every_message_is_emailed(cast: Cast) -> None:
     Topic.objects.filter(pk=cast.payments.pk).update(notification_interval=0)
     assert {post(cast.payments, cast.alice).outcome for _ in range(3)} == {"email"}
 
 
 @in_one_transaction
-def test_notifications_that_are_off_are_the_reason_whatever_the_time(cast: Cast) -> None:
+def test_disabled_notifications_are_the_reason_whatever_the_elapsed_time(cast: Cast) -> None:
     Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=False)
     assert decision(post(cast.payments, cast.alice)) == ("no_email", "notifications_off", 30, None)
     age(cast.payments, 2 * HOUR)
@@ -118,7 +118,7 @@ def test_notifications_that_are_off_are_the_reason_whatever_the_time(cast: Cast)
 
 
 @in_one_transaction
-def test_a_message_posted_while_notifications_were_off_is_a_previous_message_too(cast: Cast) -> None:
+def test_a_message_posted_while_notifications_were_off_counts_as_the_previous_message(cast: Cast) -> None:
     Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=False)
     post(cast.payments, cast.alice)
     Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=True)
@@ -126,7 +126,7 @@ def test_a_message_posted_while_notifications_were_off_is_a_previous_message_too
 
 
 @in_one_transaction
-def test_another_interval_counts_from_the_next_message_on(cast: Cast) -> None:
+def test_a_new_interval_applies_from_the_next_message_on(cast: Cast) -> None:
     first = post(cast.payments, cast.alice)
     silent = post(cast.payments, cast.bob)
     before = [decision(message) for message in (first, silent)]
@@ -137,7 +137,7 @@ def test_another_interval_counts_from_the_next_message_on(cast: Cast) -> None:
 
 
 @in_one_transaction
-def test_topics_do_not_silence_each_other(cast: Cast) -> None:
+def test_the_intervals_of_topics_are_independent(cast: Cast) -> None:
     other = Topic.objects.create(tenancy=cast.northwind, group=cast.payroll, name="Overtime")
     assert post(cast.payments, cast.alice).outcome == post(other, cast.alice).outcome == "email"
 
@@ -146,7 +146,7 @@ def test_topics_do_not_silence_each_other(cast: Cast) -> None:
 
 
 @in_one_transaction
-def test_a_clock_set_back_moves_no_message_before_the_previous_one(cast: Cast) -> None:
+def test_a_clock_set_back_dates_no_message_before_the_previous_one(cast: Cast) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         first = post(cast.payments, cast.alice)
         clock.shift(-HOUR)
@@ -160,25 +160,25 @@ def test_a_clock_set_back_moves_no_message_before_the_previous_one(cast: Cast) -
 
 @in_one_transaction
 def test_a_first_message_by_a_slow_clock_still_reaches_the_group(cast: Cast) -> None:
-    """The host that wrote the memberships was ahead of the one that takes the message."""
+    """The clock of the host that stored the memberships is ahead of that of the host that stores the message."""
     with time_machine.travel(timezone.now() - HOUR, tick=False):
         message = post(cast.payments, cast.alice)
     assert message.outcome == "email"
     outbox.fan_out(message.pk)
-    told = Delivery.objects.filter(message=message, state="waiting").values_list("member", flat=True)
-    assert list(told) == [cast.bob.pk]
+    recipients_of_message = Delivery.objects.filter(message=message, state="waiting").values_list("member", flat=True)
+    assert list(recipients_of_message) == [cast.bob.pk]
 
 
 @in_one_transaction
-def test_a_clock_set_back_keeps_nobody_in_a_group(cast: Cast) -> None:
-    """Somebody who joined by a fast clock can be removed by a slow one."""
+def test_a_clock_set_back_does_not_prevent_leaving_a_group(cast: Cast) -> None:
+    """A member who joined by a fast clock can be removed by a slow one."""
     with time_machine.travel(timezone.now() - HOUR, tick=False):
         save_group(cast.payroll, [cast.alice])
     assert not cast.payments.readers().contains(cast.bob)
 
 
 @in_one_transaction
-def test_who_joins_after_a_message_is_not_told_of_it_even_by_a_clock_set_back(cast: Cast) -> None:
+def test_a_member_who_joins_after_a_message_gets_no_e_mail_even_if_the_clock_was_set_back(cast: Cast) -> None:
     message = post(cast.payments, cast.alice)
     with time_machine.travel(timezone.now() - MINUTE, tick=False):
         save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
@@ -186,7 +186,7 @@ def test_who_joins_after_a_message_is_not_told_of_it_even_by_a_clock_set_back(ca
     assert not Delivery.objects.filter(message=message, member=cast.charlie).exists()
 
 
-# -- Who may, and what is stored -----------------------------------------------------------------------
+# -- Access, and what is stored ------------------------------------------------------------------------
 
 
 @in_one_transaction
@@ -198,7 +198,7 @@ def test_only_readers_post(cast: Cast) -> None:
     assert post(cast.payments, cast.bob).sequence == 1
 
 
-TAKING_ACCESS_AWAY: dict[str, Callable[[Cast], object]] = {
+LOSING_ACCESS: dict[str, Callable[[Cast], object]] = {
     "topic inactive": lambda cast: Topic.objects.update(is_active=False),
     "group inactive": lambda cast: MessengerGroup.objects.update(is_active=False),
     "left the group": lambda cast: save_group(cast.payroll, [cast.alice]),
@@ -209,24 +209,24 @@ TAKING_ACCESS_AWAY: dict[str, Callable[[Cast], object]] = {
 
 
 @in_one_transaction
-@pytest.mark.parametrize("way", TAKING_ACCESS_AWAY)
-def test_who_lost_access_posts_no_more(cast: Cast, way: str) -> None:
+@pytest.mark.parametrize("way", LOSING_ACCESS)
+def test_a_member_who_lost_access_cannot_post(cast: Cast, way: str) -> None:
     post(cast.payments, cast.bob)
-    TAKING_ACCESS_AWAY[way](cast)
+    LOSING_ACCESS[way](cast)
     with pytest.raises(Topic.DoesNotExist):
         post(cast.payments, cast.bob)
-    assert Message.objects.count() == 1, "what they had written stays"
+    assert Message.objects.count() == 1, "earlier messages stay"
 
 
 @in_one_transaction
-def test_a_topic_that_never_was_is_as_one_of_others(cast: Cast) -> None:
+def test_a_nonexistent_topic_raises_the_same_as_a_foreign_one(cast: Cast) -> None:
     with pytest.raises(Topic.DoesNotExist):
         post_message(10**17, cast.bob, "Hello", uuid4())
 
 
 @in_one_transaction
 @pytest.mark.parametrize("text", ["", " \n\t ", "x" * 10_001])
-def test_a_text_that_will_not_do_changes_nothing(cast: Cast, text: str) -> None:
+def test_an_invalid_text_changes_nothing(cast: Cast, text: str) -> None:
     with pytest.raises(ValidationError):
         post(cast.payments, cast.alice, text)
     cast.payments.refresh_from_db()
@@ -234,18 +234,18 @@ def test_a_text_that_will_not_do_changes_nothing(cast: Cast, text: str) -> None:
 
 
 @in_one_transaction
-def test_the_text_is_stored_beside_its_html(cast: Cast) -> None:
+def test_the_text_is_stored_with_its_html(cast: Cast) -> None:
     message = post(cast.payments, cast.alice, "one\r\n**two**\0")
     message.refresh_from_db()
     assert message.body == "one\n**two**"
     assert "<strong>two</strong>" in message.body_html
 
 
-# -- Once ----------------------------------------------------------------------------------------------
+# -- Retries -------------------------------------------------------------------------------------------
 
 
 @in_one_transaction
-def test_a_retry_is_answered_with_the_message_already_stored(cast: Cast) -> None:
+def test_a_retry_returns_the_message_already_stored(cast: Cast) -> None:
     client_id = uuid4()
     first = post_message(cast.payments.pk, cast.alice, "Paid on\r\nFriday", client_id)
     again = post_message(cast.payments.pk, cast.alice, "Paid on\nFriday", client_id)
@@ -256,7 +256,7 @@ def test_a_retry_is_answered_with_the_message_already_stored(cast: Cast) -> None
 
 
 @in_one_transaction
-def test_another_text_under_the_same_id_is_refused_and_the_first_is_kept(cast: Cast) -> None:
+def test_a_different_text_under_the_same_client_id_is_refused_and_the_first_stays(cast: Cast) -> None:
     client_id = uuid4()
     post_message(cast.payments.pk, cast.alice, "Paid on Friday", client_id)
     with pytest.raises(DifferentTextError):
@@ -265,7 +265,7 @@ def test_another_text_under_the_same_id_is_refused_and_the_first_is_kept(cast: C
 
 
 @in_one_transaction
-def test_an_id_belongs_to_its_author_and_topic(cast: Cast) -> None:
+def test_a_client_id_is_unique_per_author_and_topic(cast: Cast) -> None:
     client_id = uuid4()
     other = Topic.objects.create(tenancy=cast.northwind, group=cast.payroll, name="Overtime")
     for topic, author in [(cast.payments, cast.alice), (cast.payments, cast.bob), (other, cast.alice)]:
@@ -273,7 +273,7 @@ def test_an_id_belongs_to_its_author_and_topic(cast: Cast) -> None:
 
 
 @in_one_transaction
-def test_a_retry_by_somebody_who_left_tells_nothing(cast: Cast) -> None:
+def test_a_retry_by_a_former_member_finds_no_topic(cast: Cast) -> None:
     client_id = uuid4()
     post_message(cast.payments.pk, cast.bob, "Hello", client_id)
     save_group(cast.payroll, [cast.alice])
@@ -292,8 +292,8 @@ def statements_of(work: Callable[[], object]) -> list[str]:
 
 
 @in_one_transaction
-def test_posting_costs_the_same_whatever_the_size_of_the_group(cast: Cast) -> None:
-    post(cast.payments, cast.alice)  # the first one begins the author's read position
+def test_the_number_of_statements_of_a_post_does_not_depend_on_the_size_of_the_group(cast: Cast) -> None:
+    post(cast.payments, cast.alice)  # the first message creates the author's read position
     age(cast.payments, HOUR)
     small = statements_of(lambda: post(cast.payments, cast.alice))
     crowd = [make_member(cast.northwind, f"member{number} Crowd") for number in range(40)]
@@ -305,14 +305,14 @@ def test_posting_costs_the_same_whatever_the_size_of_the_group(cast: Cast) -> No
     assert len(small) == len(large) <= 3, "\n".join(large)
 
 
-# -- At the same time ----------------------------------------------------------------------------------
+# -- Concurrency ---------------------------------------------------------------------------------------
 
 POSTERS = 16
 
 
 @pytest.fixture
-def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that posters who are not kept apart do meet."""
+def slow_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slows the decision down, so that posts that are not serialised overlap."""
 
     def decide_slowly(*args: Any) -> Any:
         time.sleep(0.02)
@@ -323,10 +323,10 @@ def slow_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unlocked(topic_pk: int, author: Member) -> tuple[Topic, int]:
+    def fetch_only(topic_pk: int, author: Member) -> tuple[Topic, int]:
         return Topic.objects.visible_to(author).get(pk=topic_pk), 1
 
-    monkeypatch.setattr(posting, "_lock", unlocked)
+    monkeypatch.setattr(posting, "_lock", fetch_only)
 
 
 def post_all_at_once(cast: Cast) -> list[Posted | BaseException]:
@@ -339,10 +339,10 @@ def post_all_at_once(cast: Cast) -> list[Posted | BaseException]:
 
 
 @on_the_real_database
-@pytest.mark.usefixtures("slow_to_decide")
-def test_of_sixteen_messages_at_once_one_is_emailed_and_all_are_in_order(cast: Cast) -> None:
-    came_of_it = post_all_at_once(cast)
-    assert all(isinstance(posted, Posted) for posted in came_of_it), came_of_it
+@pytest.mark.usefixtures("slow_decision")
+def test_of_sixteen_concurrent_messages_one_is_emailed_and_all_are_in_order(cast: Cast) -> None:
+    results = post_all_at_once(cast)
+    assert all(isinstance(posted, Posted) for posted in results), results
     messages = list(Message.objects.oldest_first())
     assert [message.sequence for message in messages] == list(range(1, POSTERS + 1))
     assert [message.outcome for message in messages] == ["email"] + ["no_email"] * (POSTERS - 1)
@@ -353,40 +353,40 @@ def test_of_sixteen_messages_at_once_one_is_emailed_and_all_are_in_order(cast: C
 
 
 @on_the_real_database
-@pytest.mark.usefixtures("slow_to_decide", "without_locks")
+@pytest.mark.usefixtures("slow_decision", "without_locks")
 def test_without_the_locks_the_test_above_would_fail(cast: Cast) -> None:
-    came_of_it = post_all_at_once(cast)
-    failed = [posted for posted in came_of_it if isinstance(posted, BaseException)]
+    results = post_all_at_once(cast)
+    failed = [posted for posted in results if isinstance(posted, BaseException)]
     emailed = Message.objects.filter(outcome="email").count()
     assert failed or emailed > 1
 
 
 @on_the_real_database
-@pytest.mark.usefixtures("slow_to_decide")
-def test_a_double_click_is_one_message(cast: Cast) -> None:
+@pytest.mark.usefixtures("slow_decision")
+def test_a_double_click_posts_one_message(cast: Cast) -> None:
     client_id = uuid4()
-    came_of_it = together([lambda: post_message(cast.payments.pk, cast.alice, "Hello", client_id)] * 4)
-    assert [posted.is_new for posted in came_of_it if isinstance(posted, Posted)].count(True) == 1
-    assert {posted.message.pk for posted in came_of_it if isinstance(posted, Posted)} == {Message.objects.get().pk}
-    assert all(isinstance(posted, Posted) for posted in came_of_it), came_of_it
+    results = together([lambda: post_message(cast.payments.pk, cast.alice, "Hello", client_id)] * 4)
+    assert [posted.is_new for posted in results if isinstance(posted, Posted)].count(True) == 1
+    assert {posted.message.pk for posted in results if isinstance(posted, Posted)} == {Message.objects.get().pk}
+    assert all(isinstance(posted, Posted) for posted in results), results
 
 
 @pytest.fixture
-def a_post_under_way(cast: Cast) -> Iterator[Callable[[], None]]:
-    """A message of Bob's, written and not committed; call it to commit."""
-    written, go_on = Event(), Event()
+def commit_post(cast: Cast) -> Iterator[Callable[[], None]]:
+    """A message by Bob is stored but not committed. Calling the fixture commits it."""
+    stored, may_commit = Event(), Event()
 
     def post_and_wait() -> None:
         with transaction.atomic():
             post(cast.payments, cast.bob)
-            written.set()
-            go_on.wait(PATIENCE)
+            stored.set()
+            may_commit.wait(PATIENCE)
 
     future: Future[None] = start(post_and_wait)
-    assert written.wait(PATIENCE), "the post is under way, or the test proves nothing"
+    assert stored.wait(PATIENCE), "the post is under way, or the test proves nothing"
 
     def commit() -> None:
-        go_on.set()
+        may_commit.set()
         future.result(PATIENCE)
 
     yield commit
@@ -394,13 +394,13 @@ def a_post_under_way(cast: Cast) -> Iterator[Callable[[], None]]:
 
 
 @on_the_real_database
-def test_who_leaves_waits_for_a_post_under_way_and_that_message_counts_them(
-    cast: Cast, a_post_under_way: Callable[[], None]
+def test_leaving_waits_for_an_uncommitted_post_which_still_counts_the_member(
+    cast: Cast, commit_post: Callable[[], None]
 ) -> None:
     leaving = start(lambda: save_group(cast.payroll, [cast.alice]))
     assert somebody_waits_for_a_lock()
     assert not leaving.done()
-    a_post_under_way()
+    commit_post()
     leaving.result(PATIENCE)
     message = Message.objects.get()
     membership = GroupMembership.objects.get(member=cast.bob)
@@ -409,25 +409,27 @@ def test_who_leaves_waits_for_a_post_under_way_and_that_message_counts_them(
 
 
 @on_the_real_database
-def test_who_joins_waits_for_a_post_under_way_and_is_not_told_of_it(
-    cast: Cast, a_post_under_way: Callable[[], None]
+def test_joining_waits_for_an_uncommitted_post_which_does_not_count_the_member(
+    cast: Cast, commit_post: Callable[[], None]
 ) -> None:
     joining = start(lambda: save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie]))
     assert somebody_waits_for_a_lock()
-    a_post_under_way()
+    commit_post()
     joining.result(PATIENCE)
     assert not recipients.members_at(Message.objects.get()).contains(cast.charlie)
     assert cast.payments.readers().contains(cast.charlie)
 
 
 @on_the_real_database
-def test_others_post_into_the_groups_other_topics_meanwhile(cast: Cast, a_post_under_way: Callable[[], None]) -> None:
+def test_an_uncommitted_post_does_not_block_other_topics_of_the_group(
+    cast: Cast, commit_post: Callable[[], None]
+) -> None:
     other = Topic.objects.create(tenancy=cast.northwind, group=cast.payroll, name="Overtime")
     assert start(lambda: post(other, cast.alice)).result(PATIENCE).sequence == 1
 
 
 @on_the_real_database
-def test_a_post_waits_for_a_removal_under_way_and_then_finds_no_topic(cast: Cast) -> None:
+def test_a_post_waits_for_an_uncommitted_removal_from_the_group_and_then_finds_no_topic(cast: Cast) -> None:
     with transaction.atomic():
         save_group(cast.payroll, [cast.alice])
         late = start(lambda: post(cast.payments, cast.bob))
@@ -437,34 +439,34 @@ def test_a_post_waits_for_a_removal_under_way_and_then_finds_no_topic(cast: Cast
 
 
 @on_the_real_database
-def test_without_holding_the_membership_it_would_get_in(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    def topic_alone(topic_pk: int, author: Member) -> tuple[Topic, int]:
+def test_without_the_lock_on_the_group_the_post_would_succeed(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_topic_only(topic_pk: int, author: Member) -> tuple[Topic, int]:
         return Topic.objects.visible_to(author).select_for_update(no_key=True).get(pk=topic_pk), 1
 
-    monkeypatch.setattr(posting, "_lock", topic_alone)
+    monkeypatch.setattr(posting, "_lock", lock_topic_only)
     with transaction.atomic():
         MessengerGroup.objects.select_for_update(no_key=True).get(pk=cast.payroll.pk)
         GroupMembership.objects.filter(member=cast.bob).update(left_at=timezone.now(), left_roster=2)
         assert start(lambda: post(cast.payments, cast.bob)).exception(PATIENCE) is None
 
 
-SWITCHING_OFF: dict[str, Callable[[Cast], object]] = {
-    "group": lambda cast: save_group(switched_off(cast.payroll), [cast.alice, cast.bob]),
-    "member": lambda cast: save_member(switched_off(cast.bob)),
+DEACTIVATIONS: dict[str, Callable[[Cast], object]] = {
+    "group": lambda cast: save_group(deactivated(cast.payroll), [cast.alice, cast.bob]),
+    "member": lambda cast: save_member(deactivated(cast.bob)),
     "messenger": lambda cast: set_messenger_enabled(cast.northwind, False),
 }
 
 
-def switched_off(row: Any) -> Any:
+def deactivated(row: Any) -> Any:
     row.is_active = False
     return row
 
 
 @on_the_real_database
-@pytest.mark.parametrize("what", SWITCHING_OFF)
-def test_a_post_that_meets_a_switching_off_is_before_it_or_not_at_all(cast: Cast, what: str) -> None:
+@pytest.mark.parametrize("what", DEACTIVATIONS)
+def test_a_post_waits_for_an_uncommitted_deactivation_and_then_finds_no_topic(cast: Cast, what: str) -> None:
     with transaction.atomic():
-        SWITCHING_OFF[what](cast)
+        DEACTIVATIONS[what](cast)
         late = start(lambda: post(cast.payments, cast.bob))
         assert somebody_waits_for_a_lock()
     assert isinstance(late.exception(PATIENCE), Topic.DoesNotExist)
@@ -472,27 +474,25 @@ def test_a_post_that_meets_a_switching_off_is_before_it_or_not_at_all(cast: Cast
 
 
 @on_the_real_database
-def test_a_topic_made_inactive_and_a_post_at_the_same_moment_both_end_well(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The post holds the group and wants the topic; the edit may not hold the topic and want the group."""
-    group_held, topic_saved = Event(), Event()
+def test_deactivating_a_topic_does_not_deadlock_with_a_post(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The post has locked the group and waits for the topic; the edit must not lock them in the opposite order."""
+    group_locked, topic_saved = Event(), Event()
     lock, save = posting._lock, Topic.save
 
     def lock_late(topic_pk: int, author: Member) -> tuple[Topic, int]:
         posting.HELD_GROUP(topic_pk)
-        group_held.set()
+        group_locked.set()
         topic_saved.wait(1)
         return lock(topic_pk, author)
 
-    def save_and_tell(topic: Topic, **options: Any) -> None:
+    def save_and_signal(topic: Topic, **options: Any) -> None:
         save(topic, **options)
         topic_saved.set()
 
     monkeypatch.setattr(posting, "_lock", lock_late)
-    monkeypatch.setattr(Topic, "save", save_and_tell)
+    monkeypatch.setattr(Topic, "save", save_and_signal)
     late = start(lambda: post(cast.payments, cast.bob))
-    assert group_held.wait(PATIENCE), "the post is under way, or the test proves nothing"
+    assert group_locked.wait(PATIENCE), "the post is under way, or the test proves nothing"
     settings = {
         "name": cast.payments.name,
         "notifications_enabled": "on",

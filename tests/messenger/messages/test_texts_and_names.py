@@ -1,4 +1,4 @@
-"""What people type: messages keep their text and can do no harm, names can be seen and deceive nobody."""
+"""What people type: messages keep their text and are harmless, names are visible and deceive no one."""
 
 import re
 import time
@@ -29,14 +29,14 @@ from tenancy.validators import NAME_MAX_LENGTH, NameFormField, normalise_name, v
         ("one\r\ntwo\rthree\nfour", "one\ntwo\nthree\nfour"),
         ("NUL\0 gone", "NUL gone"),
         ("lone \ud800 gone", "lone  gone"),
-        ("  indented\n", "  indented\n"),  # nothing else is changed
+        ("  indented\n", "  indented\n"),  # nothing else changes
         ("\u202eright to left\u202c", "\u202eright to left\u202c"),
-        ("e\u0301", "e\u0301"),  # nor normalised
+        ("e\u0301", "e\u0301"),  # not normalised
         ("😀" * BODY_MAX_LENGTH, "😀" * BODY_MAX_LENGTH),
         (
             "x\r\n" * (BODY_MAX_LENGTH // 2),
             "x\n" * (BODY_MAX_LENGTH // 2),
-        ),  # counted after the line ends are made
+        ),  # counted after line ends are converted
         ("x" * BODY_MAX_LENGTH + "\0\ud800", "x" * BODY_MAX_LENGTH),
     ],
 )
@@ -55,13 +55,13 @@ def test_a_message_keeps_its_text(typed: str, stored: str) -> None:
         ("😀" * (BODY_MAX_LENGTH + 1), "max_length"),
     ],
 )
-def test_a_message_of_nothing_or_too_much_is_refused(typed: str, code: str) -> None:
+def test_an_empty_or_too_long_message_is_refused(typed: str, code: str) -> None:
     with pytest.raises(ValidationError) as refused:
         clean_body(typed)
     assert refused.value.code == code
 
 
-def test_who_wrote_too_much_is_told_by_how_much() -> None:
+def test_the_error_gives_the_number_of_excess_characters() -> None:
     with pytest.raises(ValidationError, match="12 too many"):
         clean_body("x" * (BODY_MAX_LENGTH + 12))
 
@@ -71,7 +71,7 @@ def render(text: str) -> str:
 
 
 class Elements(HTMLParser):
-    """The elements of a piece of HTML with their attributes, as a browser finds them."""
+    """The elements of some HTML with their attributes, as a browser would parse them."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -154,21 +154,21 @@ def links_in(html: str) -> list[str | None]:
         "[x]: javascript:alert(1)\n\n[x]",
     ],
 )
-def test_nothing_that_a_message_holds_runs_or_fetches(text: str) -> None:
+def test_no_message_runs_or_fetches_anything(text: str) -> None:
     assert_harmless(render(text))
 
 
 @pytest.mark.parametrize("address", ["http://x.example", "https://x.example/a?b=c#d", "mailto:pay@x.example"])
-def test_links_to_pages_and_addresses_work(address: str) -> None:
+def test_links_to_pages_and_e_mail_addresses_work(address: str) -> None:
     assert links_in(render(f"[here]({address})")) == [address]
 
 
-def test_addresses_become_links_by_themselves() -> None:
+def test_bare_urls_become_links() -> None:
     assert links_in(render("see https://x.example/a and go")) == ["https://x.example/a"]
 
 
 @pytest.mark.parametrize("address", ["www.x.com", "x.de", "münchen.de", "xn--mnchen-3ya.de", "почта.рф", "pay@x.de"])
-def test_an_address_needs_no_scheme(address: str) -> None:
+def test_a_bare_host_or_e_mail_address_becomes_a_link(address: str) -> None:
     assert len(links_in(render(f"see {address} and go"))) == 1
 
 
@@ -181,7 +181,7 @@ def test_an_address_needs_no_scheme(address: str) -> None:
 @example(text="mailto:pay@payroll")
 @example(text="https://127.0.0.1")
 @settings(max_examples=500, deadline=None)
-def test_no_link_is_missed_by_the_first_look_for_one(text: str) -> None:
+def test_the_pretest_for_links_misses_none(text: str) -> None:
     links = LinkifyIt()
     if links.match(text):
         assert markdown._markdown.linkify.pretest(text)  # type: ignore[union-attr]
@@ -222,7 +222,7 @@ MARKUP = st.lists(
 @example(text="[x](http://[)")
 @example(text="https://xn--\udc00.com")
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_typed_is_refused_aloud_or_stored_and_harmless(text: str) -> None:
+def test_any_input_is_refused_or_stored_and_harmless(text: str) -> None:
     try:
         body = clean_body(text)
     except ValidationError:
@@ -244,9 +244,9 @@ def test_whatever_is_typed_is_refused_aloud_or_stored_and_harmless(text: str) ->
 def test_no_message_takes_long_to_render(piece: str) -> None:
     body = (piece * BODY_MAX_LENGTH)[:BODY_MAX_LENGTH]
     for text in (body, body + "\n\nx", "|a|b|\n|-|-|\n" + body[:-20]):
-        begun = time.process_time()
+        started = time.process_time()
         assert_harmless(render(text))
-        assert time.process_time() - begun < 1
+        assert time.process_time() - started < 1
 
 
 # -- Names ---------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_no_message_takes_long_to_render(piece: str) -> None:
         "…",
     ],
 )
-def test_a_name_in_any_script_is_a_name(name: str) -> None:
+def test_names_in_any_script_are_accepted(name: str) -> None:
     name = normalise_name(name)
     validate_name(name)
     assert name == unicodedata.normalize("NFC", name)
@@ -287,7 +287,7 @@ def test_a_name_in_any_script_is_a_name(name: str) -> None:
     assert field.clean(name, None) == name
 
 
-UNSEEN = {
+INVISIBLE = {
     "line feed": "two\nlines",
     "carriage return": "two\rlines",
     "line break at the end": "name\n",
@@ -319,7 +319,7 @@ UNSEEN = {
     "private use": "a\ue000",
     "not a character": "a\uffff",
 }
-NOTHING_TO_SEE = {
+BLANK = {
     "joiners": "\u200d\u200c",
     "combining mark": "\u0301",
     "combining marks": "\u0301\u0302 \u0303",
@@ -336,15 +336,15 @@ NOTHING_TO_SEE = {
 }
 
 
-@pytest.mark.parametrize("name", UNSEEN.values(), ids=UNSEEN)
-def test_what_cannot_be_seen_is_no_part_of_a_name(name: str) -> None:
+@pytest.mark.parametrize("name", INVISIBLE.values(), ids=INVISIBLE)
+def test_a_name_contains_no_invisible_characters(name: str) -> None:
     with pytest.raises(ValidationError) as refused:
         validate_name(normalise_name(name))
     assert refused.value.code == "invisible"
 
 
-@pytest.mark.parametrize("name", NOTHING_TO_SEE.values(), ids=NOTHING_TO_SEE)
-def test_a_name_has_something_to_see(name: str) -> None:
+@pytest.mark.parametrize("name", BLANK.values(), ids=BLANK)
+def test_a_name_contains_something_visible(name: str) -> None:
     with pytest.raises(ValidationError) as refused:
         validate_name(normalise_name(name))
     assert refused.value.code == "blank"
@@ -366,7 +366,7 @@ def test_names_that_look_alike_are_stored_alike(typed: str, stored: str) -> None
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\u00a0", "\u3000"])
-def test_a_name_of_nothing_is_refused(name: str) -> None:
+def test_an_empty_name_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         MessengerGroup._meta.get_field("name").clean(name, None)
     with pytest.raises(ValidationError):
@@ -381,15 +381,15 @@ def test_a_name_has_at_most_120_characters(character: str) -> None:
         field.clean(character * (NAME_MAX_LENGTH + 1), None)
 
 
-def test_a_name_is_counted_as_it_is_stored() -> None:
+def test_the_length_of_a_name_is_that_of_its_stored_form() -> None:
     field = MessengerGroup._meta.get_field("name")
     assert field.clean("e\u0301" * NAME_MAX_LENGTH, None) == "é" * NAME_MAX_LENGTH
     with pytest.raises(ValidationError):  # this letter has no composed form in NFC: two characters each
         field.clean("\u0958" * NAME_MAX_LENGTH, None)
 
 
-@pytest.mark.parametrize("name", [*UNSEEN.values(), *NOTHING_TO_SEE.values()], ids=[*UNSEEN, *NOTHING_TO_SEE])
-def test_model_and_form_say_the_same(name: str) -> None:
+@pytest.mark.parametrize("name", [*INVISIBLE.values(), *BLANK.values()], ids=[*INVISIBLE, *BLANK])
+def test_model_and_form_refuse_the_same_names(name: str) -> None:
     field = MessengerGroup._meta.get_field("name")
     with pytest.raises(ValidationError):
         field.clean(name, None)
@@ -399,7 +399,7 @@ def test_model_and_form_say_the_same(name: str) -> None:
 
 @given(typed=st.text(alphabet=st.characters(), max_size=130))
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_typed_is_refused_or_a_name_that_stays_as_it_is(typed: str) -> None:
+def test_any_input_is_refused_or_becomes_a_name_that_is_stable(typed: str) -> None:
     field = MessengerGroup._meta.get_field("name")
     try:
         name = field.clean(typed, None)
@@ -421,8 +421,8 @@ def test_whatever_is_typed_is_refused_or_a_name_that_stays_as_it_is(typed: str) 
         "*a " * 3000,
     ],
 )
-def test_a_text_that_abuses_markdown_is_shown_whole_and_stays_small(text: str) -> None:
+def test_a_text_that_abuses_markdown_is_displayed_whole_and_stays_small(text: str) -> None:
     html = render(text[:10_000])
     assert len(html) < 310_000
     if "the last word" in text:
-        assert "the last word" in html, "nothing that was said may be missing"
+        assert "the last word" in html, "no part of the text may be missing"
