@@ -1,4 +1,4 @@
-"""The composer without scripts, and what its scripts ask for: preview, quotes, the people whom one can mention."""
+"""The composer without scripts, and the requests of its scripts: preview, quotes, people to mention."""
 
 from typing import Any
 from uuid import uuid4
@@ -39,20 +39,20 @@ def test_a_preview_is_what_would_be_posted_and_writes_nothing(cast: Cast) -> Non
     assert '<span class="mention mention-own">@Bob Brandt</span>' in answer.content.decode()
 
 
-@pytest.mark.parametrize(("body", "said"), [(" ", "Write something first."), ("x" * 10_003, "3 too many")])
+@pytest.mark.parametrize(("body", "error"), [(" ", "Write something first."), ("x" * 10_003, "3 too many")])
 @pytest.mark.parametrize("headers", [{}, FETCH], ids=["page", "script"])
-def test_a_text_that_will_not_do_is_told_by_the_preview_and_kept(
-    cast: Cast, body: str, said: str, headers: dict[str, str]
+def test_the_preview_of_an_invalid_text_returns_it_with_an_error(
+    cast: Cast, body: str, error: str, headers: dict[str, str]
 ) -> None:
     answer = preview(cast, body, **headers)
     assert answer.status_code == 422
-    assert said in answer.content.decode()
+    assert error in answer.content.decode()
     assert text_in(answer.content.decode()) == body
     assert BODY_MAX_LENGTH == 10_000
     assert ("<html" in answer.content.decode()) == (not headers)
 
 
-def test_without_scripts_the_preview_is_the_thread_with_the_text_still_in_its_composer(cast: Cast) -> None:
+def test_without_scripts_the_preview_is_the_thread_with_the_text_in_its_composer(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Good morning")
     answer = preview(cast, "**Bold**\n<b>raw</b>")
     page = answer.content.decode()
@@ -66,7 +66,7 @@ def test_without_scripts_the_preview_is_the_thread_with_the_text_still_in_its_co
     assert sent.status_code == 303
 
 
-def test_a_preview_without_an_id_gets_one(cast: Cast) -> None:
+def test_a_preview_without_a_client_id_gets_one(cast: Cast) -> None:
     answer = sign_in(cast.bob).post(path(cast, "preview/"), {"body": "Hello"})
     assert answer.status_code == 200
     assert Composer("Hello", client_id_in(answer.content.decode())).uuid
@@ -75,7 +75,7 @@ def test_a_preview_without_an_id_gets_one(cast: Cast) -> None:
 # -- Quotes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_quote_is_the_text_in_markdown_under_its_authors_name(cast: Cast) -> None:
+def test_a_quote_is_the_markdown_text_below_its_authors_name(cast: Cast) -> None:
     Member.objects.filter(pk=cast.alice.pk).update(name="Alice *A*")
     post(cast.payments, cast.alice, "Two **lines**\n\nand\n> a quote\n")
     answer = sign_in(cast.bob).get(path(cast, "messages/1/quotation/"))
@@ -89,7 +89,7 @@ def test_a_quote_is_the_text_in_markdown_under_its_authors_name(cast: Cast) -> N
     assert quoting.body_html.endswith("</blockquote>\n<p>I agree.</p>\n")
 
 
-def test_quoting_a_mention_mentions_nobody_again(cast: Cast) -> None:
+def test_quoting_a_mention_does_not_mention_anyone_again(cast: Cast) -> None:
     post(cast.payments, cast.alice, "@Bob Brandt, look")
     text = sign_in(cast.alice).get(path(cast, "messages/1/quotation/")).content.decode()
     assert "> @Bob Brandt, look" in text
@@ -105,16 +105,13 @@ def test_without_scripts_a_thread_opens_with_a_quote(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("sequence", ["2", "0", "-1", "x", "", "9" * 26, "1\0"])
-def test_a_quote_of_nothing_is_not_found(cast: Cast, sequence: str) -> None:
+def test_quoting_a_nonexistent_message_is_refused(cast: Cast, sequence: str) -> None:
     post(cast.payments, cast.alice)
     assert sign_in(cast.bob).get(path(cast), {"quote": "1"}).status_code == 200
     assert sign_in(cast.bob).get(path(cast), {"quote": sequence}).status_code in (400, 404)
 
 
-# -- People -----------------------------------------------------------------------------------------------------------
-
-
-def test_what_was_removed_is_not_quoted(cast: Cast) -> None:
+def test_a_removed_message_cannot_be_quoted(cast: Cast) -> None:
     post(cast.payments, cast.alice, "the bonus")
     remove_message(cast.payments.pk, 1, cast.alice)
     bob = sign_in(cast.bob)
@@ -125,7 +122,10 @@ def test_what_was_removed_is_not_quoted(cast: Cast) -> None:
     assert text_in(thread.content.decode()) == ""
 
 
-def test_the_others_who_read_the_topic_now_are_offered_by_name_alone(cast: Cast) -> None:
+# -- People -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_other_current_readers_are_listed_by_name_only(cast: Cast) -> None:
     twins = [make_member(cast.northwind, f"{name} x") for name in ("Maria1", "Maria2", "Gone")]
     Member.objects.filter(pk__in=[twin.pk for twin in twins[:2]]).update(name="Maria Silva")
     save_group(cast.payroll, [cast.alice, cast.bob, *twins])

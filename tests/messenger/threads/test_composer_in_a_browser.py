@@ -1,4 +1,4 @@
-"""Writing a message in a real browser: drafts, preview, quotes, mentions by keyboard, and that axe finds nothing."""
+"""Writing a message in a real browser: drafts, preview, quotes, mentions by keyboard, accessibility by axe."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.support.stack import Stack
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
 DRAFT_HINT = "Draft kept on this device"
-OPEN_ANEW = """
+CREATE_TOPIC = """
 from messenger.models import MessengerGroup, Topic
 from tenancy.models import Member
 alice = Member.objects.get(user__email="alice@northwind.example")
@@ -25,8 +25,8 @@ print(Topic.objects.create(tenancy=alice.tenancy, group=group, name={name!r}).pk
 
 @pytest.fixture
 def topic(stack: Stack, request: pytest.FixtureRequest) -> str:
-    """The path of a topic that this test has to itself."""
-    shell = OPEN_ANEW.format(name=request.node.name[:100])
+    """The path of a topic that is used by this test alone."""
+    shell = CREATE_TOPIC.format(name=request.node.name[:100])
     return f"/northwind/messenger/topics/{int(stack.manage('shell', '--no-imports', '-c', shell))}/"
 
 
@@ -44,19 +44,19 @@ def button(page: Page, name: str) -> Locator:
 
 
 def drafts(page: Page) -> list[str]:
-    kept: list[str] = page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('draft:'))")
-    return kept
+    keys: list[str] = page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('draft:'))")
+    return keys
 
 
-def assert_axe_is_content(page: Page) -> None:
-    found = Axe().run(page).response["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+def assert_accessible(page: Page) -> None:
+    violations = Axe().run(page).response["violations"]
+    assert [(violation["id"], violation["nodes"][0]["html"]) for violation in violations] == []
 
 
 # -- Drafts -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_draft_is_there_again_after_a_reload_and_another_topic_until_it_is_sent(alice: Person, topic: str) -> None:
+def test_a_draft_survives_a_reload_and_a_visit_to_another_topic_until_it_is_sent(alice: Person, topic: str) -> None:
     page = alice.page
     alice.go(topic)
     expect(page.get_by_text(DRAFT_HINT)).to_be_hidden()
@@ -82,7 +82,7 @@ def test_a_draft_is_there_again_after_a_reload_and_another_topic_until_it_is_sen
     expect(field(page)).to_have_value("")
 
 
-def test_a_text_that_is_refused_or_lost_is_kept_and_sent_once(alice: Person, topic: str) -> None:
+def test_a_text_survives_a_refusal_or_a_lost_response_and_is_posted_once(alice: Person, topic: str) -> None:
     page = alice.page
     alice.go(topic)
     field(page).fill("x" * 10_001)
@@ -91,10 +91,10 @@ def test_a_text_that_is_refused_or_lost_is_kept_and_sent_once(alice: Person, top
     page.reload()
     expect(field(page)).to_have_value("x" * 10_001)
     field(page).fill("Once only")
-    # It arrives, and the answer is lost.
+    # The request arrives, but the response is lost.
     page.route("**/messages/", lambda route: (route.fetch(), route.abort())[-1], times=1)
     button(page, "Send").click()
-    expect(page.locator("[data-sequence]")).to_have_count(1)  # it comes by the stream all the same
+    expect(page.locator("[data-sequence]")).to_have_count(1)  # it still arrives by the stream
     page.reload()
     expect(field(page)).to_have_value("Once only")
     button(page, "Send").click()
@@ -103,7 +103,7 @@ def test_a_text_that_is_refused_or_lost_is_kept_and_sent_once(alice: Person, top
     expect(page.locator("[data-sequence]")).to_have_count(1)
 
 
-def test_two_tabs_go_on_with_one_draft_and_sending_it_ends_it_in_both(alice: Person, topic: str) -> None:
+def test_two_tabs_share_a_draft_and_sending_it_clears_it_in_both(alice: Person, topic: str) -> None:
     alice.go(topic)
     other = alice.page.context.new_page()
     other.goto(alice.page.url)
@@ -126,7 +126,7 @@ def sign_out_by_page(page: Page) -> None:
 
 
 @pytest.mark.parametrize("sign_out", [sign_out_by_menu, sign_out_by_page])
-def test_signing_out_takes_ones_own_drafts_off_the_device_and_nobody_elses(
+def test_signing_out_deletes_only_the_users_own_drafts_from_the_device(
     browser: Browser, stack: Stack, alice: Person, topic: str, sign_out: Callable[[Page], None]
 ) -> None:
     page = alice.page
@@ -134,20 +134,20 @@ def test_signing_out_takes_ones_own_drafts_off_the_device_and_nobody_elses(
     page.evaluate("localStorage.setItem('draft:999999:1:1', JSON.stringify({text: 'of another', at: Date.now()}))")
     field(page).fill("Confidential")
     assert len(drafts(page)) == 2, "or the test proves nothing"
-    open_still = page.context.new_page()
-    open_still.goto(page.url)
-    expect(field(open_still)).to_have_value("Confidential")
+    other_tab = page.context.new_page()
+    other_tab.goto(page.url)
+    expect(field(other_tab)).to_have_value("Confidential")
     sign_out(page)
     page.wait_for_url(lambda url: "/accounts/login" in url or url.rstrip("/") == stack.address)
     assert drafts(page) == ["draft:999999:1:1"]
-    expect(field(open_still)).to_have_value("")
+    expect(field(other_tab)).to_have_value("")
 
 
-def test_people_on_one_device_do_not_meet_each_others_drafts(alice: Person, stack: Stack, topic: str) -> None:
+def test_users_of_one_device_do_not_see_each_others_drafts(alice: Person, stack: Stack, topic: str) -> None:
     context: BrowserContext = alice.page.context
     alice.go(topic)
     field(alice.page).fill("Of Alice")
-    context.clear_cookies()  # her session ended by itself
+    context.clear_cookies()  # as if her session had expired
     page = context.new_page()
     page.goto(f"{stack.address}/accounts/login/?next={topic}")
     page.fill("[name=login]", "bob@northwind.example")
@@ -159,7 +159,7 @@ def test_people_on_one_device_do_not_meet_each_others_drafts(alice: Person, stac
     assert len(drafts(page)) == 2
 
 
-def test_a_draft_that_nobody_touched_for_long_is_gone(alice: Person, topic: str) -> None:
+def test_a_draft_expires_after_thirty_days(alice: Person, topic: str) -> None:
     alice.go(topic)
     field(alice.page).fill("Long ago")
     age = "(days) => { for (const key of Object.keys(localStorage)) { const draft = JSON.parse(localStorage[key]);"
@@ -173,7 +173,7 @@ def test_a_draft_that_nobody_touched_for_long_is_gone(alice: Person, topic: str)
     assert drafts(alice.page) == []
 
 
-def test_a_device_that_keeps_nothing_keeps_nobody_from_writing(alice: Person, topic: str) -> None:
+def test_messages_can_be_sent_when_local_storage_is_full(alice: Person, topic: str) -> None:
     alice.page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
     alice.go(topic)
     field(alice.page).fill("Sent all the same")
@@ -185,33 +185,33 @@ def test_a_device_that_keeps_nothing_keeps_nobody_from_writing(alice: Person, to
 # -- Preview ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_preview_takes_the_place_of_the_text_and_gives_it_back(alice: Person, topic: str) -> None:
+def test_the_preview_replaces_the_text_field_and_restores_it(alice: Person, topic: str) -> None:
     page = alice.page
     alice.go(topic)
     field(page).fill("**Bold**\n\n- one\n- two")
     button(page, "Preview").click()
-    shown = page.get_by_role("region", name="Preview")
-    expect(shown.locator("strong")).to_have_text("Bold")
-    expect(shown.locator("li")).to_have_count(2)
-    expect(shown).to_be_focused()
+    preview = page.get_by_role("region", name="Preview")
+    expect(preview.locator("strong")).to_have_text("Bold")
+    expect(preview.locator("li")).to_have_count(2)
+    expect(preview).to_be_focused()
     expect(field(page)).to_be_hidden()
-    assert_axe_is_content(page)
+    assert_accessible(page)
     button(page, "Go on writing").click()
     expect(field(page)).to_be_focused()
     expect(field(page)).to_have_value("**Bold**\n\n- one\n- two")
     button(page, "Preview").click()
-    expect(shown).to_be_focused()
+    expect(preview).to_be_focused()
     page.keyboard.press("Escape")
     expect(field(page)).to_be_focused()
     button(page, "Preview").click()
-    expect(shown).to_be_focused()
+    expect(preview).to_be_focused()
     page.keyboard.press("Control+Enter")
     expect(page.locator("[data-sequence='1'] strong")).to_have_text("Bold")
-    expect(shown).to_be_hidden()
+    expect(preview).to_be_hidden()
     expect(field(page)).to_have_value("")
 
 
-def test_the_preview_of_nothing_says_so(alice: Person, topic: str) -> None:
+def test_the_preview_of_an_empty_text_is_an_error(alice: Person, topic: str) -> None:
     alice.go(topic)
     button(alice.page, "Preview").click()
     expect(alice.page.get_by_role("alert")).to_contain_text("Write something first.")
@@ -222,7 +222,7 @@ def test_the_preview_of_nothing_says_so(alice: Person, topic: str) -> None:
     expect(alice.page.locator("[data-sequence='1']")).to_contain_text("Something")
 
 
-def test_without_javascript_preview_and_quote_work_and_the_text_is_kept(
+def test_without_javascript_preview_and_quote_work_and_the_text_stays(
     browser: Browser, stack: Stack, topic: str
 ) -> None:
     kate = Person(browser, stack.address, "kate@northwind.example", PASSWORD, java_script_enabled=False)
@@ -230,11 +230,11 @@ def test_without_javascript_preview_and_quote_work_and_the_text_is_kept(
     kate.go(topic)
     field(page).fill("A *plain* browser for @Alice Almeida")
     button(page, "Preview").click()
-    shown = page.get_by_role("region", name="Preview")
-    expect(shown.locator("em")).to_have_text("plain")
-    expect(shown.locator(".mention")).to_have_text("@Alice Almeida")
+    preview = page.get_by_role("region", name="Preview")
+    expect(preview.locator("em")).to_have_text("plain")
+    expect(preview.locator(".mention")).to_have_text("@Alice Almeida")
     expect(field(page)).to_have_value("A *plain* browser for @Alice Almeida")
-    assert_no_sideways(page)
+    assert_no_horizontal_scrolling(page)
     button(page, "Send").click()
     expect(page.locator("[data-sequence='1'] .mention")).to_have_text("@Alice Almeida")
     kate.go(topic + "?quote=1")
@@ -244,7 +244,7 @@ def test_without_javascript_preview_and_quote_work_and_the_text_is_kept(
     expect(page.locator("[data-sequence='2'] .mention")).to_have_count(0)
 
 
-def assert_no_sideways(page: Page) -> None:
+def assert_no_horizontal_scrolling(page: Page) -> None:
     width, visible = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert width <= visible
 
@@ -257,7 +257,7 @@ def quote(page: Page, sequence: int) -> None:
     page.get_by_role("link", name="Quote").click()
 
 
-def test_a_quote_goes_behind_what_is_written_and_into_the_draft(alice: Person, topic: str) -> None:
+def test_a_quote_is_appended_to_the_text_and_saved_in_the_draft(alice: Person, topic: str) -> None:
     page = alice.page
     alice.go(topic)
     field(page).fill("Two\nlines")
@@ -274,7 +274,7 @@ def test_a_quote_goes_behind_what_is_written_and_into_the_draft(alice: Person, t
     page.reload()
     expect(field(page)).to_have_value(quoted + "After")
     alice.go(topic + "?quote=1")
-    expect(field(page)).to_have_value(quoted + "After")  # it is quoted there already
+    expect(field(page)).to_have_value(quoted + "After")  # it already contains the quote
     field(page).fill("Other")
     alice.go(topic + "?quote=1")
     expect(field(page)).to_have_value("Other\n\n> **Alice Almeida:**\n> Two\n> lines\n\n")
@@ -283,7 +283,7 @@ def test_a_quote_goes_behind_what_is_written_and_into_the_draft(alice: Person, t
     assert "quote" not in page.url
 
 
-def test_a_quote_that_can_not_be_fetched_is_asked_for_as_a_page(alice: Person, topic: str) -> None:
+def test_a_quote_that_cannot_be_fetched_is_loaded_with_the_page(alice: Person, topic: str) -> None:
     page = alice.page
     alice.go(topic)
     field(page).fill("Hello")
@@ -297,7 +297,7 @@ def test_a_quote_that_can_not_be_fetched_is_asked_for_as_a_page(alice: Person, t
 # -- Mentions ---------------------------------------------------------------------------------------------------------
 
 
-def test_somebody_is_mentioned_by_keyboard_alone_and_finds_it_marked(
+def test_a_member_is_mentioned_by_keyboard_alone_and_sees_the_mention_marked(
     browser: Browser, stack: Stack, alice: Person, topic: str
 ) -> None:
     page = alice.page
@@ -309,14 +309,14 @@ def test_somebody_is_mentioned_by_keyboard_alone_and_finds_it_marked(
     expect(options.first).to_have_attribute("aria-selected", "true")
     names = options.all_inner_texts()
     assert "Bob Brandt" in names
-    assert "Alice Almeida" not in names, "not oneself"
+    assert "Alice Almeida" not in names, "her own name is not offered"
     expect(field(page)).to_have_attribute("aria-activedescendant", "composer-person-0")
     expect(field(page)).to_have_attribute("aria-controls", "composer-people")
     expect(page.locator("[data-people-status]")).to_have_text(
         f"People found: {len(names)}. Arrow keys and Enter to choose"
     )
-    assert_axe_is_content(page)
-    page.keyboard.press("ArrowUp")  # round the end
+    assert_accessible(page)
+    page.keyboard.press("ArrowUp")  # wraps around
     expect(options.last).to_have_attribute("aria-selected", "true")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -325,7 +325,7 @@ def test_somebody_is_mentioned_by_keyboard_alone_and_finds_it_marked(
     expect(people).to_be_hidden()
     assert field(page).get_attribute("aria-activedescendant") is None
     page.keyboard.type("b")
-    expect(people).to_be_hidden()  # it stays closed behind this @
+    expect(people).to_be_hidden()  # it stays closed for this @
     page.keyboard.type("ob, dear @brANd")
     expect(options).to_have_text(["Bob Brandt"])
     page.keyboard.press("Enter")
@@ -347,17 +347,17 @@ def test_somebody_is_mentioned_by_keyboard_alone_and_finds_it_marked(
     bob.go("/northwind/messenger/")
     row = bob.page.locator(".topic", has=bob.page.locator(f"a[href='{topic}']"))
     expect(row).to_contain_text("You are mentioned in unread messages")
-    assert_axe_is_content(bob.page)
+    assert_accessible(bob.page)
     bob.go(topic)
     expect(bob.page.locator(".mention-own")).to_have_text("@Bob Brandt")
-    assert_axe_is_content(bob.page)
-    # Read is what was on the screen; told to the server a moment later.
+    assert_accessible(bob.page)
+    # What was displayed is reported to the server as read a moment later.
     bob.page.wait_for_timeout(1_500)
     bob.go("/northwind/messenger/")
     expect(row).not_to_contain_text("You are mentioned")
 
 
-def test_somebody_is_chosen_with_the_mouse(alice: Person, topic: str) -> None:
+def test_a_member_is_selected_with_the_mouse(alice: Person, topic: str) -> None:
     alice.go(topic)
     field(alice.page).press_sequentially("@")
     alice.page.get_by_role("option", name="Bob Brandt").click()
@@ -365,11 +365,11 @@ def test_somebody_is_chosen_with_the_mouse(alice: Person, topic: str) -> None:
     expect(field(alice.page)).to_be_focused()
 
 
-# -- As before --------------------------------------------------------------------------------------------------------
+# -- Keys and layout --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("keys", ["Control+Enter", "Meta+Enter"])
-def test_enter_makes_a_line_and_with_control_or_command_it_sends(alice: Person, topic: str, keys: str) -> None:
+def test_enter_starts_a_new_line_and_with_control_or_command_it_sends(alice: Person, topic: str, keys: str) -> None:
     alice.go(topic)
     field(alice.page).press_sequentially("one")
     field(alice.page).press("Enter")
@@ -398,23 +398,25 @@ def test_the_field_grows_with_its_text_up_to_a_share_of_the_window(alice: Person
     field(alice.page).fill("line\n" * 6)
     alice.page.reload()
     expect(field(alice.page)).to_have_value("line\n" * 6)
-    assert height() == heights[1], "a draft that comes back is shown as large as it was"
+    assert height() == heights[1], "a restored draft has the same height"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_all_of_it_fits_and_axe_is_content(browser: Browser, stack: Stack, topic: str, scheme: str) -> None:
+def test_the_composer_fits_on_a_phone_and_is_accessible(
+    browser: Browser, stack: Stack, topic: str, scheme: str
+) -> None:
     phone = {"width": 390, "height": 780}
     alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD, viewport=phone, color_scheme=scheme)
     page = alice.page
     alice.go(topic)
     field(page).press_sequentially("@")
     expect(page.get_by_role("listbox")).to_be_in_viewport(ratio=1)
-    assert_no_sideways(page)
-    assert_axe_is_content(page)
+    assert_no_horizontal_scrolling(page)
+    assert_accessible(page)
     page.keyboard.press("Enter")
     page.keyboard.type("`" + "wide " * 60 + "`\n\n> quote")
     expect(page.get_by_text(DRAFT_HINT)).to_be_visible()
     button(page, "Preview").click()
     expect(page.get_by_role("region", name="Preview")).to_be_focused()
-    assert_no_sideways(page)
-    assert_axe_is_content(page)
+    assert_no_horizontal_scrolling(page)
+    assert_accessible(page)

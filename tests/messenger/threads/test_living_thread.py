@@ -1,4 +1,4 @@
-"""A thread that lives, in real browsers: unread marks, edits, removals, links to messages, open lists."""
+"""Live updates in real browsers: unread marks, edits, removals, links to messages, open topic lists."""
 
 import re
 
@@ -27,7 +27,7 @@ def write(person: Person, text: str) -> None:
 
 
 def choose(person: Person, text: str, action: str) -> None:
-    """From the menu of the message with this text."""
+    """Choose an action from the menu of the message with this text."""
     person.page.locator("[data-sequence]", has_text=text).locator("[data-message-menu]").click()
     person.page.locator(".message-menu").get_by_text(action, exact=True).click()
 
@@ -38,13 +38,13 @@ def edit(person: Person, old: str, new: str) -> None:
     person.page.get_by_role("dialog").get_by_role("button", name="Save").click()
 
 
-def test_the_link_to_a_message_is_copied_and_leads_to_it(browser: Browser, stack: Stack) -> None:
+def test_the_copied_link_to_a_message_opens_it(browser: Browser, stack: Stack) -> None:
     alice = at(browser, stack, "alice", "Payments processing")
     alice.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     write(alice, "Where is this?")
     choose(alice, "Where is this?", "Link to this message")
     expect(alice.page.locator(".message-menu")).to_contain_text("Link copied")
-    expect(alice.page.locator(".message-menu")).to_have_count(0)  # closes by itself
+    expect(alice.page.locator(".message-menu")).to_have_count(0)  # it closes by itself
     link = alice.page.evaluate("navigator.clipboard.readText()")
     alice.page.goto(link)
     row = alice.page.locator("[data-sequence]", has_text="Where is this?")
@@ -52,15 +52,15 @@ def test_the_link_to_a_message_is_copied_and_leads_to_it(browser: Browser, stack
     assert row.evaluate("row => row.matches(':target')"), "highlighted"
 
 
-# What a browser would do by itself; without a window every page of Chromium takes itself for the one in front.
-BEHIND = """
-let behind = false;
-Object.defineProperty(Document.prototype, "hidden", { get: () => behind });
-window.goBehind = (value) => { behind = value; document.dispatchEvent(new Event("visibilitychange")); };
+# Simulates tabs in the background: in headless Chromium every page considers itself visible.
+VISIBILITY_SWITCH = """
+let isHidden = false;
+Object.defineProperty(Document.prototype, "hidden", { get: () => isHidden });
+window.setHidden = (value) => { isHidden = value; document.dispatchEvent(new Event("visibilitychange")); };
 """
 
 
-def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browser: Browser, stack: Stack) -> None:
+def test_an_open_list_counts_new_messages_and_the_thread_opens_at_the_first(browser: Browser, stack: Stack) -> None:
     alice, kate = at(browser, stack, "alice", "Daily cut-off"), at(browser, stack, "kate", "")
     kate.page.get_by_role("button", name="Mark all as read").click()
     expect(kate.page.locator("[data-unread-topics]")).to_be_hidden()
@@ -70,7 +70,7 @@ def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browse
     expect(row.locator(".unread-badge")).to_have_text(re.compile("^2"))
     expect(kate.page.locator("[data-unread-topics] [data-count]")).to_have_text("1")
     expect(kate.page.locator(".topic").first).to_contain_text("Daily cut-off")
-    with kate.page.expect_response(re.compile(r"/read/$")):  # what was on the screen is read, and the server is told
+    with kate.page.expect_response(re.compile(r"/read/$")):  # what was displayed is reported as read
         kate.click("Daily cut-off")
     line = kate.page.locator(".new-line")
     expect(line).to_be_in_viewport()
@@ -79,7 +79,7 @@ def test_an_open_list_counts_what_others_write_and_the_thread_opens_there(browse
     expect(kate.page.locator(".topic", has_text="Daily cut-off").locator(".unread-badge")).to_have_count(0)
 
 
-def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, stack: Stack) -> None:
+def test_edits_and_removals_appear_in_place(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
     write(bob, "A tpyo of mine.")
     expect(alice.page.get_by_text("A tpyo of mine.")).to_be_visible()
@@ -98,7 +98,7 @@ def test_edits_and_removals_appear_where_the_message_stands(browser: Browser, st
     expect(alice.page.get_by_text("A typo of mine.")).to_have_count(0)
 
 
-def test_an_edit_of_a_message_that_is_just_being_loaded_is_not_missed(browser: Browser, stack: Stack) -> None:
+def test_an_edit_of_a_message_that_is_being_loaded_is_not_missed(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Daily cut-off"), at(browser, stack, "bob", "Daily cut-off")
     write(bob, "Before it was loaded.")
     sequence = bob.page.locator("[data-sequence]", has_text="Before it was loaded.").get_attribute("data-sequence")
@@ -113,7 +113,7 @@ def test_an_edit_of_a_message_that_is_just_being_loaded_is_not_missed(browser: B
     ((route, answer),) = held
     edit(bob, "Before it was loaded.", "While it was loaded.")
     expect(bob.page.get_by_text("While it was loaded.")).to_be_visible()
-    alice.page.wait_for_timeout(1000)  # by then the stream has told her of a message that she has not got
+    alice.page.wait_for_timeout(1000)  # by then the stream has sent her the edit of a message that she does not have
     route.fulfill(response=answer)
     expect(alice.page.get_by_text("While it was loaded.")).to_have_count(1)
     expect(alice.page.get_by_text("Before it was loaded.")).to_have_count(0)
@@ -138,17 +138,18 @@ def test_a_message_that_changes_under_a_pressed_button_still_opens_its_menu(brow
     expect(row.locator(".message-edited")).to_have_count(0)
 
 
-AS_IT_LOOKS = """line => [...line.children].map((one) => [
-    one.className, one.hidden, one.querySelector("svg").outerHTML, one.textContent.replace(/\\(in .*\\)/, "").trim(),
+APPEARANCE = """line => [...line.children].map((part) => [
+    part.className, part.hidden, part.querySelector("svg").outerHTML,
+    part.textContent.replace(/\\(in .*\\)/, "").trim(),
 ])"""
 
 
-def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browser: Browser, stack: Stack) -> None:
+def test_new_messages_and_forecasts_arrive_without_a_request(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "")
-    asked: list[str] = []
-    with bob.page.expect_response(re.compile(r"/messages/\?since=")):  # what every page asks for when its stream opens
+    requested: list[str] = []
+    with bob.page.expect_response(re.compile(r"/messages/\?since=")):  # every page requests this when its stream opens
         bob.click("Year-end closing")
-    bob.page.on("request", lambda request: asked.append(request.url))
+    bob.page.on("request", lambda request: requested.append(request.url))
     for text in ("Nobody asked for this.", "Nor for this."):
         write(alice, text)
         expect(bob.page.locator("[data-sequence]", has_text=text)).to_be_visible()
@@ -156,17 +157,17 @@ def test_a_message_is_shown_and_its_forecast_told_without_asking_for_them(browse
     expect(line).to_contain_text("No e-mail if you send now")
     expect(line.locator("[data-countdown]")).to_contain_text(re.compile("[0-9]:[0-9]{2}"))
     expect(line.locator("[data-then]")).to_be_hidden()
-    told = line.evaluate(AS_IT_LOOKS)
-    assert not [url for url in asked if "/messages/" in url], asked
-    asked.clear()
+    live_appearance = line.evaluate(APPEARANCE)
+    assert not [url for url in requested if "/messages/" in url], requested
+    requested.clear()
     edit(alice, "Nor for this.", "Nor for that.")
     expect(bob.page.locator("[data-sequence]", has_text="Nor for that.")).to_have_count(1)
-    assert not [url for url in asked if "/messages/" in url], asked
+    assert not [url for url in requested if "/messages/" in url], requested
     bob.page.reload()
-    assert line.evaluate(AS_IT_LOOKS) == told, "a line that was told looks as one that came with the page"
+    assert line.evaluate(APPEARANCE) == live_appearance, "a live forecast looks like one that came with the page"
 
 
-def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack) -> None:
+def test_a_thread_opens_at_the_message_from_which_it_was_marked_unread(browser: Browser, stack: Stack) -> None:
     bob = at(browser, stack, "bob", "")
     with bob.page.expect_response(re.compile(r"/read/$")):
         bob.click("Company cars and meal vouchers")
@@ -178,14 +179,14 @@ def test_marked_unread_a_thread_opens_there_again(browser: Browser, stack: Stack
     assert "three company cars" in str(line.evaluate("line => line.nextElementSibling.textContent"))
 
 
-def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(browser: Browser, stack: Stack) -> None:
+def test_messages_missed_while_offline_appear_afterwards_once_and_in_order(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Payments processing"), at(browser, stack, "bob", "Payments processing")
-    bob.page.context.add_init_script(BEHIND)
+    bob.page.context.add_init_script(VISIBILITY_SWITCH)
     bob.page.reload()
     write(alice, "Before the tunnel.")
     expect(bob.page.get_by_text("Before the tunnel.")).to_be_visible()
     bob.page.context.set_offline(True)
-    bob.page.evaluate("goBehind(true); goBehind(false)")  # Chromium's own being offline leaves an open stream alone
+    bob.page.evaluate("setHidden(true); setHidden(false)")  # going offline in Chromium does not close an open stream
     for text in ("In the tunnel, one.", "In the tunnel, two."):
         write(alice, text)
     choose(alice, "Before the tunnel.", "Edit")
@@ -202,36 +203,36 @@ def test_what_was_missed_while_offline_is_there_afterwards_once_and_in_order(bro
     assert bob.page.get_by_text("In the tunnel, one.").count() == 1
 
 
-def test_seven_tabs_are_open_and_the_one_in_front_lives(browser: Browser, stack: Stack) -> None:
+def test_of_seven_open_tabs_the_visible_one_is_live(browser: Browser, stack: Stack) -> None:
     alice, bob = at(browser, stack, "alice", "Year-end closing"), at(browser, stack, "bob", "Year-end closing")
-    # As the list leads to it where something is unread. A page that is there already would load nothing.
+    # The address that the list links to if something is unread. In an open page only the fragment would change.
     context, address = bob.page.context, bob.page.url.partition("#")[0] + "#new"
     bob.page.close()
-    context.add_init_script(BEHIND)
+    context.add_init_script(VISIBILITY_SWITCH)
     tabs = [context.new_page() for _ in range(7)]
     for tab in tabs:
         tab.goto(address)
         expect(tab.get_by_label("Message", exact=True)).to_be_visible()
-        tab.evaluate("goBehind(true)")
-    tabs[6].evaluate("goBehind(false)")
+        tab.evaluate("setHidden(true)")
+    tabs[6].evaluate("setHidden(false)")
     write(alice, "Seven tabs?")
     expect(tabs[6].locator("[data-sequence]", has_text="Seven tabs?")).to_be_visible()
-    tabs[6].evaluate("goBehind(true)")
-    tabs[0].evaluate("goBehind(false)")
+    tabs[6].evaluate("setHidden(true)")
+    tabs[0].evaluate("setHidden(false)")
     expect(tabs[0].locator("[data-sequence]", has_text="Seven tabs?")).to_have_count(1)
-    # What it is for: a browser has six connections to a host, and with seven streams nothing else gets through.
+    # The reason: a browser opens six connections to a host, so seven streams would block every other request.
     for tab in tabs:
-        tab.evaluate("goBehind(false)")
-    ask = """() => Promise.race([
+        tab.evaluate("setHidden(false)")
+    fetch_anything = """() => Promise.race([
         fetch("/healthz").then(() => "answered"), new Promise((resolve) => setTimeout(resolve, 2000, "stuck")),
     ])"""
-    assert tabs[6].evaluate(ask) == "stuck"
+    assert tabs[6].evaluate(fetch_anything) == "stuck"
     for tab in tabs:
-        tab.evaluate("goBehind(true)")
-    assert tabs[6].evaluate(ask) == "answered"
+        tab.evaluate("setHidden(true)")
+    assert tabs[6].evaluate(fetch_anything) == "answered"
 
 
-def test_on_a_phone_the_composer_stands_above_the_keyboard(browser: Browser, stack: Stack) -> None:
+def test_on_a_phone_the_composer_stays_above_the_keyboard(browser: Browser, stack: Stack) -> None:
     grace = Person(
         browser,
         stack.address,
@@ -246,7 +247,7 @@ def test_on_a_phone_the_composer_stands_above_the_keyboard(browser: Browser, sta
     grace.page.goto(grace.page.url.partition("#")[0] + "?latest")
     page, field = grace.page, grace.page.get_by_label("Message", exact=True)
     content = page.locator("meta[name=viewport]").get_attribute("content")
-    assert "interactive-widget=resizes-content" in str(content)  # so a keyboard takes its height from the page
+    assert "interactive-widget=resizes-content" in str(content)  # so that a keyboard reduces the height of the page
     field.tap()
     page.set_viewport_size({"width": 390, "height": 430})
     field.fill("One\nTwo\nThree")
@@ -257,14 +258,14 @@ def test_on_a_phone_the_composer_stands_above_the_keyboard(browser: Browser, sta
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_menu_of_the_last_message_opens_where_it_can_be_seen(browser: Browser, stack: Stack) -> None:
+def test_the_menu_of_the_last_message_opens_in_view(browser: Browser, stack: Stack) -> None:
     hiro = at(browser, stack, "hiro", "Payments processing")
     write(hiro, "Which menu?")
     hiro.page.locator("[data-message-menu]").last.click()
     menu = hiro.page.locator(".message-menu")
     expect(menu.locator("a, button").last).to_be_in_viewport(ratio=1)
-    floor = hiro.page.locator(".thread-bottom").bounding_box()
+    composer = hiro.page.locator(".thread-bottom").bounding_box()
     box = menu.bounding_box()
     assert box
-    assert floor
-    assert box["y"] + box["height"] <= floor["y"] + 1
+    assert composer
+    assert box["y"] + box["height"] <= composer["y"] + 1
