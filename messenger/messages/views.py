@@ -28,7 +28,7 @@ def message(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespon
         "may_edit": may_edit(found, request.member, timezone.now()),
         "may_remove": may_remove(found, request.member),
     }
-    return render(request, _piece_or_page(request, "message"), context)
+    return render(request, _fragment_or_page(request, "message"), context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -53,7 +53,7 @@ def edit(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
         form.add_error("body", _too_late(request))
     context = {"form": form, "message": found, "topic": found.topic, "is_too_late": is_too_late}
     status = 422 if form.errors else 200
-    return render(request, _piece_or_page(request, "message_edit"), context, status=status)
+    return render(request, _fragment_or_page(request, "message_edit"), context, status=status)
 
 
 def _too_late(request: MessengerHttpRequest) -> str:
@@ -74,7 +74,7 @@ def history(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespon
     reader = request.member.pk
     versions = [(at, mark_safe(shown_to(reader, html))) for at, html in texts]  # noqa: S308  (sanitised when written)
     context = {"message": found, "topic": found.topic, "versions": versions}
-    return render(request, _piece_or_page(request, "message_history"), context)
+    return render(request, _fragment_or_page(request, "message_history"), context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -97,7 +97,7 @@ def remove(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
         return _to_message(request, pk, sequence)
     context = {"form": form, "message": found, "topic": found.topic, "row": _row(request, found)}
     status = 422 if form is not None and form.errors else 200
-    return render(request, _piece_or_page(request, "message_remove"), context, status=status)
+    return render(request, _fragment_or_page(request, "message_remove"), context, status=status)
 
 
 def _visible_message(request: MessengerHttpRequest, pk: int, sequence: int) -> Message:
@@ -113,7 +113,7 @@ def _row(request: MessengerHttpRequest, found: Message) -> SafeString:
     return render_rows(rows, None, Reader.of(request.member, found.topic_id))
 
 
-def _piece_or_page(request: MessengerHttpRequest, name: str) -> str:
+def _fragment_or_page(request: MessengerHttpRequest, name: str) -> str:
     return f"messenger/messages/_{name}.html" if wants_fragment(request) else f"messenger/messages/{name}.html"
 
 
