@@ -1,4 +1,4 @@
-"""The token of a form against requests from other sites, as cheap as a page that is asked for all day wants it."""
+"""A cheaper CSRF token for forms on frequently requested pages."""
 
 from secrets import randbelow
 
@@ -11,10 +11,10 @@ _DIGIT = {character: digit for digit, character in enumerate(CSRF_ALLOWED_CHARS)
 
 
 def form_token(request: HttpRequest) -> str:
-    """As Django's `get_token`: the secret of the cookie under a new mask.
+    """Like Django's `get_token`: the cookie's secret under a new mask.
 
-    The mask is one random number instead of 32, and the cookie is not sent anew with each page: signing in sends one
-    that outlives the session by far.
+    The mask is made of one random number instead of 32. The cookie is not sent again with each page: the one sent at
+    sign-in lives much longer than the session.
     """
     secret = request.META.get("CSRF_COOKIE")
     if secret is None:

@@ -6,9 +6,9 @@ from django.http import QueryDict
 
 
 class PageFormMixin(forms.BaseForm):
-    """What every form of the interface has: crispy without a <form> of its own, and the first error focused.
+    """For every form of the interface: crispy without its own <form>, and focus on the first field with an error.
 
-    The page brings the <form>, the summary of errors and the buttons (templates/_form.html).
+    The page supplies the <form>, the error summary and the buttons (templates/_form.html).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -25,7 +25,7 @@ class PageFormMixin(forms.BaseForm):
             self.fields[first].widget.attrs["autofocus"] = True
 
     def show_instead(self, field: str, value: str) -> None:
-        """On the page that shows this form again: a value in place of the one that was sent."""
+        """Replace the submitted value of a field where the form is shown again."""
         data = QueryDict(mutable=True)
         data.update(self.data)
         data[field] = value
@@ -33,4 +33,4 @@ class PageFormMixin(forms.BaseForm):
 
 
 class PageModelForm(PageFormMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic for type checkers only
-    """A form of the interface for one row."""
+    """A form of the interface that edits one model instance."""

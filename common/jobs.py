@@ -10,16 +10,16 @@ log = logging.getLogger(__name__)
 
 
 def enqueue_on_commit(task: str, *args: Any) -> None:
-    """Hint at waiting work, by the name of the task that does it, once the transaction is committed.
+    """Enqueue a task by its name once the transaction is committed.
 
-    Only a hint: the truth is in PostgreSQL and the sweeper finds what no hint reached, so a queue that
-    is away neither fails nor delays a request.
+    Only a hint that work is due (docs/decisions/0006-hints-on-the-queue-truth-in-the-database.md): PostgreSQL holds the
+    work, and the sweeper finds what the queue missed. So an unavailable queue neither fails nor delays a request.
     """
 
-    def hint() -> None:
+    def enqueue() -> None:
         if redis_breaker.is_open:
             return
-        # Here, and the task by its name: Celery takes 7 MiB of a process, which one that hints at nothing does without.
+        # Imported here, with the task passed by name: Celery takes 7 MiB, which a process that enqueues nothing saves.
         from kombu.exceptions import OperationalError
 
         app = import_string("ippex_messenger.celery.app")
@@ -27,6 +27,6 @@ def enqueue_on_commit(task: str, *args: Any) -> None:
             app.send_task(task, args, ignore_result=True)
         except (OperationalError, OSError) as error:
             redis_breaker.trip()
-            log.warning("queue away (%s); the sweeper will find %s%s", type(error).__name__, task, args)
+            log.warning("queue unavailable (%s); the sweeper will find %s%s", type(error).__name__, task, args)
 
-    transaction.on_commit(hint, robust=True)
+    transaction.on_commit(enqueue, robust=True)

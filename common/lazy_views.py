@@ -1,4 +1,4 @@
-"""Views whose module is imported when the first of them is asked for: rare pages cost no web worker memory."""
+"""Views whose module is imported at their first request, so that rarely used pages take no memory in web workers."""
 
 from functools import cached_property
 from importlib import import_module
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ViewsOf:
-    """In place of a module of views in a list of addresses; a type checker is shown the module itself."""
+    """Takes the place of a views module in a URLconf. Type checkers see the real module (`if TYPE_CHECKING`)."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -27,7 +27,7 @@ class _View:
         return self._view(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """What its decorators wrote on it: whether it asks for a sign-in, for a token."""
-        if name == "view_class":  # asked of all views together, with their names, when the first address is made
+        """The attributes that decorators set on the view: `login_required`, `csrf_exempt` and the like."""
+        if name == "view_class":  # URL resolvers read it from every view when the first URL is reversed
             raise AttributeError(name)
         return getattr(self._view, name)

@@ -1,14 +1,14 @@
 import logging
 import re
 
-# Links that let in whoever holds them: their paths stay out of the logs.
-_TOKENS = re.compile(r"(/invitations/|/unsubscribe/|/accounts/password/reset/key/)[^/\s]+")
+# These links grant access to anyone who has them, so their keys must not appear in logs.
+_SECRET_LINKS = re.compile(r"(/invitations/|/unsubscribe/|/accounts/password/reset/key/)[^/\s]+")
 
 
 class RedactTokens(logging.Filter):
-    """Cuts the secret part of a link out of what is logged about a request for it."""
+    """Replaces the secret part of a link in log messages about requests."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = _TOKENS.sub(r"\1…", record.getMessage())
+        record.msg = _SECRET_LINKS.sub(r"\1…", record.getMessage())
         record.args = ()
         return True

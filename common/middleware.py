@@ -28,10 +28,10 @@ def content_security_policy(directives: Mapping[str, Sequence[str]]) -> str:
 
 
 class RefuseUnreadableMiddleware:
-    """400 for what no part of the application could read, and each would answer with an error of its own.
+    """Responds 400 to requests that would otherwise fail somewhere in the application.
 
-    A NUL in path, query or cookie (PostgreSQL takes none), and forms in another encoding than UTF-8 (some decode to
-    what can't be encoded again).
+    These are requests with a NUL in path, query or a cookie (PostgreSQL accepts none), and forms in an encoding other
+    than UTF-8 (some decode to text that can't be encoded again).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -21,7 +21,7 @@ OPEN = Prepared(
         .values_list(
             "user__sessions__session_data",
             *columns(User, "user__", MOMENTS),
-            *columns(Member, but=MOMENTS),
+            *columns(Member, exclude=MOMENTS),
             *columns(Tenancy, "tenancy__", MOMENTS),
         )
     ),
@@ -30,8 +30,8 @@ OPEN = Prepared(
     "text",
 )
 _SLUG = re.compile(SLUG_PATTERN)
-_USER_ENDS = 1 + len(columns(User, but=MOMENTS))
-_MEMBER_ENDS = _USER_ENDS + len(columns(Member, but=MOMENTS))
+_USER_ENDS = 1 + len(columns(User, exclude=MOMENTS))
+_MEMBER_ENDS = _USER_ENDS + len(columns(Member, exclude=MOMENTS))
 
 
 class SessionStore(UserSessionStore):

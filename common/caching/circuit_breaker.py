@@ -2,7 +2,7 @@ import time
 
 
 class CircuitBreaker:
-    """Remembers for some seconds that a server was away, so that not every request waits to find out again."""
+    """Remembers for `seconds` that a server was unavailable, so that not every request waits to find out again."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -19,5 +19,5 @@ class CircuitBreaker:
         self._open_until = 0.0
 
 
-# One per process, for cache, queue and live announcements: all three live in the same Redis.
+# One for the whole process: cache, queue and live updates use the same Redis.
 redis_breaker = CircuitBreaker(seconds=3)

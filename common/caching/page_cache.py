@@ -1,7 +1,8 @@
-"""Pages that are rendered once with stand-ins for what differs from one time to the next, and then only filled in.
+"""Page skeletons: pages rendered once, with placeholders for what varies, and from then on only filled in.
 
-What prepared statements are to querysets: a template takes hundreds of lookups and calls to say the same as before but
-for a few names and numbers. Why, and what to look out for: docs/decisions/0033-page-skeletons.md.
+They are to templates what prepared statements are to querysets: rendering takes hundreds of lookups and calls, only to
+produce the same page as before except for a few names and numbers. Reasons and pitfalls:
+docs/decisions/0033-page-skeletons.md.
 """
 
 import re
@@ -19,26 +20,27 @@ from django.utils.translation import get_language
 
 from common.caching.local_cache import LocalCache
 
-MOST = 4_000_000  # bytes
-# Names return, and are worth having escaped; what somebody typed into the composer may be megabytes.
-LONGEST_NAME = 200  # characters
+MAX_BYTES = 4_000_000  # of all skeletons together
+# Escaped names are cached because they recur. Longer texts are not: the text in a composer can be megabytes.
+MAX_CACHED_LENGTH = 200  # characters
 
-# A text, which is escaped unless it is marked as safe; a whole number, shown without separators; HTML as it is sent.
+# A text (escaped unless marked as safe), an integer (shown without separators) or encoded HTML (inserted unchanged).
 PlaceholderValue = str | int | bytes
 
-# What nobody can foresee, drawn anew by each process. An address accepts either where it accepts such a value at all.
+# Random for each process, so that no text can contain a placeholder on purpose. URL converters accept the digits as a
+# number and the letters as a slug.
 _DIGITS = str(10**11 + secrets.randbelow(9 * 10**11))
 _LETTERS = "".join(secrets.choice(ascii_lowercase) for _ in range(12))
 _PLACEHOLDER = re.compile(rf"(?:{_LETTERS}|{_DIGITS})([0-9]{{3}})")
 
 
 def render_skeleton(template: str, variant: Mapping[str, Any], values: Mapping[str, PlaceholderValue]) -> bytes:
-    """The HTML of a template, whose names may have dots (`topic.name`), encoded; for the active language.
+    """The encoded HTML of a template in the active language. Names of values may have dots (`topic.name`).
 
-    The page is kept by all values of `variant`, with which the template may do what it likes. Those of `values` it may
-    only show, as they are (numbers with `stringformat:"d"`): to neither a condition nor a filter they are what they
-    will be. There is nothing else in the context, not even the request, so that nobody is shown anything of somebody
-    else's.
+    The template may use the values of `variant` in any way: a skeleton is cached by them, the template's name and the
+    language. It may only output `values`, as they are (numbers with `stringformat:"d"`): conditions and filters would
+    see a placeholder instead of the value.
+    The context contains nothing else, not even the request, so no page can show another user's data.
     """
     key = (template, get_language(), *variant.values())
     skeleton = _skeletons.get(key)
@@ -55,29 +57,29 @@ class _Skeleton:
         names = list(values)
         html = self.rendered({name: _placeholder(number, values[name]) for number, name in enumerate(names)})
         self._pieces: list[bytes] = []
-        self._places: list[tuple[int, str]] = []
+        self._placeholders: list[tuple[int, str]] = []
         end = 0
         for found in _PLACEHOLDER.finditer(html):
             self._pieces += [html[end : found.start()].encode(), b""]
-            self._places.append((len(self._pieces) - 1, names[int(found[1])]))
+            self._placeholders.append((len(self._pieces) - 1, names[int(found[1])]))
             end = found.end()
         self._pieces.append(html[end:].encode())
         self.size = sum(map(len, self._pieces))
 
     def rendered(self, values: Mapping[str, PlaceholderValue]) -> str:
-        """The template, rendered with these values; `filled` must return the same."""
+        """The template rendered with these values. `filled` must return the same."""
         html: str = self._source.template.render(Context(as_context({**self._variant, **values})))  # type: ignore[attr-defined]
         return html
 
     def filled(self, values: Mapping[str, PlaceholderValue]) -> bytes:
         texts = {name: _encoded(value) for name, value in values.items()}
         pieces = self._pieces.copy()
-        for position, name in self._places:
+        for position, name in self._placeholders:
             pieces[position] = texts[name]
         return b"".join(pieces)
 
 
-_skeletons: LocalCache[_Skeleton] = LocalCache(MOST)
+_skeletons: LocalCache[_Skeleton] = LocalCache(MAX_BYTES)
 
 
 def _encoded(value: PlaceholderValue) -> bytes:
@@ -87,7 +89,7 @@ def _encoded(value: PlaceholderValue) -> bytes:
         return b"%d" % value
     if hasattr(value, "__html__"):
         return value.encode()
-    return _escaped(value) if len(value) <= LONGEST_NAME else escape(value).encode()
+    return _escaped(value) if len(value) <= MAX_CACHED_LENGTH else escape(value).encode()
 
 
 @lru_cache(maxsize=2_500)
@@ -102,7 +104,7 @@ def _placeholder(number: int, value: PlaceholderValue) -> SafeString | int:
 
 
 def as_context(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of names with dots, what a template finds by them."""
+    """The template context for these values: `topic.name` becomes an entry `name` of a dictionary `topic`."""
     nested: dict[str, Any] = {}
     for name, value in values.items():
         *path, last = name.split(".")

@@ -1,4 +1,4 @@
-"""Django's Redis cache, made to fail open: a cache that is away keeps nobody out and nobody waiting."""
+"""Django's Redis cache, made to fail open: without Redis, no request waits and none is refused."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from common.caching.circuit_breaker import redis_breaker
 
 
-def _fail_open(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """The cache's method, or, while Redis is away, what `otherwise` says to the same arguments."""
+def _fail_open(name: str, fallback: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of Django's cache that, while Redis is unavailable, returns `fallback` of the same arguments."""
     method = getattr(RedisCache, name)
 
     @wraps(method)
@@ -21,13 +21,13 @@ def _fail_open(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
                 return method(self, *args, **kwargs)
             except RedisError:
                 redis_breaker.trip()
-        return otherwise(*args, **kwargs)
+        return fallback(*args, **kwargs)
 
     return attempt
 
 
 class FailOpenRedisCache(RedisCache):
-    # A lock taken with add() is granted: the limits that use one let people in.
+    # True: rate limits that take a lock with add() let the request through.
     add = _fail_open("add", lambda *args, **kwargs: True)
     get = _fail_open("get", lambda key, default=None, version=None: default)
     set = _fail_open("set", lambda *args, **kwargs: None)

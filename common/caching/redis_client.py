@@ -1,4 +1,4 @@
-"""One client of Redis a process, that waits no longer than a request may."""
+"""One Redis client per process, with timeouts short enough for a web request and no retries."""
 
 from functools import cache
 

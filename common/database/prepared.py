@@ -1,7 +1,7 @@
-"""Querysets that are compiled once a process and planned once a connection.
+"""Querysets that are compiled once per process and planned once per connection.
 
-For the few statements that nearly every request makes. Building SQL out of a queryset costs a millisecond and more, and
-PostgreSQL as much again for planning it; executing it costs a tenth of that. Why, and what to look out for:
+For the few statements that nearly every request makes. Building SQL from a queryset takes a millisecond or more, and
+planning it in PostgreSQL as long again; executing it takes a tenth of that. Reasons and pitfalls:
 docs/decisions/0022-prepared-statements.md.
 """
 
@@ -22,25 +22,25 @@ from psycopg2.extensions import AsIs
 
 M = TypeVar("M", bound=Model)
 
-# What stands in for a parameter while its queryset is compiled: nothing that a queryset would hold by itself.
+# Values that take the place of the parameters while a queryset is compiled. No queryset contains them by itself.
 _PLACEHOLDERS: dict[str, Callable[[int], Any]] = {
     "bigint": lambda number: 7_000_000_000_000_000 + number,
     "integer": lambda number: 2_100_000_000 + number,
-    "text": lambda number: f"<stand-in {number}>",
+    "text": lambda number: f"<parameter {number}>",
     "timestamptz": lambda number: datetime(7000, 1, 1, microsecond=number, tzinfo=UTC),
     "bigint[]": lambda number: [7_000_000_000_000_000 + number],
-    "text[]": lambda number: [f"<stand-in {number}>"],
+    "text[]": lambda number: [f"<parameter {number}>"],
 }
 _LARGEST_CONSTANT = 2_000_000_000
 
-# Of each connection, the statements that it knows; False: one that it is to make anew. PostgreSQL keeps them until the
-# connection ends, whatever becomes of the transaction in which they were made.
-_known: WeakKeyDictionary[Any, dict["Statement", bool]] = WeakKeyDictionary()
+# The statements prepared on each connection. False: to be prepared again, because its plan is no longer valid.
+# PostgreSQL keeps them until the connection ends, even if the transaction that prepared them is rolled back.
+_prepared: WeakKeyDictionary[Any, dict["Statement", bool]] = WeakKeyDictionary()
 
 
 @Field.register_lookup
 class OneOf(Lookup):  # type: ignore[type-arg]
-    """`__one_of`: as `__in`, with all of the values in one parameter, which is an array."""
+    """`__one_of`: like `__in`, but with all values in a single array parameter."""
 
     lookup_name = "one_of"
 
@@ -53,64 +53,68 @@ class OneOf(Lookup):  # type: ignore[type-arg]
 
 
 class Statement:
-    """What a connection prepares when it is first asked for it, and executes by name from then on."""
+    """A statement that each connection prepares at its first use and from then on executes by name.
+
+    `types` are the PostgreSQL types of its parameters. Calling it returns the rows.
+    """
 
     def __init__(self, name: str, *types: str) -> None:
         self.name = name
         self._types = types
-        places = ", ".join(["%s"] * len(types))
-        self._execute = f"EXECUTE {name}({places})" if types else f"EXECUTE {name}"
+        placeholders = ", ".join(["%s"] * len(types))
+        self._execute = f"EXECUTE {name}({placeholders})" if types else f"EXECUTE {name}"
         self._signature = f"({', '.join(types)})" if types else ""
 
     def __call__(self, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self._ask(parameters)
+        return self._fetch(parameters)
 
     def within(self, milliseconds: int, *parameters: Any) -> list[tuple[Any, ...]]:
-        """The same, for no longer than that. In a transaction, it holds for what follows in it too."""
-        return self._ask(parameters, f"SET LOCAL statement_timeout = {milliseconds:d}; ")
+        """The same with a timeout, which also applies to the rest of the current transaction."""
+        return self._fetch(parameters, f"SET LOCAL statement_timeout = {milliseconds:d}; ")
 
     def after(self, first: "Statement", values: tuple[Any, ...], *parameters: Any) -> list[tuple[Any, ...]]:
-        """The same, in a transaction, and before it another one with its values, whose answer nobody waits for.
+        """Run `first` with its `values`, whose rows are dropped, then this statement. Call it in a transaction.
 
-        Sent together, and still one after the other: this one sees what was committed while that one waited for a lock.
+        Both are sent in one round trip, but run one after the other: this statement sees what other transactions
+        committed while `first` waited for a lock.
         """
-        return self._ask((*values, *parameters), first._execute + "; ", first)
+        return self._fetch((*values, *parameters), first._execute + "; ", first)
 
-    def _ask(self, parameters: tuple[Any, ...], before: str = "", *others: "Statement") -> list[tuple[Any, ...]]:
+    def _fetch(self, parameters: tuple[Any, ...], before: str = "", *others: "Statement") -> list[tuple[Any, ...]]:
         values = tuple(_array(value) if isinstance(value, list) else value for value in parameters)
         with connection.cursor() as cursor:
-            self._run_as_planned(cursor, values, before, *others)
+            self._run_with_valid_plan(cursor, values, before, *others)
             rows = cursor.fetchall()
         return [self._convert(row) for row in rows] if self._compiled.converters else rows
 
-    def _run_as_planned(
+    def _run_with_valid_plan(
         self, cursor: CursorWrapper, values: tuple[Any, ...], before: str = "", *others: "Statement"
     ) -> None:
         try:
             self._run(cursor, values, before, *others)
         except NotSupportedError:
             # A migration changed the type of a column: "cached plan must not change result type".
-            _known[cursor.db.connection].update(dict.fromkeys((self, *others), False))
+            _prepared[cursor.db.connection].update(dict.fromkeys((self, *others), False))
             if cursor.db.in_atomic_block:
                 raise
             self._run(cursor, values, before, *others)
 
     def _run(self, cursor: CursorWrapper, values: tuple[Any, ...], before: str, *others: "Statement") -> None:
-        known = _known.setdefault(cursor.db.connection, {})
+        prepared = _prepared.setdefault(cursor.db.connection, {})
         for statement in (*others, self):
-            if not known.get(statement):
-                statement._prepare(known)
+            if not prepared.get(statement):
+                statement._prepare(prepared)
         cursor.execute(before + self._execute, values)
 
-    def _prepare(self, known: dict["Statement", bool]) -> None:
+    def _prepare(self, prepared: dict["Statement", bool]) -> None:
         connection.validate_no_broken_transaction()
-        # Past Django's own cursor: how many statements a request makes does not depend on which connection it has.
+        # Not through Django's cursor: the query count of a request must not depend on the connection that it gets.
         with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-            if self in known:
+            if self in prepared:
                 cursor.execute(f"DEALLOCATE {self.name}")
-                del known[self]
+                del prepared[self]
             cursor.execute(self._compiled.definition)
-        known[self] = True
+        prepared[self] = True
 
     @property
     def _compiled(self) -> "_Compiled":
@@ -125,7 +129,7 @@ class Statement:
 
 
 class Prepared(Statement):
-    """A queryset with parameters, called with their values; answers with the rows of its `values_list`.
+    """A queryset with parameters. Calling it with their values returns the rows of its `values_list`.
 
         READABLE = Prepared(
             "readable", lambda member, topic: visible_to(Member(pk=member)).filter(pk=topic).values_list("pk"),
@@ -133,9 +137,10 @@ class Prepared(Statement):
         )
         rows = READABLE(member.pk, topic.pk)
 
-    `build` is called once, with values that stand for the parameters. Whatever else it asks (a role of the member, the
-    clock, the active language) has one answer for the life of the process: hand it over as a parameter. A parameter
-    must reach the SQL as it is; one that is lost or changed on the way is refused, where that can be seen.
+    `build` is called once, with placeholders for the parameters. Anything else that it reads (a member's role, the
+    clock, the active language) would stay as it was for the life of the process: pass it as a parameter instead.
+    Parameters must reach the SQL unchanged. At the first use, a missing parameter raises ValueError, and so does a
+    changed one as far as this can be detected.
     """
 
     def __init__(self, name: str, build: Callable[..., QuerySet[Any, Any]], *types: str) -> None:
@@ -148,13 +153,13 @@ class Prepared(Statement):
         compiler = self._compiler(*placeholders.values())
         sql, parameters = compiler.as_sql()
         bound = [self._bind(parameter, placeholders) for parameter in parameters]
-        lost = placeholders.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Place)}
-        if lost:
-            raise ValueError(f"{self.name}: parameter {min(lost)} does not turn up in the SQL")
+        missing = placeholders.keys() - {parameter.position for parameter in bound if isinstance(parameter, _Parameter)}
+        if missing:
+            raise ValueError(f"{self.name}: parameter {min(missing)} is missing from the SQL")
         with connection.cursor() as cursor:
             definition = f"PREPARE {self.name}{self._signature} AS {cursor.mogrify(sql, bound).decode()}"
         converters = compiler.get_converters([column for column, _, _ in compiler.select or ()])
-        # PostgreSQL answers a whole number with a whole number, which Django would make one of.
+        # Integers need no converter: PostgreSQL returns them as such.
         needed = {
             position: (convert, expression)
             for position, (convert, expression) in converters.items()
@@ -168,23 +173,24 @@ class Prepared(Statement):
     def _bind(self, parameter: Any, placeholders: dict[int, Any]) -> Any:
         for position, value in placeholders.items():
             if type(parameter) is type(value) and parameter == value:
-                return _Place(position)
-        # What stands in the SQL for good must be no parameter: neither part of a value nor counted on from.
-        inside = any(str(value) in str(parameter) for value in placeholders.values())
+                return _Parameter(position)
+        # The remaining values become constants of the SQL. None may be derived from a parameter, by concatenation or
+        # arithmetic, or be a time.
+        contains_parameter = any(str(value) in str(parameter) for value in placeholders.values())
         is_number = isinstance(parameter, int | float)
-        if inside or isinstance(parameter, datetime) or (is_number and abs(parameter) > _LARGEST_CONSTANT):
-            raise ValueError(f"{self.name}: {parameter!r} would be the same for good; is it made of a parameter?")
+        if contains_parameter or isinstance(parameter, datetime) or (is_number and abs(parameter) > _LARGEST_CONSTANT):
+            raise ValueError(f"{self.name}: {parameter!r} would become a constant; is it derived from a parameter?")
         return parameter
 
 
 class PreparedUpdate(Prepared):
-    """The same for changing rows: `build` answers with a queryset and with what its rows are to hold.
+    """An UPDATE: `build` returns a queryset and the new values of its rows.
 
         RENAME = PreparedUpdate(
             "rename", lambda topic, name: (Topic.objects.filter(pk=topic), {"name": name}), "bigint", "text"
         )
 
-    Called, it answers with the number of rows.
+    Calling it returns the number of updated rows.
     """
 
     def __init__(self, name: str, build: Callable[..., tuple[QuerySet[Any, Any], dict[str, Any]]], *types: str) -> None:
@@ -193,7 +199,7 @@ class PreparedUpdate(Prepared):
 
     def __call__(self, *values: Any) -> int:  # type: ignore[override]
         with connection.cursor() as cursor:
-            self._run_as_planned(cursor, values)
+            self._run_with_valid_plan(cursor, values)
             return cursor.rowcount
 
     def _compiler(self, *placeholders: Any) -> SQLCompiler:
@@ -205,7 +211,7 @@ class PreparedUpdate(Prepared):
 
 
 class PreparedSql(Statement):
-    """The same of SQL as it is written, with $1, $2 and so on for the parameters: what no queryset can say."""
+    """Hand-written SQL, with $1, $2 and so on for the parameters, for what querysets cannot express."""
 
     def __init__(self, name: str, sql: str, *types: str) -> None:
         super().__init__(name, *types)
@@ -217,7 +223,10 @@ class PreparedSql(Statement):
 
 
 def _array(values: list[Any]) -> str:
-    """As PostgreSQL writes an array: for a thousand values twice as fast, on either side, as an expression of each."""
+    """A list as a PostgreSQL array literal.
+
+    For a thousand values this is twice as fast, both here and in PostgreSQL, as an expression for each value.
+    """
     return "{" + ",".join(_quoted(value) if isinstance(value, str) else str(value) for value in values) + "}"
 
 
@@ -226,23 +235,26 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def columns(model: type[Model], path: str = "", but: Collection[str] = ()) -> list[str]:
-    """Of `values_list`: what `instance` makes a row of this model of; `path` leads to it."""
-    return [path + name for name in _names(model, frozenset(but))]
+def columns(model: type[Model], path: str = "", exclude: Collection[str] = ()) -> list[str]:
+    """The arguments of `values_list` for the values that `instance` takes.
+
+    `path` is the prefix that leads from the queryset to the model, such as `user__`.
+    """
+    return [path + name for name in _names(model, frozenset(exclude))]
 
 
-def instance(model: type[M], values: Collection[Any], but: Collection[str] = ()) -> M:
-    """Of the values of `columns`. Those that were left out are asked for when they are needed."""
-    return model.from_db("default", _names(model, frozenset(but)), values)
+def instance(model: type[M], values: Collection[Any], exclude: Collection[str] = ()) -> M:
+    """The model instance with the values of `columns`. Excluded columns are deferred."""
+    return model.from_db("default", _names(model, frozenset(exclude)), values)
 
 
 @cache
-def _names(model: type[Model], but: frozenset[str]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields if field.attname not in but]
+def _names(model: type[Model], exclude: frozenset[str]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields if field.attname not in exclude]
 
 
-class _Place(AsIs):  # type: ignore[misc]
-    """Where a parameter stands in the SQL."""
+class _Parameter(AsIs):  # type: ignore[misc]
+    """A reference to a parameter in the SQL: $1, $2 and so on."""
 
     def __init__(self, position: int) -> None:
         super().__init__(f"${position}")
@@ -251,5 +263,5 @@ class _Place(AsIs):  # type: ignore[misc]
 
 class _Compiled(NamedTuple):
     definition: str
-    # By column: what Django makes of that which PostgreSQL answers (JSON, for example).
+    # By position of the column: Django's converters for the values that PostgreSQL returns (JSON, for example).
     converters: dict[int, tuple[list[Callable[..., Any]], Any]]

@@ -1,7 +1,7 @@
-"""Mails to many that are the same but for a few words: rendered and encoded once, filled in for each addressee.
+"""Mail merge: mails that differ in a few words only are rendered and encoded once, then filled in for each recipient.
 
-Rendering and encoding a mail costs more than handing it over. What differs (the address, an identifier, a link) is
-rendered as marks that nobody can foresee, so that nothing else in the mail is ever taken for one of them.
+Rendering and encoding a mail takes longer than handing it to the mail server. What differs (the address, an identifier,
+a link) is rendered as a random marker, so that nothing else in the mail can be mistaken for one.
 """
 
 import re
@@ -16,78 +16,82 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.message import sanitize_address
 from django.utils.html import escape
 
-# Words that stand in headers, text and HTML as they are, not encoded, escaped, quoted or folded in any of them.
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@+-]{1,300}")
-# An address that is in a header, and in the envelope, what it is in the database. Others Django looks at.
+# Values that headers, text and HTML contain unchanged: none of them encodes, escapes, quotes or folds these.
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9._:/@+-]{1,300}")
+# Addresses that are the same in header and envelope as in the database. Django encodes the mails to all others.
 _PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9_+'-]+(\.[A-Za-z0-9_+'-]+)*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-# As which lines stand in a mail as they were written.
-_AS_WRITTEN = ("7bit", "8bit")
-_ADDRESSEE, _DATE = "addressee", "date"
+# Content-Transfer-Encodings that leave the lines of a mail unchanged.
+_UNCHANGED = ("7bit", "8bit")
+_RECIPIENT, _DATE = "recipient", "date"
 
 
 class MailMerge:
-    """`write` answers with the mail for an address and, by the names of blanks, words; called once, with marks."""
+    """The mail that `build` returns, to be filled in for each recipient.
+
+    `build` takes an address and a value for each field by its name. It is called once, with markers.
+    """
 
     def __init__(
-        self, blanks: Collection[str], write: Callable[[str, Mapping[str, str]], EmailMultiAlternatives]
+        self, fields: Collection[str], build: Callable[[str, Mapping[str, str]], EmailMultiAlternatives]
     ) -> None:
-        self._marks = {name: f"blank-{secrets.token_hex(16)}" for name in (*blanks, _ADDRESSEE, _DATE)}
-        mail = write(self._marks[_ADDRESSEE], self._marks)
-        mail.extra_headers["Date"] = self._marks[_DATE]
+        self._markers = {name: f"field-{secrets.token_hex(16)}" for name in (*fields, _RECIPIENT, _DATE)}
+        mail = build(self._markers[_RECIPIENT], self._markers)
+        mail.extra_headers["Date"] = self._markers[_DATE]
         [(html, self._html_type)] = mail.alternatives
         self._subject = mail.subject
-        self._text = self._in_pieces(str(mail.body))
-        self._html = self._in_pieces(str(html))
-        self._headers = {name: self._in_pieces(value) for name, value in mail.extra_headers.items()}
+        self._text = self._split(str(mail.body))
+        self._html = self._split(str(html))
+        self._headers = {name: self._split(value) for name, value in mail.extra_headers.items()}
         _, self._sender = parseaddr(sanitize_address(mail.from_email, settings.DEFAULT_CHARSET))
         self._encoded = self._encode(mail)
 
-    def fill(self, to: str, words: Mapping[str, str]) -> "MergedMail":
-        is_plain = _PLAIN_ADDRESS.fullmatch(to) and all(_PLAIN.fullmatch(word) for word in words.values())
-        words = {**words, _ADDRESSEE: to, _DATE: formatdate(localtime=settings.EMAIL_USE_LOCALTIME)}
+    def fill(self, to: str, values: Mapping[str, str]) -> "MergedMail":
+        """The mail to this address; already encoded unless encoding would change the address or a value."""
+        is_plain = _PLAIN_ADDRESS.fullmatch(to) and all(_PLAIN_VALUE.fullmatch(value) for value in values.values())
+        values = {**values, _RECIPIENT: to, _DATE: formatdate(localtime=settings.EMAIL_USE_LOCALTIME)}
         mail = MergedMail(
             subject=self._subject,
-            body=_joined(self._text, words),
+            body=_join(self._text, values),
             to=[to],
-            headers={name: _joined(pieces, words) for name, pieces in self._headers.items()},
+            headers={name: _join(pieces, values) for name, pieces in self._headers.items()},
         )
-        in_html = {name: escape(word) for name, word in words.items()}
-        mail.attach_alternative(_joined(self._html, in_html), self._html_type)
+        in_html = {name: escape(value) for name, value in values.items()}
+        mail.attach_alternative(_join(self._html, in_html), self._html_type)
         if self._encoded and is_plain:
             mail.sender = self._sender
-            mail.encoded = _joined(self._encoded, words).encode()
+            mail.encoded = _join(self._encoded, values).encode()
         return mail
 
-    def _in_pieces(self, text: str) -> list[str]:
-        """What stands between blanks, and at each odd place the name of a blank."""
-        names = {mark: name for name, mark in self._marks.items()}
+    def _split(self, text: str) -> list[str]:
+        """The text between fields, with the name of a field at each odd index."""
+        names = {marker: name for name, marker in self._markers.items()}
         pieces = re.split(f"({'|'.join(names)})", text)
-        pieces[1::2] = [names[mark] for mark in pieces[1::2]]
+        pieces[1::2] = [names[marker] for marker in pieces[1::2]]
         return pieces
 
     def _encode(self, mail: EmailMultiAlternatives) -> list[str]:
-        """Empty where a mail program would find other words in the blanks than were filled in."""
+        """The pieces of the encoded mail; empty if encoding changes the markers, and so would change the values."""
         message: Any = mail.message()
-        if not all(_is_as_written(part) for part in message.walk()):
+        if not all(_is_unchanged(part) for part in message.walk()):
             return []
-        pieces = self._in_pieces(message.as_bytes(linesep="\r\n").decode())
-        blanks = sum(
-            len(self._in_pieces(text)) // 2
+        pieces = self._split(message.as_bytes(linesep="\r\n").decode())
+        markers = sum(
+            len(self._split(text)) // 2
             for text in (*mail.to, mail.body, mail.alternatives[0][0], *mail.extra_headers.values())
         )
-        return pieces if len(pieces) // 2 == blanks else []
+        return pieces if len(pieces) // 2 == markers else []
 
 
 class MergedMail(EmailMultiAlternatives):
-    """An ordinary mail, which may be encoded already."""
+    """A mail that may already be encoded."""
 
-    encoded = b""  # as it goes over the line
-    sender = ""  # of its envelope
-
-
-def _joined(pieces: list[str], words: Mapping[str, str]) -> str:
-    return "".join([words[piece] if place % 2 else piece for place, piece in enumerate(pieces)])
+    encoded = b""  # the bytes to send
+    sender = ""  # envelope sender
 
 
-def _is_as_written(part: Message) -> bool:
-    return part.is_multipart() or part["Content-Transfer-Encoding"] in _AS_WRITTEN
+def _join(pieces: list[str], values: Mapping[str, str]) -> str:
+    return "".join([values[piece] if index % 2 else piece for index, piece in enumerate(pieces)])
+
+
+def _is_unchanged(part: Message) -> bool:
+    return part.is_multipart() or part["Content-Transfer-Encoding"] in _UNCHANGED

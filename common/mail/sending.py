@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 SMTP_SERVICE_NOT_AVAILABLE = 421  # RFC 5321, 4.2.3: the server is closing the connection
 SMTP_UNUSABLE_ADDRESS = 553  # RFC 5321, 4.2.3: mailbox name not allowed
 
-# Mail servers that refuse at first what they don't know (greylisting) want to be asked again after minutes.
+# Mail servers with greylisting refuse unknown senders at first and accept a second attempt some minutes later.
 RETRY_AFTER = timedelta(minutes=5)
 
 
@@ -37,7 +37,7 @@ def build_mail(
     time_zone: str = settings.TIME_ZONE,
     headers: dict[str, str] | None = None,
 ) -> EmailMultiAlternatives:
-    """Render `TEMPLATE.txt` and `TEMPLATE.html` in the addressee's language and time zone."""
+    """Build a mail from `TEMPLATE.txt` and `TEMPLATE.html`, rendered in the recipient's language and time zone."""
     with translation.override(language), timezone.override(ZoneInfo(time_zone)):
         context = {
             **context,
@@ -47,7 +47,7 @@ def build_mail(
             "time_zone": time_zone.replace("_", " "),
         }
         mail = EmailMultiAlternatives(
-            # A line break in a subject would end the header; Django refuses it, and the mail would be lost.
+            # Django refuses line breaks in a subject (header injection), and the mail would be lost.
             subject=" ".join(str(subject).split()),
             body=render_to_string(f"{template}.txt", context),
             to=[to],
@@ -68,8 +68,8 @@ def send_batch(
 ) -> None:
     """Call `send_one(key, connection)` for each key, all over one connection.
 
-    Trouble with the server ends the batch and raises nothing: what was not sent stays due in its row. The
-    one at which it happened is postponed behind the others, for it may be what the trouble is about.
+    A failure of the mail server ends the batch without raising: unsent mails stay due in their rows. The key that was
+    being sent is passed to `postpone`, which moves it behind the others, because its mail may have caused the failure.
     """
     if not keys:
         return
@@ -82,11 +82,11 @@ def send_batch(
                     postpone(key)
                     raise
     except (OSError, smtplib.SMTPException) as error:
-        log.warning("mail server away (%s); what is due stays due", type(error).__name__)
+        log.warning("mail server unavailable (%s); unsent mails stay due", type(error).__name__)
 
 
 class RefusedError(Exception):
-    """The mail server took the connection but not this mail: trouble of one addressee, not of the server."""
+    """The mail server is available but refused this mail or its recipient."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
@@ -99,8 +99,8 @@ class RefusedError(Exception):
 def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
     """Hand one mail to the mail server over an open connection.
 
-    Raises RefusedError where the server refuses this addressee or this mail, and lets everything else
-    (OSError, smtplib.SMTPException) through: that is trouble of the server and nobody's attempt.
+    Raises RefusedError if the server refuses the recipient or the mail. Any other exception (OSError,
+    smtplib.SMTPException) is a failure of the server and does not count as an attempt to send this mail.
     """
     try:
         if isinstance(mail, MergedMail) and mail.encoded and type(connection) is EmailBackend and connection.connection:
@@ -116,14 +116,14 @@ def send(mail: EmailMultiAlternatives, connection: BaseEmailBackend) -> None:
         if error.smtp_code == SMTP_SERVICE_NOT_AVAILABLE:
             raise
         raise RefusedError(error.smtp_code, readable(error.smtp_error)) from error
-    except (ValueError, UnicodeError) as error:  # an address that no mail can be sent to
+    except (ValueError, UnicodeError) as error:  # raised for an address that can't be encoded
         raise RefusedError(SMTP_UNUSABLE_ADDRESS, "no mail can be sent to such an address") from error
 
 
 def send_now(mail: EmailMultiAlternatives, seconds: float) -> None:
-    """Hand one mail to the mail server while somebody waits for its answer: so many seconds in all, no more.
+    """Hand one mail to the mail server within a request, in at most `seconds` altogether.
 
-    Raises what `send` raises, and TimeoutError; the mail may then still go out.
+    Raises what `send` raises, or TimeoutError, after which the mail may still be sent.
     """
     sent: Future[None] = Future()
 
@@ -131,15 +131,15 @@ def send_now(mail: EmailMultiAlternatives, seconds: float) -> None:
         try:
             with get_connection(timeout=seconds) as connection:
                 send(mail, connection)
-        except BaseException as error:  # whatever it was: for whoever waits
+        except BaseException as error:  # any exception is re-raised in the calling thread
             sent.set_exception(error)
         else:
             sent.set_result(None)
 
-    # A connection's own timeout begins anew with each line: a mail server that answers slowly could take minutes.
+    # In a thread, because a connection's timeout starts again with each line: a slow mail server could take minutes.
     Thread(target=work, daemon=True).start()
     sent.result(seconds)
 
 
-def readable(answer: bytes | str) -> str:
-    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+def readable(response: bytes | str) -> str:
+    return response.decode(errors="replace") if isinstance(response, bytes) else response

@@ -1,4 +1,4 @@
-"""Template tags that every page may use; loaded for all templates by the settings."""
+"""Template tags and filters available in all templates (builtins in the settings)."""
 
 import re
 from datetime import datetime, timedelta
@@ -16,32 +16,33 @@ register = template.Library()
 
 ICONS = settings.BASE_DIR / "static" / "vendor" / "bootstrap-icons"
 
-_OUTER = re.compile(r"<svg[^>]*>\s*(.*?)\s*</svg>", re.DOTALL)
+_SVG_CONTENT = re.compile(r"<svg[^>]*>\s*(.*?)\s*</svg>", re.DOTALL)
 
 
 @cache
-def _drawing(name: str) -> SafeString:
+def _svg(name: str) -> SafeString:
     return mark_safe((ICONS / f"{name}.svg").read_text().strip())  # noqa: S308  (a file of ours)
 
 
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
-    """One of the vendored icons, inline; with a label where it says something that no text beside it says."""
+    """A vendored icon as inline SVG. Give it a label if it conveys something that the text beside it does not."""
     if label:
-        return format_html('<span class="icon" role="img" aria-label="{}">{}</span>', label, _drawing(name))
-    return format_html('<span class="icon" aria-hidden="true">{}</span>', _drawing(name))
+        return format_html('<span class="icon" role="img" aria-label="{}">{}</span>', label, _svg(name))
+    return format_html('<span class="icon" aria-hidden="true">{}</span>', _svg(name))
 
 
 @register.simple_tag
 def symbols(*names: str) -> SafeString:
-    """Icons that a list says in each of its rows: drawn once, for `symbol` to show."""
-    drawn = [_OUTER.sub(rf'<symbol id="icon-{name}" viewBox="0 0 16 16">\1</symbol>', _drawing(name)) for name in names]
-    return mark_safe(f"<div hidden><svg>{''.join(drawn)}</svg></div>")  # noqa: S308  (files of ours)
+    """Define icons that a page repeats, such as in each row of a list, once; `symbol` refers to them."""
+    element = r'<symbol id="icon-{}" viewBox="0 0 16 16">\1</symbol>'
+    definitions = [_SVG_CONTENT.sub(element.format(name), _svg(name)) for name in names]
+    return mark_safe(f"<div hidden><svg>{''.join(definitions)}</svg></div>")  # noqa: S308  (files of ours)
 
 
 @register.simple_tag
 def symbol(name: str) -> SafeString:
-    """As `icon`, of the ones that the page has drawn with `symbols`."""
+    """Like `icon`, for icons that the page has defined with `symbols`."""
     return format_html(
         '<span class="icon" aria-hidden="true"><svg fill="currentColor"><use href="#icon-{}"/></svg></span>', name
     )
@@ -49,14 +50,14 @@ def symbol(name: str) -> SafeString:
 
 @register.filter
 def initials(name: str) -> str:
-    """The first letters of the first and last word of a name: at most two."""
+    """The first letters of the first and last word of a name, in upper case: at most two."""
     words = name.split()
     return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
 
 
 @register.filter
 def short_when(moment: datetime) -> str:
-    """As short as a list wants it: the time of today, “Yesterday”, the day of this year, else the date."""
+    """Short enough for a list: the time if today, “Yesterday”, the day and month if this year, else the date."""
     moment, today = timezone.localtime(moment), timezone.localdate()
     if moment.date() == today:
         return time_format(moment, "TIME_FORMAT")
@@ -71,5 +72,5 @@ def beginswith(text: str, start: str) -> bool:
 
 
 def cut_underscores(zone: str) -> str:
-    """A time zone's name as people read it: America/New York."""
+    """The name of a time zone in readable form: America/New York."""
     return zone.replace("_", " ")

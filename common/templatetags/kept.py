@@ -1,11 +1,11 @@
-"""Pieces of pages that are the same for the same values, rendered once a process.
+"""Cached template fragments: rendered once per process for the same values.
 
     {% kept slug=tenancy.slug name=tenancy.name %}<a href="{% url "tenancy:menu" slug %}">{{ name }}</a>{% endkept %}
 
-Within the piece there are the named values and nothing else, not even the request: what it shows is what it is kept by,
-so that nobody is shown a piece of somebody else's. Beside them it may depend on the language only.
+The context within a fragment contains the named values and nothing else, not even the request. These values are the
+cache key, together with the active language, so a fragment never shows another user's data.
 
-What differs each time stands in a slot, which is rendered anew and sees the page:
+What varies goes into a slot, which is rendered each time with the context of the page:
 
     {% kept %}<form action="{% url "profile" %}">{% slot %}{% csrf_token %}{% endslot %}</form>{% endkept %}
 """
@@ -25,16 +25,16 @@ from common.caching.local_cache import LocalCache
 
 register = template.Library()
 
-MOST = 4_000_000  # characters
+MAX_CHARACTERS = 4_000_000  # of all fragments together
 
-_IS_KEPT = "kept: slots are left open"  # no name that a template could look up
-_MARK = re.compile("\0([0-9]+)\0")  # no text of a page has a NUL
+_KEEPS_SLOTS = "kept: slots are left open"  # a context key that no template can look up
+_SLOT_MARKER = re.compile("\0([0-9]+)\0")  # no page contains a NUL
 _numbers = count()
 _slots: WeakValueDictionary[int, "SlotNode"] = WeakValueDictionary()
 
 
 class SlotNode(template.Node):
-    """The part of a kept piece that is rendered anew each time; outside of one, nothing special."""
+    """The part of a cached fragment that is rendered each time. Outside of a fragment it has no effect."""
 
     def __init__(self, nodelist: NodeList) -> None:
         self.nodelist = nodelist
@@ -42,7 +42,7 @@ class SlotNode(template.Node):
         _slots[self.number] = self
 
     def render(self, context: Context) -> str:
-        return f"\0{self.number}\0" if _IS_KEPT in context else self.nodelist.render(context)
+        return f"\0{self.number}\0" if _KEEPS_SLOTS in context else self.nodelist.render(context)
 
 
 class KeptNode(template.Node):
@@ -51,28 +51,28 @@ class KeptNode(template.Node):
         self.values = values
 
     def render(self, context: Context) -> str:
-        values = {name: _evaluated(value.resolve(context)) for name, value in self.values.items()}
-        # The node itself, not its id: another one could come to have it. The types: what is escaped equals what is not.
+        values = {name: _unwrapped(value.resolve(context)) for name, value in self.values.items()}
+        # The node itself, because another node could get its id. The types, because a safe string equals an unsafe one.
         key = (self, get_language(), *values.values(), *map(type, values.values()))
-        piece = _kept.get(key)
-        if piece is None:
-            html = self.nodelist.render(context.new({**values, _IS_KEPT: True}))
-            piece = _in_parts(html)
-            _kept.put(key, piece, len(html))
-        return "".join([part if isinstance(part, str) else part.render(context) for part in piece])
+        fragment = _kept.get(key)
+        if fragment is None:
+            html = self.nodelist.render(context.new({**values, _KEEPS_SLOTS: True}))
+            fragment = _split_at_slots(html)
+            _kept.put(key, fragment, len(html))
+        return "".join([part if isinstance(part, str) else part.render(context) for part in fragment])
 
 
-Piece = list[str | SlotNode]
-_kept: LocalCache[Piece] = LocalCache(MOST)
+Fragment = list[str | SlotNode]
+_kept: LocalCache[Fragment] = LocalCache(MAX_CHARACTERS)
 
 
-def _in_parts(html: str) -> Piece:
-    texts_and_numbers = _MARK.split(html)
+def _split_at_slots(html: str) -> Fragment:
+    texts_and_numbers = _SLOT_MARKER.split(html)
     return [_slots[int(part)] if position % 2 else part for position, part in enumerate(texts_and_numbers)]
 
 
-def _evaluated(value: Any) -> Any:
-    """What a lazy value is; kept itself it would hold on to the request that it came from."""
+def _unwrapped(value: Any) -> Any:
+    """The object behind a lazy one, which would keep its request in memory as long as the fragment is cached."""
     if isinstance(value, LazyObject):
         bool(value)
         return value._wrapped

@@ -1,4 +1,4 @@
-"""Mails that are written once and filled in for each addressee: each holds its own words and no one else's."""
+"""Mail merge: every recipient gets their own values, and no one else's."""
 
 import re
 from collections.abc import Callable
@@ -42,8 +42,8 @@ def set_detail(cast: Cast, detail: MailDetail) -> None:
         member.refresh_from_db()
 
 
-def what_it_says(mail: EmailMessage) -> tuple[list[tuple[str, str]], list[str]]:
-    # Folding a long word onto a line of its own leaves a space before it.
+def content_of(mail: EmailMessage) -> tuple[list[tuple[str, str]], list[str]]:
+    # Folding puts a long word on a line of its own, which leaves a space before it.
     headers = [(name, str(value).strip()) for name, value in mail.items() if name != "Content-Type"]
     return headers, [part.get_content() for part in mail.walk() if not part.is_multipart()]
 
@@ -51,25 +51,25 @@ def what_it_says(mail: EmailMessage) -> tuple[list[tuple[str, str]], list[str]]:
 @in_one_transaction
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("detail", MailDetail)
-def test_what_is_filled_in_reads_as_what_is_encoded_for_one(cast: Cast, detail: MailDetail, text: str) -> None:
+def test_a_merged_mail_has_the_same_content_as_one_encoded_by_django(cast: Cast, detail: MailDetail, text: str) -> None:
     set_detail(cast, detail)
     message = post(cast.payments, cast.alice, text)
     for member in (cast.alice, cast.bob):
         filled = message_mail(message, Member.objects.get(pk=member.pk))
-        encoded_alone: Any = filled.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own
+        encoded_by_django: Any = filled.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]  # Django's own
         is_long = text == TEXTS["long lines"] and detail == MailDetail.FULL_TEXT
-        assert bool(filled.encoded) != is_long, "long lines are quoted, and the marks with them"
+        assert bool(filled.encoded) != is_long, "long lines are quoted-printable, including the markers"
         if filled.encoded:
-            alone, together = (
-                what_it_says(message_from_bytes(raw, policy=policy.default))  # type: ignore[arg-type]
-                for raw in (encoded_alone, filled.encoded)
+            by_django, merged = (
+                content_of(message_from_bytes(raw, policy=policy.default))  # type: ignore[arg-type]
+                for raw in (encoded_by_django, filled.encoded)
             )
-            assert together == alone
+            assert merged == by_django
 
 
 @in_one_transaction
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_each_gets_a_link_of_their_own_and_the_time_of_their_zone(cast: Cast, smtp: SmtpServer, text: str) -> None:
+def test_each_recipient_gets_their_own_link_and_times_in_their_zone(cast: Cast, smtp: SmtpServer, text: str) -> None:
     set_detail(cast, MailDetail.FULL_TEXT)
     crowd = [make_member(cast.northwind, name) for name in ("Fay", "Gus", "Hal")]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
@@ -78,12 +78,12 @@ def test_each_gets_a_link_of_their_own_and_the_time_of_their_zone(cast: Cast, sm
     assert len(smtp.mails) == 4, "or the test proves nothing"
     for mail in smtp.mails:
         [to] = mail["To"].addresses
-        raw = "".join(what_it_says(mail)[1]) + mail["List-Unsubscribe"]
+        raw = "".join(content_of(mail)[1]) + mail["List-Unsubscribe"]
         keys = set(re.findall(r"/unsubscribe/([^/\s]+)/", raw))
         assert len(keys) == 1
         assert find_subscription(keys.pop()).member.user.email == to.addr_spec
         assert ("Asia/Tokyo" in raw) == (to.addr_spec == crowd[0].user.email)
-        assert "blank-" not in mail.as_string(), "every mark is filled in"
+        assert "field-" not in mail.as_string(), "every marker is replaced"
         assert ("mention-own" in raw) == (text == TEXTS["a mention"] and to.addr_spec == cast.bob.user.email)
 
 
@@ -100,7 +100,7 @@ def test_each_gets_a_link_of_their_own_and_the_time_of_their_zone(cast: Cast, sm
         ('"bob smith"@x.example', False),
     ],
 )
-def test_an_address_that_needs_a_look_is_left_to_django(cast: Cast, address: str, is_plain: bool) -> None:
+def test_mails_to_unusual_addresses_are_left_to_django(cast: Cast, address: str, is_plain: bool) -> None:
     cast.bob.user.email = address
     mail = message_mail(post(cast.payments, cast.alice), cast.bob)
     assert bool(mail.encoded) == is_plain
@@ -108,7 +108,7 @@ def test_an_address_that_needs_a_look_is_left_to_django(cast: Cast, address: str
 
 
 @in_one_transaction
-def test_a_letter_is_written_once_for_each_language_and_zone(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_mail_is_rendered_once_for_each_language_and_time_zone(cast: Cast, smtp: SmtpServer) -> None:
     crowd = [make_member(cast.northwind, name) for name in ("Fay", "Gus", "Hal")]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
     User.objects.filter(pk=crowd[0].user_id).update(time_zone="Asia/Tokyo")
@@ -122,13 +122,13 @@ CHANGES: dict[str, Callable[[Cast], object]] = {
     "the topic's name": lambda cast: Topic.objects.filter(pk=cast.payments.pk).update(name="Afterwards"),
     "the author's name": lambda cast: Member.objects.filter(pk=cast.alice.pk).update(name="Afterwards"),
     "the text": lambda cast: Message.objects.update(body="Afterwards", body_html="<p>Afterwards</p>"),
-    "the address": lambda cast: Tenancy.objects.filter(pk=cast.northwind.pk).update(slug="afterwards"),
+    "the tenancy's slug": lambda cast: Tenancy.objects.filter(pk=cast.northwind.pk).update(slug="afterwards"),
 }
 
 
 @in_one_transaction
-@pytest.mark.parametrize("change", [*CHANGES, "the level"])
-def test_what_changes_between_two_mails_of_a_message_counts_for_the_second(
+@pytest.mark.parametrize("change", [*CHANGES, "the level of detail"])
+def test_a_change_between_two_mails_of_a_message_takes_effect_in_the_second(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     set_detail(cast, MailDetail.FULL_TEXT)
@@ -137,16 +137,16 @@ def test_what_changes_between_two_mails_of_a_message_counts_for_the_second(
 
     def send_and_change(mail: Any, to: Any) -> None:
         sending.send(mail, to)
-        if change == "the level":
+        if change == "the level of detail":
             set_detail(cast, MailDetail.MINIMAL)
         else:
             CHANGES[change](cast)
 
     monkeypatch.setattr(outbox, "send", send_and_change)
     notify_members(message.pk)
-    first, second = ("".join(what_it_says(mail)[1]) for mail in smtp.mails)
+    first, second = ("".join(content_of(mail)[1]) for mail in smtp.mails)
     assert "Canarytext" in first
-    if change == "the level":
+    if change == "the level of detail":
         assert "Canarytext" not in second
         assert "Alice" not in second
     else:
@@ -155,7 +155,7 @@ def test_what_changes_between_two_mails_of_a_message_counts_for_the_second(
 
 
 @in_one_transaction
-def test_a_mail_costs_two_statements_however_many_there_are(cast: Cast, smtp: SmtpServer) -> None:
+def test_each_mail_takes_two_statements_regardless_of_their_number(cast: Cast, smtp: SmtpServer) -> None:
     def statements_for(count: int) -> int:
         crowd = [make_member(cast.northwind, f"Fay{count}x{number} Crowd") for number in range(count)]
         save_group(cast.payroll, [cast.alice, *crowd])
@@ -171,25 +171,25 @@ def test_a_mail_costs_two_statements_however_many_there_are(cast: Cast, smtp: Sm
 
 
 @on_the_real_database
-def test_a_claim_holds_its_delivery_and_nothing_else(cast: Cast) -> None:
-    """People go on writing in the topic, and changing their settings, while the mail server takes its time."""
+def test_a_claim_locks_its_delivery_and_nothing_else(cast: Cast) -> None:
+    """Members can write in the topic and change their settings while the mail server is slow."""
     outbox.fan_out(post(cast.payments, cast.alice).pk)
     delivery = Delivery.objects.get(member=cast.bob)
 
-    def free(rows: Any) -> int:
+    def count_unlocked(rows: Any) -> int:
         with transaction.atomic():
             return len(rows.select_for_update(skip_locked=True))
 
     with transaction.atomic():
         assert claim(delivery.pk)
-        for rows in (Message, Topic, Member, User, Tenancy):
-            everything = rows._default_manager.all()  # type: ignore[attr-defined]
-            assert start(partial(free, everything)).result(PATIENCE) == len(everything), rows
+        for model in (Message, Topic, Member, User, Tenancy):
+            all_rows = model._default_manager.all()  # type: ignore[attr-defined]
+            assert start(partial(count_unlocked, all_rows)).result(PATIENCE) == len(all_rows), model
         deliveries = Delivery.objects.all()
-        assert start(partial(free, deliveries)).result(PATIENCE) == len(deliveries) - 1
-        assert start(lambda: claim_of_another(delivery.pk)).result(PATIENCE) is None
+        assert start(partial(count_unlocked, deliveries)).result(PATIENCE) == len(deliveries) - 1
+        assert start(lambda: claim_in_another_transaction(delivery.pk)).result(PATIENCE) is None
 
 
-def claim_of_another(pk: int) -> Any:
+def claim_in_another_transaction(pk: int) -> Any:
     with transaction.atomic():
         return claim(pk)

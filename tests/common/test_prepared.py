@@ -1,4 +1,4 @@
-"""Statements that are prepared once: the same answers, one statement each, on any connection."""
+"""Prepared statements: the same rows as from querysets, one statement for each use, on any connection."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -38,7 +38,7 @@ def topics_of(member: int, topic: int) -> QuerySet[Topic, tuple[Any, ...]]:
 
 @pytest.fixture
 def long_topic(cast: Cast) -> Topic:
-    """20,000 messages, among as many of other topics."""
+    """A topic with 20,000 messages, and as many messages in other topics."""
     topic = make_topic(make_group(cast.northwind, "Large", cast.alice), "Long")
     with connection.cursor() as cursor:
         for number in range(20):
@@ -60,17 +60,17 @@ def _fill(cursor: Any, topic: Topic, author: Member, count: int) -> None:
 
 
 def plan_of(prepared: Prepared, *values: Any) -> str:
-    prepared(*values)  # so that the connection knows it
-    places = ", ".join(["%s"] * len(values))
+    prepared(*values)  # prepares it on this connection
+    placeholders = ", ".join(["%s"] * len(values))
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN EXECUTE {prepared.name}({places})", values)
+        cursor.execute(f"EXPLAIN EXECUTE {prepared.name}({placeholders})", values)
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
 NAMED = Prepared("test_named", lambda names: Tenancy.objects.filter(name__one_of=names).values_list("name"), "text[]")
 
 
-def test_an_array_holds_each_of_its_values_as_it_is(db: None) -> None:
+def test_an_array_parameter_preserves_its_values(db: None) -> None:
     names = ["Plain", "With, comma", 'With "quotes"', "Back\\slash", "{braces}", "It's", "NULL", "", "Zoë 100%"]
     for number, name in enumerate(names):
         Tenancy.objects.create(slug=f"tenancy-{number}", name=name)
@@ -80,10 +80,10 @@ def test_an_array_holds_each_of_its_values_as_it_is(db: None) -> None:
     assert NAMED([]) == []
 
 
-# -- The same answers --------------------------------------------------------------------------------------------------
+# -- The same rows -----------------------------------------------------------------------------------------------------
 
 
-def test_the_pages_of_a_thread_are_what_the_querysets_answer(cast: Cast) -> None:
+def test_pages_of_a_thread_are_the_same_as_with_querysets(cast: Cast) -> None:
     for number in range(60):
         post(cast.payments, (cast.alice, cast.bob)[number % 2], f"Number {number}")
     post(cast.pensions, cast.mallory)
@@ -99,7 +99,7 @@ def test_the_pages_of_a_thread_are_what_the_querysets_answer(cast: Cast) -> None
     assert row.posted_at.tzinfo is not None
 
 
-def test_what_django_converts_is_converted(cast: Cast) -> None:
+def test_djangos_converters_are_applied(cast: Cast) -> None:
     message = post(cast.payments, cast.alice)
     message.deliveries.create(
         tenancy=cast.northwind, member=cast.bob, state="waiting", next_attempt_at=timezone.now() + timedelta(days=1)
@@ -108,7 +108,7 @@ def test_what_django_converts_is_converted(cast: Cast) -> None:
     assert MessageRow._make(values).missing == {"waiting": 1, "failed": 0, "cancelled": 0}
 
 
-def test_the_access_rule_is_that_of_the_queryset(cast: Cast) -> None:
+def test_the_access_rule_is_the_same_as_in_the_queryset(cast: Cast) -> None:
     readable = Prepared("test_readable", topics_of, "bigint", "bigint")
     for member in (cast.alice, cast.bob, cast.charlie, cast.dana, cast.erin):
         for topic in (cast.payments, cast.pensions, cast.secrets):
@@ -117,7 +117,7 @@ def test_the_access_rule_is_that_of_the_queryset(cast: Cast) -> None:
     assert readable(cast.erin.pk, cast.payments.pk) == []
 
 
-def test_parameters_of_the_same_value_are_not_mixed_up(cast: Cast) -> None:
+def test_parameters_with_the_same_value_are_not_mixed_up(cast: Cast) -> None:
     same = Tenancy.objects.create(slug="same", name="same")
     assert TENANCIES("same", "same") == [(same.pk, "same")]
     assert TENANCIES("northwind", "Northwind") == [(cast.northwind.pk, "Northwind")]
@@ -126,7 +126,7 @@ def test_parameters_of_the_same_value_are_not_mixed_up(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["100%s", "it's", "a \\ b", "%(name)s", "$1", "''; DROP TABLE accounts_user; --"])
-def test_values_and_constants_stay_what_they_are(cast: Cast, name: str) -> None:
+def test_values_and_constants_are_passed_unchanged(cast: Cast, name: str) -> None:
     odd = Tenancy.objects.create(slug="odd", name=name)
     assert TENANCIES("odd", name) == [(odd.pk, name)]
     constant = Prepared(
@@ -137,37 +137,40 @@ def test_values_and_constants_stay_what_they_are(cast: Cast, name: str) -> None:
     assert constant("odd") == [(odd.pk,)]
 
 
-def test_two_statements_that_go_together_are_one_way_and_the_second_one_answers(cast: Cast) -> None:
-    for _ in range(2):  # on a connection that knows neither, and on one that knows both
+def test_two_statements_are_sent_together_and_the_rows_of_the_second_returned(cast: Cast) -> None:
+    for _ in range(2):  # on a connection that has prepared neither, then on one that has prepared both
         with transaction.atomic(), CaptureQueriesContext(connection) as captured:
             rows = TENANCIES.after(NAMED, (["Aurora", "it's 100%"],), "northwind", "Northwind")
         assert rows == [(cast.northwind.pk, "Northwind")]
         assert len(captured) == 1
 
 
-# -- What can't be prepared is refused ---------------------------------------------------------------------------------
+# -- Statements that are refused ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("build", "problem"),
     [
-        (lambda topic, sequence: Message.objects.filter(topic=topic), "parameter 2 does not turn up"),
-        (lambda topic, sequence: Message.objects.filter(topic=topic, sequence__in=[sequence + 1]), "for good"),
-        (lambda topic, sequence: Message.objects.filter(topic=topic).before(sequence).after(sequence - 10), "for good"),
-        (lambda topic, sequence: Message.objects.filter(topic=topic, body__contains=sequence), "for good"),
+        (lambda topic, sequence: Message.objects.filter(topic=topic), "parameter 2 is missing"),
+        (lambda topic, sequence: Message.objects.filter(topic=topic, sequence__in=[sequence + 1]), "constant"),
+        (
+            lambda topic, sequence: Message.objects.filter(topic=topic).before(sequence).after(sequence - 10),
+            "constant",
+        ),
+        (lambda topic, sequence: Message.objects.filter(topic=topic, body__contains=sequence), "constant"),
         (
             lambda topic, sequence: Message.objects.filter(topic=topic, posted_at__gt=timezone.now()).after(sequence),
-            "for good",
+            "constant",
         ),
     ],
 )
-def test_a_parameter_that_is_lost_or_changed_is_refused(cast: Cast, build: Any, problem: str) -> None:
+def test_a_missing_or_changed_parameter_is_refused(cast: Cast, build: Any, problem: str) -> None:
     refused = Prepared("test_refused", lambda *values: build(*values).values_list("pk"), "bigint", "bigint")
     with pytest.raises(ValueError, match=problem):
         refused(1, 2)
 
 
-def test_two_statements_of_one_name_are_refused(cast: Cast) -> None:
+def test_two_statements_with_the_same_name_are_refused(cast: Cast) -> None:
     twins = [Prepared("test_twins", topics_of, "bigint", "bigint") for _ in range(2)]
     twins[0](1, 2)
     with pytest.raises(ProgrammingError, match="already exists"), transaction.atomic():
@@ -177,7 +180,7 @@ def test_two_statements_of_one_name_are_refused(cast: Cast) -> None:
 # -- Connections -------------------------------------------------------------------------------------------------------
 
 
-def test_each_use_is_one_statement_the_first_too(cast: Cast) -> None:
+def test_every_use_is_one_statement_including_the_first(cast: Cast) -> None:
     fresh = Prepared("test_fresh", topics_of, "bigint", "bigint")
     for _ in range(3):
         with CaptureQueriesContext(connection) as captured:
@@ -191,18 +194,18 @@ def committed(transactional_db: None) -> Iterator[Tenancy]:
     Tenancy.objects.all().delete()
 
 
-def test_a_new_connection_learns_it_again(committed: Tenancy) -> None:
+def test_a_new_connection_prepares_it_again(committed: Tenancy) -> None:
     assert TENANCIES("committed", "Committed") == [(committed.pk, "Committed")]
     connection.close()
     assert TENANCIES("committed", "Committed") == [(committed.pk, "Committed")]
 
 
-def test_threads_have_connections_of_their_own(committed: Tenancy) -> None:
+def test_each_thread_prepares_it_on_its_own_connection(committed: Tenancy) -> None:
     once = Prepared("test_at_once", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
     assert together([lambda: once("committed")] * 6) == [[(committed.pk,)]] * 6
 
 
-def test_it_outlives_the_transaction_that_made_it(committed: Tenancy) -> None:
+def test_it_survives_the_rollback_of_the_transaction_that_prepared_it(committed: Tenancy) -> None:
     within = Prepared("test_within", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
     with transaction.atomic():
         assert within("committed") == [(committed.pk,)]
@@ -210,7 +213,7 @@ def test_it_outlives_the_transaction_that_made_it(committed: Tenancy) -> None:
     assert within("committed") == [(committed.pk,)]
 
 
-def test_a_broken_transaction_is_named_as_such(committed: Tenancy) -> None:
+def test_in_a_broken_transaction_djangos_error_is_raised(committed: Tenancy) -> None:
     broken = Prepared("test_broken", lambda slug: Tenancy.objects.filter(slug=slug).values_list("pk"), "text")
     with pytest.raises(TransactionManagementError), transaction.atomic():  # noqa: PT012
         transaction.set_rollback(True)
@@ -218,13 +221,13 @@ def test_a_broken_transaction_is_named_as_such(committed: Tenancy) -> None:
     assert broken("committed") == [(committed.pk,)]
 
 
-def test_a_column_of_another_type_is_taken_up(committed: Tenancy) -> None:
+def test_it_is_prepared_again_after_the_type_of_a_column_has_changed(committed: Tenancy) -> None:
     changed = Prepared("test_changed", lambda slug: Tenancy.objects.filter(slug=slug).values_list("name"), "text")
     assert changed("committed") == [("Committed",)]
 
-    def alter(kind: str) -> None:
+    def alter(type_name: str) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE tenancy_tenancy ALTER COLUMN name TYPE {kind}")
+            cursor.execute(f"ALTER TABLE tenancy_tenancy ALTER COLUMN name TYPE {type_name}")
 
     with connection.cursor() as cursor:
         cursor.execute(
@@ -238,7 +241,7 @@ def test_a_column_of_another_type_is_taken_up(committed: Tenancy) -> None:
         alter(before)
         with pytest.raises(NotSupportedError), transaction.atomic():
             changed("committed")
-        assert changed("committed") == [("Committed",)], "only that transaction is lost"
+        assert changed("committed") == [("Committed",)], "only that transaction fails"
     finally:
         alter(before)
 
@@ -246,7 +249,7 @@ def test_a_column_of_another_type_is_taken_up(committed: Tenancy) -> None:
 # -- Plans -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topic) -> None:
+def test_pages_of_a_thread_use_the_index_and_sort_nothing(long_topic: Topic) -> None:
     for prepared, sequence in (
         (pages.BEFORE, 20_001),
         (pages.BEFORE, 2),
@@ -260,17 +263,17 @@ def test_the_pages_of_a_thread_go_by_the_index_and_sort_nothing(long_topic: Topi
         assert "Sort" not in plan
 
 
-def test_what_changed_is_chosen_before_anything_is_joined_to_it(long_topic: Topic) -> None:
+def test_changed_messages_are_selected_before_anything_is_joined(long_topic: Topic) -> None:
     plan = plan_of(pages.CHANGED, long_topic.pk, 0, 1)
     chosen, _, found = plan.partition("Index Scan using message_changed_in_topic")
     assert found, plan
-    assert "Limit" in chosen.splitlines()[-2], "at once, no sort of all that changed before it"
+    assert "Limit" in chosen.splitlines()[-2], "limited at once, without sorting all changes first"
     assert "Seq Scan on messenger_message" not in plan
     assert [row[0] for row in pages.CHANGED(long_topic.pk, 19_990, 19_995)] == [*range(19_995, 20_001)]
 
 
 @pytest.fixture
-def many_people(cast: Cast) -> None:
+def many_users(cast: Cast) -> None:
     """10,000 users, each a member of Northwind and signed in."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -290,9 +293,9 @@ def many_people(cast: Cast) -> None:
         cursor.execute("ANALYZE accounts_user, accounts_session, tenancy_member, tenancy_tenancy")
 
 
-def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None:
+def test_session_user_and_member_are_found_by_indexes(cast: Cast, many_users: None) -> None:
     plan = plan_of(sessions.OPEN, "x" * 32, timezone.now())
-    assert "Index Scan using accounts_session_" in plan, "that of the key, or the one that Django adds for LIKE"
+    assert "Index Scan using accounts_session_" in plan, "the primary key, or the index that Django adds for LIKE"
     assert "accounts_user_pkey" in plan
     assert "Seq Scan" not in plan
     plan = plan_of(session_engine.OPEN, "x" * 32, timezone.now(), "northwind")
@@ -304,7 +307,7 @@ def test_who_asks_is_found_by_the_indexes(cast: Cast, many_people: None) -> None
     assert len(middleware.ACTIVE_MEMBER(cast.bob.user_id, "northwind")) == 1
 
 
-def test_who_may_listen_is_found_by_sessions_and_not_by_going_through_a_group(cast: Cast, many_people: None) -> None:
+def test_access_of_streams_is_checked_by_session_and_not_by_scanning_a_group(cast: Cast, many_users: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messenger_groupmembership (tenancy_id, group_id, member_id, joined_at, joined_roster) "
@@ -314,16 +317,16 @@ def test_who_may_listen_is_found_by_sessions_and_not_by_going_through_a_group(ca
         cursor.execute("SELECT session_key FROM accounts_session ORDER BY session_key LIMIT 250")
         keys = [key for (key,) in cursor.fetchall()]
         cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
-        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as after a few looks
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as on our connections
     plan = plan_of(listeners.LISTENING, keys, [cast.payroll.pk], timezone.now())
     assert plan.index("on accounts_session") < plan.index("on messenger_groupmembership"), plan
     for table in ("accounts_session", "accounts_user", "tenancy_member", "messenger_groupmembership"):
         assert f"Seq Scan on {table}" not in plan
-    assert "Index Cond: (member_id = " in plan, "of each, by the index"
+    assert "Index Cond: (member_id = " in plan, "by index, for each member"
     assert len(listeners.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
 
 
-def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_shows(cast: Cast) -> None:
+def test_the_list_finds_its_topics_by_time_and_stops_after_one_page(cast: Cast) -> None:
     group = make_group(cast.northwind, "Large", cast.alice)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -340,20 +343,20 @@ def test_the_list_finds_its_topics_by_time_and_looks_no_further_than_what_it_sho
             [group.pk],
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup, tenancy_member, messenger_readposition")
-        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as our connections have it
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as on our connections
     plan = plan_of(listing.FIRST_PAGE, cast.northwind.pk, cast.alice.pk, [group.pk, cast.payroll.pk])
     first, second, third, *_ = plan.splitlines()
     assert first.startswith("Limit"), plan
     assert "Nested Loop Left Join" in second, plan
-    assert "Index Scan using topic_latest_of_tenancy" in third, "at once, no sort of all before it"
-    assert plan.count("on messenger_readposition") == 1, "how far somebody has read is looked up once for each"
+    assert "Index Scan using topic_latest_of_tenancy" in third, "at once, without sorting all topics first"
+    assert plan.count("on messenger_readposition") == 1, "one look-up of the read position for each topic"
     assert "Seq Scan" not in plan, plan
     rows, has_more = listing.first_page(cast.alice, listing.groups_of(cast.alice))
     assert [row.summary.name for row in rows[:3]] == ["Payments processing", "Topic 1", "Topic 2"]
     assert (len(rows), has_more) == (50, True)
 
 
-def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast) -> None:
+def test_the_list_of_one_group_does_not_read_the_topics_of_others(cast: Cast) -> None:
     large, small = make_group(cast.northwind, "Large", cast.bob), make_group(cast.northwind, "Small", cast.charlie)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -364,12 +367,12 @@ def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast)
             [cast.northwind.pk, small.pk, large.pk],
         )
         cursor.execute("ANALYZE messenger_topic, messenger_messengergroup")
-        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as our connections have it
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as on our connections
     plan = plan_of(listing.FIRST_PAGE_OF_GROUP, small.pk, cast.charlie.pk)
     assert plan.startswith("Limit"), plan
     assert "topic_latest_of_group" in plan
     assert "Seq Scan on messenger_topic " not in plan
-    assert " Sort  (" not in plan.replace("Incremental Sort", ""), "at most of what is of one moment, not of all"
+    assert " Sort  (" not in plan.replace("Incremental Sort", ""), "sorts only topics with the same timestamp"
     plan = plan_of(listing.INACTIVE, [small.pk])
     assert "Index Only Scan using topic_inactive_of_group" in plan, plan
     assert "Index Cond: (group_id = ANY ($1))" in plan
@@ -381,9 +384,7 @@ def test_who_is_in_one_group_is_not_asked_about_the_topics_of_others(cast: Cast)
     assert {row.group for row in rows} == {"Small"}
 
 
-def test_whether_somebody_may_read_is_asked_once_and_not_for_each_of_their_groups(
-    cast: Cast, many_people: None
-) -> None:
+def test_access_is_checked_once_and_not_for_each_group_of_a_member(cast: Cast, many_users: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messenger_groupmembership (tenancy_id, group_id, member_id, joined_at, joined_roster) "
@@ -401,7 +402,7 @@ def test_whether_somebody_may_read_is_asked_once_and_not_for_each_of_their_group
     assert [group.name for group in listing.groups_of(cast.bob)] == ["Payroll"]
 
 
-def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_by_the_sequence(
+def test_summaries_find_a_topic_by_id_and_its_last_message_by_sequence(
     long_topic: Topic,
 ) -> None:
     plan = plan_of(listing.SUMMARIES, [long_topic.pk])
@@ -411,6 +412,6 @@ def test_what_the_list_shows_of_a_topic_is_found_by_its_id_and_its_last_message_
     assert pk == long_topic.pk
 
 
-def test_what_search_shows_is_fetched_by_its_ids(long_topic: Topic) -> None:
+def test_search_results_are_fetched_by_id(long_topic: Topic) -> None:
     plan = plan_of(MARKED, [long_topic.group_id], "'hello'", [1, 2, 3])
     assert "Seq Scan on messenger_message" not in plan
