@@ -4,5 +4,5 @@ from django.http import HttpRequest
 
 class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Nobody signs up: administrators invite."""
+        """There is no sign-up: administrators invite users."""
         return False

@@ -38,7 +38,7 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
 
     def clean_email(self) -> str:
         validators.MaxLengthValidator(User._meta.get_field("email").max_length or 0)(self.cleaned_data["email"])
-        # allauth looks the address up here; ours is looked up by the task, away from who is asking.
+        # allauth looks up the address here. We leave that to the task, so that the response does not depend on it.
         return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:

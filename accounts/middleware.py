@@ -11,28 +11,28 @@ from accounts.sessions import signed_in_user
 
 
 class AuthenticationMiddleware(middleware.AuthenticationMiddleware):
-    """Django's, with the user whom the session brings along."""
+    """Django's middleware, with the user that was loaded together with the session."""
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        # Every page asks for them, in the next middleware: nothing is won by waiting.
+        # Not lazy as in Django: the next middleware needs the user on every page anyway.
         request.user = signed_in_user(request)
 
 
 class PersonalSettingsMiddleware:
-    """Shows times in the signed-in person's zone and words in their language; keeps their pages out of caches.
+    """Activates the signed-in user's time zone and language, and forbids caches to store their pages.
 
-    Who is not signed in is spoken to in a language that their browser asks for, by Django's LocaleMiddleware.
+    For anonymous visitors, Django's LocaleMiddleware chooses the language by the browser's Accept-Language header.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self._by_browser = LocaleMiddleware(get_response)
+        self._locale_middleware = LocaleMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         user = request.user
         if not user.is_authenticated:
-            return cast("HttpResponse", self._by_browser(request))
+            return cast("HttpResponse", self._locale_middleware(request))
         translation.activate(user.language)
         request.LANGUAGE_CODE = user.language
         with timezone.override(ZoneInfo(user.time_zone)):

@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy as _
 
 class UserManager(BaseUserManager["User"]):
     def with_address(self, email: str) -> models.QuerySet["User"]:
-        """The user with this address, whatever its case: none or one."""
+        """The user with this address in any case, with or without spaces around it: none or one."""
         return self.filter(email=email.strip().lower())
 
 
 class User(AbstractBaseUser):
-    """A person who signs in. The name that others see belongs to each membership (tenancy.Member)."""
+    """A person who signs in. The name that others see is part of each membership (tenancy.Member)."""
 
     class Appearance(models.TextChoices):
         DEVICE = "device", _("As the device is set")
@@ -43,7 +43,7 @@ class User(AbstractBaseUser):
         verbose_name = _("user")
         verbose_name_plural = _("users")
         constraints = [
-            # Two users may not share an address in different cases.
+            # With the unique constraint: no two users have the same address in different cases.
             models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_lower_case"),
         ]
 
@@ -52,9 +52,9 @@ class User(AbstractBaseUser):
 
 
 class Session(AbstractBaseSession):
-    """A session that knows whose it is, so that both are one look-up (accounts/sessions.py)."""
+    """A session with its user in a column, so that one query loads both (accounts/sessions.py)."""
 
-    # None: not signed in, or signed in before sessions knew.
+    # None: not signed in, or not saved since this column was added.
     user = models.ForeignKey(User, models.CASCADE, null=True, related_name="sessions")
 
     @classmethod
@@ -64,10 +64,10 @@ class Session(AbstractBaseSession):
 
 
 class PasswordResetRequest(models.Model):
-    """Somebody asked for a new password for this address, known or not; gone once it is dealt with.
+    """A request to reset the password of an address, known or unknown; deleted once it has been processed.
 
-    The request writes the same row in both cases and mails nothing itself, so that neither its answer
-    nor its duration tells whether the address is known.
+    The view writes the same row in both cases and mails nothing itself, so that neither its response nor its duration
+    reveals whether the address is known.
     """
 
     email = models.EmailField()

@@ -1,4 +1,4 @@
-"""New passwords for people who forgot theirs: asked for in a request, mailed by a task."""
+"""Password resets: the view records a request, a task mails the link."""
 
 import logging
 from datetime import timedelta
@@ -18,20 +18,24 @@ from common.mail.sending import RETRY_AFTER, RefusedError, build_mail, send, sen
 
 log = logging.getLogger(__name__)
 
-# Whoever still waits after a day has asked again or given up.
+# After a day the user has requested another link or given up.
 REQUEST_LIFETIME = timedelta(days=1)
 
 
 def note_reset_request(email: str) -> PasswordResetRequest:
-    """Note that a new password was asked for; the same work for known and unknown addresses."""
+    """Record a request to reset a password. The work is the same for known and unknown addresses."""
     return PasswordResetRequest.objects.create(email=email.strip().lower())
 
 
 def send_resets() -> None:
-    """Mail a link to each address that is a user's, and forget the requests."""
+    """Mail a link to each requested address of an active user, and delete the requests.
+
+    Requests older than a day are deleted unanswered. A request stays for a later attempt if the mail server is
+    unavailable or refuses the mail temporarily.
+    """
     PasswordResetRequest.objects.filter(requested_at__lt=timezone.now() - REQUEST_LIFETIME).delete()
     due = PasswordResetRequest.objects.filter(next_attempt_at__lte=timezone.now())
-    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _answer, _postpone)
+    send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _process, _postpone)
 
 
 def _postpone(pk: int) -> None:
@@ -39,7 +43,7 @@ def _postpone(pk: int) -> None:
 
 
 @transaction.atomic
-def _answer(pk: int, connection: BaseEmailBackend) -> None:
+def _process(pk: int, connection: BaseEmailBackend) -> None:
     request = PasswordResetRequest.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
     if request is None:
         return

@@ -1,6 +1,6 @@
-"""Sessions in the database, each with its user: who asks is one statement.
+"""Sessions in the database, loaded together with their user in one statement.
 
-Django's own would be two, the second with what the first one answered.
+Django needs two: the second one looks up the user that the session names.
 """
 
 import json
@@ -21,19 +21,19 @@ from django.utils.crypto import constant_time_compare
 from accounts.models import Session, User
 from common.database.prepared import Prepared, columns, instance
 
-# No page of one's own shows when one came; to read a moment takes longer than the rest of a column.
-MOMENTS = frozenset({"last_login", "created_at"})
+# Not loaded: no page shows these timestamps to the user themselves, and parsing them is slow compared to other columns.
+DEFERRED_COLUMNS = frozenset({"last_login", "created_at"})
 
 OPEN = Prepared(
     "session_and_user",
     lambda key, now: Session.objects.filter(session_key=key, expire_date__gt=now).values_list(
-        "session_data", *columns(User, "user__", MOMENTS)
+        "session_data", *columns(User, "user__", DEFERRED_COLUMNS)
     ),
     "text",
     "timestamptz",
 )
 
-# The hashed password tells whether it was changed, which ends every session of before.
+# With the password hash: changing the password ends all earlier sessions.
 STILL_OPEN = Prepared(
     "open_sessions",
     lambda keys, now: Session.objects.filter(session_key__one_of=keys, expire_date__gt=now).values_list(
@@ -45,9 +45,9 @@ STILL_OPEN = Prepared(
 
 
 class UserSessionStore(DatabaseStore):
-    # Django's for a store of this name: whatever ours is called, sessions are signed alike.
+    # Django derives the salt from the class name. Fixed, so that renaming a store does not invalidate sessions.
     key_salt = "django.contrib.sessions.SessionStore"
-    # Of the row as it was read; what the session says may be another one by now, or nobody.
+    # The user of the row as it was loaded. The session's data may name another user since then, or none.
     user: User | None = None
 
     @classmethod
@@ -60,19 +60,19 @@ class UserSessionStore(DatabaseStore):
             self._session_key = None
             return {}
         data, user = found
-        self.user = instance(User, user, MOMENTS) if user[0] is not None else None
+        self.user = instance(User, user, DEFERRED_COLUMNS) if user[0] is not None else None
         return self.decode(data)
 
     def find(self, key: str | None) -> tuple[str, tuple[Any, ...]] | None:
-        """What an open session holds, and the columns of its user: each None where it has none."""
+        """The encoded data of an unexpired session and its user's columns (all None without a user), or None."""
         rows = OPEN(key, timezone.now())
         return (rows[0][0], rows[0][1:]) if rows else None
 
     def decode(self, session_data: bytes | str) -> dict[str, Any]:
         try:
-            return dict(json.loads(_unsigned(session_data, self.key_salt)))
+            return dict(json.loads(_verified_json(session_data, self.key_salt)))
         except (BadSignature, ValueError):
-            return super().decode(session_data)  # which says so
+            return super().decode(session_data)  # also logs the failure
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
         session = cast("Session", super().create_model_instance(data))
@@ -80,8 +80,8 @@ class UserSessionStore(DatabaseStore):
         return session
 
 
-class _AsItIs:
-    """In place of a serializer."""
+class _NullSerializer:
+    """Returns the bytes unchanged, so that `signing.loads` checks the signature only."""
 
     def dumps(self, data: bytes) -> bytes:
         return data
@@ -90,15 +90,19 @@ class _AsItIs:
         return data
 
 
-# A row that is read again is signed as it was: half the time of reading a session. Whether it is open, the row says.
+# Cached, because checking the signature takes half the time of loading a session. Whether the session is still valid
+# does not depend on this: its row is queried each time.
 @lru_cache(maxsize=1_000)
-def _unsigned(session_data: Any, salt: str) -> bytes:
-    """The JSON of a session; raises BadSignature."""
-    return cast("bytes", signing.loads(session_data, salt=salt, serializer=_AsItIs))
+def _verified_json(session_data: Any, salt: str) -> bytes:
+    """The JSON of a session's data. Raises BadSignature."""
+    return cast("bytes", signing.loads(session_data, salt=salt, serializer=_NullSerializer))
 
 
 def signed_in_user(request: HttpRequest) -> User | AnonymousUser:
-    """As Django's `get_user`, which asks the database once more; all but the plain case is left to it."""
+    """The user that was loaded with the session, after the checks of Django's `get_user`.
+
+    If any of them fails, `get_user` decides (earlier secret keys, for example), with one more query.
+    """
     session = cast("UserSessionStore", request.session)
     user = session.user if session.get(SESSION_KEY) else None
     if (

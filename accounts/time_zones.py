@@ -1,7 +1,7 @@
-"""The time zones that people choose from: by region, with today's offset from UTC.
+"""The time zones that users choose from, by region, with today's offset from UTC.
 
 The list offers what the time zone database recommends for this purpose (zone.tab): at least one zone per country. Other
-names are aliases (Asia/Calcutta, US/Eastern) or technical (Etc/GMT+5); a user who already has one keeps it.
+names are aliases (Asia/Calcutta, US/Eastern) or technical (Etc/GMT+5). Users who already have one of those keep it.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 DATABASE = files("tzdata")
-NO_PLACE = "UTC"
+WITHOUT_REGION = "UTC"
 REGIONS = {
     "Africa": _("Africa"),
     "America": _("America"),
@@ -34,12 +34,12 @@ REGIONS = {
 
 
 def is_time_zone(name: str) -> bool:
-    """Whether the database has this name, offered or not."""
+    """Whether the time zone database contains this name, even if it is not offered."""
     return name in _all_names()
 
 
 def options(chosen: str) -> SafeString:
-    """The <option> elements, with `chosen` selected if it is a time zone."""
+    """The <option> elements, with `chosen` selected if it is a time zone. It is added if it is not offered."""
     today = timezone.now().date()
     html = _options(today, get_language() or "")
     if chosen in offered():
@@ -53,18 +53,18 @@ def options(chosen: str) -> SafeString:
 @cache
 def offered() -> frozenset[str]:
     rows = (line.split("\t") for line in _lines("zoneinfo/zone.tab"))
-    return frozenset({NO_PLACE, *(name for _country, _place, name, *_comment in rows)})
+    return frozenset({WITHOUT_REGION, *(name for _country, _place, name, *_comment in rows)})
 
 
 @cache
 def aliases() -> dict[str, list[str]]:
-    """The other names of each offered zone that has some."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    """The older names of the offered zones that have any."""
+    by_zone: defaultdict[str, list[str]] = defaultdict(list)
     for line in _lines("zoneinfo/tzdata.zi"):
         kind, target, *alias = line.split()
         if kind == "L" and target in offered() and alias[0] not in offered():
-            found[target] += alias
-    return found
+            by_zone[target] += alias
+    return by_zone
 
 
 @cache
@@ -78,13 +78,13 @@ def _lines(name: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4)
 def _options(day: date, language: str) -> SafeString:
-    """Without a selection, in the active language; `language` is only part of the cache key."""
+    """All options in the active language, none selected. `language` is only part of the cache key."""
     by_region = defaultdict(list)
-    for name in offered() - {NO_PLACE}:
+    for name in offered() - {WITHOUT_REGION}:
         region, _slash, place = name.partition("/")
         by_region[str(REGIONS.get(region, region))].append((_in_words(place), name))
     groups = ((region, _group(places, day)) for region, places in sorted(by_region.items()))
-    return format_html('<option value="{0}">{0}</option>', NO_PLACE) + format_html_join(
+    return format_html('<option value="{0}">{0}</option>', WITHOUT_REGION) + format_html_join(
         "", '<optgroup label="{}">{}</optgroup>', groups
     )
 
@@ -94,12 +94,12 @@ def _group(places: Iterable[tuple[str, str]], day: date) -> SafeString:
 
 
 def _in_words(place: str) -> str:
-    """The city first: Louisville, Kentucky."""
+    """With the city first: Louisville, Kentucky."""
     return ", ".join(reversed(place.replace("_", " ").split("/")))
 
 
 def _aliases_of(name: str) -> SafeString:
-    """For static/js/guess-time-zone.js: browsers use older names for some zones."""
+    """An attribute for static/js/guess-time-zone.js, because browsers use older names for some zones."""
     return format_html(' data-aliases="{}"', " ".join(aliases()[name])) if name in aliases() else mark_safe("")
 
 
@@ -109,6 +109,6 @@ def _option(name: str, label: str, day: date, attributes: SafeString) -> SafeStr
 
 
 def _offset(name: str, day: date) -> str:
-    """Like +05:30, at noon UTC: clocks change at night."""
+    """The offset from UTC, such as +05:30. At noon UTC, because clocks change at night."""
     noon = datetime.combine(day, time(12), UTC).astimezone(ZoneInfo(name))
     return noon.isoformat()[-6:].replace("-", "−")

@@ -1,4 +1,4 @@
-"""allauth's pages that this product has: signing in and out, passwords. There is no sign-up."""
+"""The allauth pages in use: signing in and out, passwords. There is no sign-up."""
 
 from typing import TYPE_CHECKING
 

@@ -8,10 +8,9 @@ from accounts.models import User
 
 
 def create_user(email: str, password: str, **settings: str) -> User:
-    """A user whose address is proven: by the invitation that was mailed to it, or by the operator.
+    """Create a user whose address is verified, by an invitation mailed to it or by the operator.
 
-    `settings` are columns of User (`time_zone`, `language`). Raises ValidationError for an address or a
-    password that won't do.
+    `settings` are columns of User (`time_zone`, `language`). Raises ValidationError for an invalid address or password.
     """
     email = email.strip().lower()
     validate_email(email)
@@ -21,7 +20,7 @@ def create_user(email: str, password: str, **settings: str) -> User:
 
 @transaction.atomic
 def add_user(email: str, hashed_password: str, **settings: str) -> User:
-    """The rows of a user whose address and password have been looked at."""
+    """Create the rows of a user. The caller has validated the (lower-case) address and the password."""
     user = User.objects.create(email=email, password=hashed_password, **settings)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     return user

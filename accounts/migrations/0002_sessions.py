@@ -27,7 +27,8 @@ class Migration(migrations.Migration):
                 'abstract': False,
             },
         ),
-        # Nobody is signed out. Sessions of now learn whose they are when they are next written; until then that is asked for.
+        # Moves the existing sessions, so that everyone stays signed in. Their user column is filled when a session is
+        # next saved; until then the user is queried.
         migrations.RunSQL(
             "WITH moved AS (DELETE FROM django_session RETURNING session_key, session_data, expire_date) "
             "INSERT INTO accounts_session (session_key, session_data, expire_date) SELECT * FROM moved",

@@ -1,4 +1,4 @@
-"""Invitations, and one's own account: passwords, profile, tenancies."""
+"""Invitations, and the user's own account: passwords, profile, tenancies."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ def normalised(response: Response, email: str) -> bytes:
     return re.sub(rb"\d\d:\d\d", b"CLOCK", content)
 
 
-def test_inviting_a_known_and_an_unknown_address_look_the_same(cast: Cast) -> None:
+def test_inviting_a_known_address_looks_like_inviting_an_unknown_one(cast: Cast) -> None:
     pages = []
     for email in (cast.erin.user.email, "nobody@aurora.example"):
         with undone():
@@ -63,14 +63,14 @@ def test_inviting_a_known_and_an_unknown_address_look_the_same(cast: Cast) -> No
     assert pages[0] == pages[1]
 
 
-def test_a_user_of_the_tenancy_and_who_is_invited_already_are_errors_at_the_field(cast: Cast) -> None:
+def test_inviting_a_member_or_an_invited_address_is_an_error_of_the_email_field(cast: Cast) -> None:
     invite(cast, "ivan@example.com")
     for email in (cast.bob.user.email.upper(), "ivan@example.com", "IVAN@example.com"):
         assert errors_of(invite(cast, email)) == {"email"}
     assert Invitation.objects.count() == 1
 
 
-def test_an_unknown_address_chooses_a_password_and_is_in(cast: Cast) -> None:
+def test_an_invited_new_user_chooses_a_password_and_is_signed_in(cast: Cast) -> None:
     invite(cast, "Ivan@Example.com")
     invitation = Invitation.objects.get()
     path, client = path_of(invitation), Client()
@@ -88,11 +88,11 @@ def test_an_unknown_address_chooses_a_password_and_is_in(cast: Cast) -> None:
     assert (member.name, member.is_administrator, member.user.time_zone) == ("Ivan Ivanov", False, "Asia/Tokyo")
     again = Client().post("/accounts/login/", {"login": "IVAN@example.com", "password": NEW_PASSWORD})
     assert again.status_code == 302
-    assert Client().get(path).status_code == 410, "the link is used"
+    assert Client().get(path).status_code == 410, "the link can be used only once"
     assert Client().post(path, form).status_code == 410
 
 
-def test_a_known_address_signs_in_and_accepts_with_one_button(cast: Cast) -> None:
+def test_an_invited_existing_user_signs_in_and_accepts_with_one_button(cast: Cast) -> None:
     invite(cast, cast.erin.user.email, "Erin at Northwind")
     path, erin = path_of(Invitation.objects.get()), sign_in(cast.erin)
     stranger = Client().get(path)
@@ -100,7 +100,7 @@ def test_a_known_address_signs_in_and_accepts_with_one_button(cast: Cast) -> Non
     assert "/accounts/login/?next=" in text_of(stranger)
     assert 'name="password1"' not in text_of(stranger)
     assert "Accept the invitation" in text_of(erin.get(path))
-    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists(), "reading accepts nothing"
+    assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists(), "not accepted yet"
     assert erin.post(path)["Location"] == MENU
     assert Member.objects.get(tenancy=cast.northwind, user=cast.erin.user).name == "Erin at Northwind"
     assert erin.get(path).status_code == 410
@@ -110,7 +110,7 @@ def test_a_known_address_signs_in_and_accepts_with_one_button(cast: Cast) -> Non
     assert MENU in text_of(home)
 
 
-def test_a_stranger_with_the_link_of_a_known_address_can_not_take_it(cast: Cast) -> None:
+def test_only_the_invited_user_can_accept_with_the_link(cast: Cast) -> None:
     invite(cast, cast.erin.user.email)
     path = path_of(Invitation.objects.get())
     form = {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "UTC"}
@@ -120,7 +120,7 @@ def test_a_stranger_with_the_link_of_a_known_address_can_not_take_it(cast: Cast)
     assert User.objects.get(pk=cast.erin.user_id).check_password(PASSWORD)
 
 
-def test_who_is_signed_in_as_somebody_else_is_told_so_and_nothing_happens(cast: Cast) -> None:
+def test_the_link_shows_other_users_who_is_signed_in_and_changes_nothing(cast: Cast) -> None:
     invite(cast, cast.erin.user.email)
     path, charlie = path_of(Invitation.objects.get()), sign_in(cast.charlie)
     page = text_of(charlie.get(path))
@@ -130,17 +130,17 @@ def test_who_is_signed_in_as_somebody_else_is_told_so_and_nothing_happens(cast: 
     assert Invitation.objects.exists()
 
 
-@pytest.mark.parametrize("why", ["expired", "sent again", "withdrawn"])
-def test_a_link_that_counts_no_more_is_a_410(cast: Cast, why: str) -> None:
+@pytest.mark.parametrize("reason", ["expired", "sent again", "withdrawn"])
+def test_a_link_that_is_no_longer_valid_is_a_410(cast: Cast, reason: str) -> None:
     invite(cast, "ivan@example.com")
     invitation = Invitation.objects.get()
     path = path_of(invitation)
     assert Client().get(path).status_code == 200
-    if why == "expired":
+    if reason == "expired":
         invitation.requested_at -= Invitation.LIFETIME
         invitation.save()
         path = path_of(invitation)
-    elif why == "sent again":
+    elif reason == "sent again":
         ask_again(invitation)
         assert Client().get(path_of(invitation)).status_code == 200
     else:
@@ -148,27 +148,27 @@ def test_a_link_that_counts_no_more_is_a_410(cast: Cast, why: str) -> None:
     assert Client().get(path).status_code == 410
 
 
-def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
+def test_a_forged_link_is_a_404(cast: Cast) -> None:
     invite(cast, "ivan@example.com")
     path = path_of(Invitation.objects.get())
     for forged in (path[:-3] + "xx/", "/invitations/x/", "/invitations/a:b:c/"):
         assert Client().get(forged).status_code == 404
 
 
-# -- One's own account ------------------------------------------------------------------------------------------------
+# -- The user's own account --------------------------------------------------------------------------------------------
 
 
-def test_asking_for_a_new_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
+def test_requesting_a_new_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
     create_user("known@example.com", NEW_PASSWORD)
-    answers = []
+    responses = []
     for email in ("known@example.com", "nobody@example.com"):
         with CaptureQueriesContext(connection) as queries:
             response = Client().post(RESET, {"email": email})
         statements = [re.sub(r"'[^']*'", "?", query["sql"]) for query in queries.captured_queries]
         page = Client().get(response["Location"])
-        answers.append((response.status_code, response["Location"], page.content, dict(response.headers), statements))
-    assert answers[0] == answers[1]
-    assert answers[0][0] == 302
+        responses.append((response.status_code, response["Location"], page.content, dict(response.headers), statements))
+    assert responses[0] == responses[1]
+    assert responses[0][0] == 302
 
 
 def test_signing_in_with_a_wrong_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
@@ -185,30 +185,30 @@ def test_there_is_no_sign_up(cast: Cast) -> None:
         assert sign_in(cast.bob).get(path).status_code == 404
 
 
-def test_the_profile_changes_in_which_zone_and_form_times_are_shown(cast: Cast) -> None:
+def test_times_are_shown_in_the_time_zone_of_the_profile(cast: Cast) -> None:
     message = post(cast.payments, cast.alice)
     bob = sign_in(cast.bob)
-    for zone, language, clock in (
+    for zone, language, time_format in (
         ("UTC", "en-gb", "%H:%M"),
         ("Pacific/Kiritimati", "en-gb", "%H:%M"),
         ("Asia/Kathmandu", "en-gb", "%H:%M"),
     ):
         form = {"time_zone": zone, "language": language, "appearance": "dark"}
         assert bob.post(PROFILE, form).status_code == 302
-        shown = re.findall(
+        times = re.findall(
             r'<a class="message-time"[^>]*><time[^>]*>([^<]*)</time>', text_of(bob.get(thread(cast.payments)))
         )
-        assert shown == [message.posted_at.astimezone(ZoneInfo(zone)).strftime(clock)]
+        assert times == [message.posted_at.astimezone(ZoneInfo(zone)).strftime(time_format)]
 
 
-def test_the_choice_between_two_ways_to_write_dates_is_called_a_date_format(cast: Cast) -> None:
+def test_the_language_setting_is_called_date_format(cast: Cast) -> None:
     alice = sign_in(cast.alice)
     assert cast.alice.is_messenger_manager, "or the second page is not hers"
     profile, settings_of_topic = (text_of(alice.get(path)) for path in (PROFILE, thread(cast.payments) + "edit/"))
     assert re.search(r'<label\s+for="id_language"[^>]*>\s*Date format', profile)
     for page in (profile, settings_of_topic):
         assert "date format" in page.lower()
-        assert "language" not in re.sub("<[^>]*>", "", page).lower(), "there is one only"
+        assert "language" not in re.sub("<[^>]*>", "", page).lower(), "there is only one language"
     moment = datetime(2026, 11, 22, 14, 5, tzinfo=UTC)
     assert [language for language, _ in settings.LANGUAGES] == ["en-gb", "en"]
     for language in ("en-gb", "en"):
@@ -225,12 +225,12 @@ def test_the_page_names_its_language_and_appearance(cast: Cast, language: str) -
 
 
 @pytest.mark.parametrize("field", ["time_zone", "language", "appearance"])
-def test_the_profile_takes_only_what_it_offers(cast: Cast, field: str) -> None:
+def test_the_profile_accepts_only_valid_choices(cast: Cast, field: str) -> None:
     form = {"time_zone": "UTC", "language": "en", "appearance": "dark", field: "../../etc/passwd"}
     assert errors_of(sign_in(cast.bob).post(PROFILE, form)) == {field}
 
 
-def test_a_day_begins_where_the_readers_midnight_is(cast: Cast) -> None:
+def test_a_day_begins_at_midnight_in_the_readers_time_zone(cast: Cast) -> None:
     midnight = (timezone.now() - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
     for offset in (-30, 30):
         message = post(cast.payments, cast.alice)
@@ -243,18 +243,18 @@ def test_a_day_begins_where_the_readers_midnight_is(cast: Cast) -> None:
     assert days == {"UTC": [before, after], "Asia/Tokyo": [after], "America/New_York": [before]}
 
 
-def test_a_day_is_not_named_again_with_the_messages_that_follow(cast: Cast) -> None:
+def test_following_messages_do_not_repeat_the_heading_of_their_day(cast: Cast) -> None:
     for _ in range(60):
         post(cast.payments, cast.alice)
     Message.objects.update(posted_at=timezone.now())
     bob = sign_in(cast.bob)
     assert text_of(bob.get(messages(cast.payments), {"after": 55})).count("data-day") == 0
-    # A page begins with its day; the script takes away what it then has twice.
+    # Every earlier page begins with its day; the script removes the duplicate heading.
     assert text_of(bob.get(messages(cast.payments), {"before": 61})).count("data-day") == 1
     assert text_of(bob.get(messages(cast.payments), {"before": 11})).count("data-day") == 1
 
 
-def test_who_is_in_one_tenancy_arrives_there_and_who_is_in_two_chooses(cast: Cast) -> None:
+def test_users_of_one_tenancy_go_straight_to_it_and_users_of_two_choose(cast: Cast) -> None:
     assert sign_in(cast.bob).get("/")["Location"] == MENU
     Member.objects.create(tenancy=cast.aurora, user=cast.bob.user, name="Robert")
     page = text_of(sign_in(cast.bob).get("/"))
@@ -262,7 +262,7 @@ def test_who_is_in_one_tenancy_arrives_there_and_who_is_in_two_chooses(cast: Cas
     assert "/aurora/" in page
 
 
-def test_ones_choice_about_own_messages_is_kept(cast: Cast) -> None:
+def test_the_preference_for_own_messages_is_saved(cast: Cast) -> None:
     bob, path = sign_in(cast.bob), TOPICS + "preferences/"
     assert bob.get(path).context["form"]["own_messages"].value() is False
     assert bob.post(path, {"own_messages": "on"}).status_code == 302

@@ -1,4 +1,4 @@
-"""The choice of a time zone: what is offered, how it reads, and that nobody's zone changes by itself."""
+"""The choice of a time zone: the options, how they are displayed, and that users keep the zone they have."""
 
 import re
 from datetime import timedelta
@@ -30,43 +30,43 @@ class Option(NamedTuple):
 class _Options(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.region, self.open, self.found = "", dict[str, Any](), list[Option]()
+        self.region, self.current, self.options = "", dict[str, Any](), list[Option]()
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "optgroup":
             self.region = dict(attrs)["label"] or ""
-        self.open = dict(attrs) if tag == "option" else {}
+        self.current = dict(attrs) if tag == "option" else {}
 
     def handle_data(self, text: str) -> None:
-        if self.open:
-            self.found.append(Option(self.open["value"], text, self.region, "selected" in self.open))
+        if self.current:
+            self.options.append(Option(self.current["value"], text, self.region, "selected" in self.current))
 
 
-def offered_on(page: str) -> list[Option]:
+def options_on(page: str) -> list[Option]:
     [select] = re.findall(r'<select name="time_zone".*?</select>', page, flags=re.DOTALL)
-    return _Options(select).found
+    return _Options(select).options
 
 
-def profile_of(client: Client) -> list[Option]:
+def options_of_profile(client: Client) -> list[Option]:
     response = client.get(PROFILE)
     assert response.status_code == 200
-    return offered_on(response.content.decode())
+    return options_on(response.content.decode())
 
 
 def selected(options: list[Option]) -> list[str]:
     return [option.value for option in options if option.is_selected]
 
 
-def test_each_place_is_offered_once_with_its_region_and_no_alias_is(cast: Cast) -> None:
-    options = profile_of(sign_in(cast.bob))
+def test_each_zone_is_offered_once_in_its_region_without_aliases(cast: Cast) -> None:
+    options = options_of_profile(sign_in(cast.bob))
     by_value = {option.value: option for option in options}
     assert len(by_value) == len(options) > 400
     assert all(ZoneInfo(value) for value in by_value)
     assert options[0].value == options[0].text == "UTC"
     for name, region, city in (
         ("Asia/Kolkata", "Asia", "Kolkata"),
-        ("Europe/Amsterdam", "Europe", "Amsterdam"),  # as Berlin by now, and still where people look for it
+        ("Europe/Amsterdam", "Europe", "Amsterdam"),  # the same as Berlin by now, but people look for it
         ("America/New_York", "America", "New York"),
         ("America/Kentucky/Louisville", "America", "Louisville, Kentucky"),
         ("Atlantic/Reykjavik", "Atlantic Ocean", "Reykjavik"),
@@ -78,8 +78,8 @@ def test_each_place_is_offered_once_with_its_region_and_no_alias_is(cast: Cast) 
     assert not aliases & by_value.keys()
 
 
-def test_every_region_has_a_name_that_can_be_translated() -> None:
-    assert {name.split("/")[0] for name in time_zones.offered()} == {*time_zones.REGIONS, time_zones.NO_PLACE}
+def test_every_region_has_a_translatable_name() -> None:
+    assert {name.split("/")[0] for name in time_zones.offered()} == {*time_zones.REGIONS, time_zones.WITHOUT_REGION}
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_every_region_has_a_name_that_can_be_translated() -> None:
 )
 def test_the_offset_is_that_of_today(day: str, berlin: str, new_york: str) -> None:
     with time_machine.travel(f"{day}T09:00:00Z"):
-        texts = {option.value: option.text for option in _Options(time_zones.options("UTC")).found}
+        texts = {option.value: option.text for option in _Options(time_zones.options("UTC")).options}
     assert texts["Europe/Berlin"] == f"Berlin (UTC{berlin})"
     assert texts["America/New_York"] == f"New York (UTC{new_york})"
     assert texts["Asia/Kolkata"] == "Kolkata (UTC+05:30)"
 
 
-def test_the_options_are_rendered_once_a_day_and_language_and_each_reader_has_their_own_selected(cast: Cast) -> None:
+def test_options_are_rendered_once_per_day_and_language_with_each_users_own_selected(cast: Cast) -> None:
     time_zones._options.cache_clear()
     for member, zone in ((cast.alice, "Asia/Tokyo"), (cast.bob, "America/Indiana/Knox")):
         User.objects.filter(pk=member.user_id).update(time_zone=zone)
-        assert selected(profile_of(sign_in(member))) == [zone]
+        assert selected(options_of_profile(sign_in(member))) == [zone]
     assert time_zones._options.cache_info().misses == 1
     with translation.override("de"):
         time_zones.options("UTC")
@@ -108,17 +108,17 @@ def test_the_options_are_rendered_once_a_day_and_language_and_each_reader_has_th
     assert time_zones._options.cache_info().misses == 3
 
 
-def test_a_profile_renders_no_template_for_each_zone(cast: Cast) -> None:
+def test_the_profile_does_not_render_a_template_for_each_zone(cast: Cast) -> None:
     names = [template.name for template in sign_in(cast.bob).get(PROFILE).templates]
     assert "accounts/widgets/time_zones.html" in names
-    assert names.count("django/forms/widgets/select_option.html") < 10, "those of the other fields"
+    assert names.count("django/forms/widgets/select_option.html") < 10, "only those of the other fields"
 
 
 @pytest.mark.parametrize("zone", ["Asia/Calcutta", "US/Eastern", "Etc/GMT+5"])
-def test_who_has_a_zone_that_is_not_offered_keeps_it_until_they_choose_another(cast: Cast, zone: str) -> None:
+def test_a_user_keeps_a_zone_that_is_not_offered_until_choosing_another(cast: Cast, zone: str) -> None:
     User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
     bob = sign_in(cast.bob)
-    options = profile_of(bob)
+    options = options_of_profile(bob)
     assert selected(options) == [zone]
     assert re.fullmatch(rf"{re.escape(zone)} \(UTC[+−]\d\d:\d\d\)", options[0].text)
     form = {"time_zone": zone, "language": "en", "appearance": "dark"}
@@ -126,21 +126,21 @@ def test_who_has_a_zone_that_is_not_offered_keeps_it_until_they_choose_another(c
         assert bob.post(PROFILE, {**form, "time_zone": chosen}).status_code == 302
         user = User.objects.get(pk=cast.bob.user_id)
         assert (user.time_zone, user.appearance) == (chosen, "dark")
-    assert zone not in [option.value for option in profile_of(bob)]
+    assert zone not in [option.value for option in options_of_profile(bob)]
 
 
-def test_what_is_no_zone_is_refused_and_not_shown(cast: Cast) -> None:
+def test_an_unknown_zone_is_refused_and_not_shown(cast: Cast) -> None:
     wrong = '"><script>alert(1)</script>'
     response = sign_in(cast.bob).post(PROFILE, {"time_zone": wrong, "language": "en", "appearance": "dark"})
     assert response.status_code == 422
-    assert selected(offered_on(response.content.decode())) == []
+    assert selected(options_on(response.content.decode())) == []
 
 
-def test_who_is_invited_is_offered_the_same(cast: Cast) -> None:
+def test_an_invited_user_is_offered_the_same_zones(cast: Cast) -> None:
     invitation = Invitation.objects.create(
         tenancy=cast.northwind, invited_by=cast.dana, name="Ivan Ivanov", email="ivan@example.com"
     )
     page = Client().get(re.sub(r"^\w+://[^/]+", "", link_of(invitation))).content.decode()
-    options = offered_on(page)
+    options = options_on(page)
     assert selected(options) == ["UTC"]
-    assert [option.value for option in options] == [option.value for option in profile_of(sign_in(cast.bob))]
+    assert [option.value for option in options] == [option.value for option in options_of_profile(sign_in(cast.bob))]

@@ -1,4 +1,4 @@
-"""The time zone of the device, as a browser names it, is preselected for who is invited."""
+"""An invited user finds the time zone of their device preselected, even if the browser uses an older name."""
 
 import pytest
 from playwright.sync_api import Browser
@@ -11,22 +11,22 @@ INVITE = """
 from tenancy.models import Invitation, Member
 from tenancy.invitations import link_of
 alice = Member.objects.get(user__email="alice@northwind.example")
-who = {"name": "Ivan Ivanov", "email": "%s@example.com"}
-print(link_of(Invitation.objects.create(tenancy=alice.tenancy, invited_by=alice, **who)))
+user = {"name": "Ivan Ivanov", "email": "%s@example.com"}
+print(link_of(Invitation.objects.create(tenancy=alice.tenancy, invited_by=alice, **user)))
 """
 
 
 @pytest.mark.parametrize(
-    ("of_the_device", "found"),
+    ("device_zone", "selected"),
     [("Asia/Calcutta", "Asia/Kolkata"), ("Europe/Amsterdam", "Europe/Amsterdam"), ("Etc/GMT+5", "UTC")],
 )
-def test_the_zone_of_the_device_is_preselected_under_whichever_name(
-    browser: Browser, stack: Stack, of_the_device: str, found: str
+def test_the_zone_of_the_device_is_preselected_even_if_it_is_an_alias(
+    browser: Browser, stack: Stack, device_zone: str, selected: str
 ) -> None:
-    who = of_the_device.lower().translate(str.maketrans("/+", "--"))
-    link = stack.manage("shell", "--no-imports", "-c", INVITE % who).strip()
-    page = browser.new_context(timezone_id=of_the_device).new_page()
+    user = device_zone.lower().translate(str.maketrans("/+", "--"))
+    link = stack.manage("shell", "--no-imports", "-c", INVITE % user).strip()
+    page = browser.new_context(timezone_id=device_zone).new_page()
     page.goto(link)
-    assert page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone") == of_the_device, "or it proves nothing"
-    assert page.locator("[name=time_zone]").input_value() == found
+    assert page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone") == device_zone, "or it proves nothing"
+    assert page.locator("[name=time_zone]").input_value() == selected
     page.context.close()
