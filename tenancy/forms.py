@@ -37,7 +37,7 @@ class MessagesForm(PageModelForm):
 
 
 class MemberForm(PageModelForm):
-    # What the page showed; a change of somebody else's since then must not be undone unseen.
+    # A fingerprint of the row as the page showed it, so that saving does not silently undo someone else's change.
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
     class Meta:
@@ -92,7 +92,7 @@ class InvitationForm(PageModelForm):
         )
 
     def clean_email(self) -> str:
-        """Refuse only what this tenancy's own list of users shows anyway."""
+        """Refuses only what this tenancy's list of users shows anyway, so nothing about other tenancies is revealed."""
         email = str(self.cleaned_data["email"]).lower()
         tenancy = self.instance.tenancy
         if Member.objects.filter(tenancy=tenancy, user__email=email).exists():
@@ -106,7 +106,7 @@ class InvitationForm(PageModelForm):
 
 
 class NewPasswordForm(PageFormMixin, forms.Form):
-    """The first password of somebody who accepts an invitation."""
+    """The first password of a new user who accepts an invitation."""
 
     password1 = forms.CharField(
         label=_("Password"),

@@ -12,7 +12,7 @@ P = ParamSpec("P")
 
 
 class MemberHttpRequest(HttpRequest):
-    """A request below a tenancy's path; CurrentMemberMiddleware made sure of both."""
+    """A request within a tenancy: CurrentMemberMiddleware has set `member`, and the user is signed in."""
 
     user: User
     member: Member
@@ -21,7 +21,7 @@ class MemberHttpRequest(HttpRequest):
 def administrators_only(
     view: Callable[Concatenate[MemberHttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[MemberHttpRequest, P], HttpResponse]:
-    """403 for the other members: they may know that the page is there."""
+    """Other members get 403, not 404: the existence of the page is no secret."""
 
     @wraps(view)
     def gate(request: MemberHttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:

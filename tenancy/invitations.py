@@ -1,7 +1,7 @@
-"""Inviting people to a tenancy, and their accepting it.
+"""Invitations to a tenancy: sending and accepting them.
 
-Nobody learns through one tenancy that an address is known in another: inviting does the same for every
-address, and only the holder of the mailed link sees whether they choose a password or sign in.
+A tenancy can't find out whether an address is known in another one: every address is invited in the same way, and only
+the holder of the mailed link sees whether to choose a password or to sign in.
 """
 
 import logging
@@ -26,16 +26,16 @@ _SALT = "tenancy.invitation"
 
 
 def link_of(invitation: Invitation) -> str:
-    """The address in the mail: signed, so that nobody makes one up; it holds which sending it belongs to."""
+    """The URL in the mail. It is signed and contains `requested_at`, so sending again invalidates earlier links."""
     key = signing.dumps([invitation.pk, invitation.requested_at.isoformat()], salt=_SALT)
     return settings.BASE_URL + reverse("invitation", args=[key])
 
 
 def find_invitation(key: str) -> Invitation | None:
-    """The invitation behind a link, if it can still be accepted.
+    """The invitation behind the key of a link, if it can still be accepted.
 
-    None where it was accepted, withdrawn, sent again since, or is older than 14 days.
-    Raises signing.BadSignature for a key that nobody was ever mailed.
+    None if it has been accepted, withdrawn or sent again, or is 14 days old. Raises signing.BadSignature for a forged
+    key.
     """
     pk, requested_at = signing.loads(key, salt=_SALT)
     invitation = (
@@ -44,8 +44,8 @@ def find_invitation(key: str) -> Invitation | None:
     return None if invitation is None or invitation.has_expired else invitation
 
 
-def ask_again(invitation: Invitation) -> None:
-    """Have the mail sent once more, with a new link and another 14 days."""
+def renew(invitation: Invitation) -> None:
+    """Make the mail due again, with a new link that is valid for another 14 days."""
     invitation.requested_at = invitation.next_attempt_at = timezone.now()
     invitation.emailed_at = None
     invitation.failure = ""
@@ -54,25 +54,25 @@ def ask_again(invitation: Invitation) -> None:
 
 @transaction.atomic
 def accept(invitation: Invitation, user: User) -> Member:
-    """Turn an invitation into a membership of `user`; who was a member already stays what they were.
+    """Turn an invitation into a membership of `user`; an existing membership is returned unchanged.
 
-    Raises Invitation.DoesNotExist where it was accepted, withdrawn or sent again meanwhile.
+    Raises Invitation.DoesNotExist if it has been accepted, withdrawn or sent again in the meantime.
     """
-    invitation = _hold(invitation)
+    invitation = _lock(invitation)
     return _become_member(invitation, user)
 
 
 @transaction.atomic
 def accept_as_new_user(invitation: Invitation, password: str, time_zone: str) -> Member:
-    """The same for an address that no user has: the user is created with it."""
-    invitation = _hold(invitation)
+    """The same for an address without a user: creates one. Also raises ValidationError for an invalid password."""
+    invitation = _lock(invitation)
     return _become_member(invitation, create_user(invitation.email, password, time_zone=time_zone))
 
 
-def _hold(found: Invitation) -> Invitation:
-    """The invitation that a link was found to be for, if it is still that; locked, so that it is used once."""
+def _lock(invitation: Invitation) -> Invitation:
+    """The row, locked so that it is used only once; raises DoesNotExist if it is gone or was sent again."""
     invitations = Invitation.objects.select_for_update(of=("self",)).select_related("tenancy")
-    return invitations.get(pk=found.pk, requested_at=found.requested_at)
+    return invitations.get(pk=invitation.pk, requested_at=invitation.requested_at)
 
 
 def _become_member(invitation: Invitation, user: User) -> Member:
@@ -90,7 +90,7 @@ def _become_member(invitation: Invitation, user: User) -> Member:
 
 
 def send_due_invitations() -> None:
-    """Mail every invitation that was not mailed yet; what the mail server can't take now stays due."""
+    """Mail all due invitations. Those that the mail server can't accept now stay due."""
     due = Invitation.objects.filter(emailed_at=None, failure="", next_attempt_at__lte=timezone.now())
     send_batch(list(due.order_by("next_attempt_at").values_list("pk", flat=True)), _send, _postpone)
 

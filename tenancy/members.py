@@ -1,4 +1,4 @@
-"""Changing who may do what in a tenancy."""
+"""Changes to members and their roles, and switching Messenger on and off."""
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -21,8 +21,8 @@ class LastAdministratorError(ValidationError):
 def save_member(member: Member) -> None:
     """Save a member's name, roles and status.
 
-    Raises LastAdministratorError where the tenancy would be left without an active administrator
-    (product, reading 13); the lock on the tenancy keeps two administrators from removing each other.
+    Raises LastAdministratorError if the tenancy would be left without an active administrator (product, reading 13).
+    The lock on the tenancy prevents two administrators from removing each other at the same time.
     """
     tenancy = Tenancy.objects.select_for_update(no_key=True).get(pk=member.tenancy_id)
     before = Member.objects.get(pk=member.pk)
@@ -40,7 +40,7 @@ def save_member(member: Member) -> None:
 
 @transaction.atomic
 def set_messenger_enabled(tenancy: Tenancy, enabled: bool) -> None:
-    """Switch Messenger on or off for a tenancy; off cancels the mails that were not sent yet."""
+    """Switch Messenger on or off for a tenancy. Switching it off cancels mails that have not been sent yet."""
     Tenancy.objects.select_for_update(no_key=True).get(pk=tenancy.pk)
     tenancy.messenger_enabled = enabled
     tenancy.save(update_fields=["messenger_enabled"])

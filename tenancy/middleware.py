@@ -21,19 +21,19 @@ ACTIVE_MEMBER = Prepared(
 
 
 def find_member(user: User, slug: str) -> Member:
-    """The active membership of this person in this tenancy; raises Member.DoesNotExist."""
+    """The user's active membership in the tenancy with this slug. Raises Member.DoesNotExist."""
     rows = ACTIVE_MEMBER(user.pk, slug)
     if not rows:
         raise Member.DoesNotExist
-    of_member = len(columns(Member))
-    member = instance(Member, rows[0][:of_member])
-    member.tenancy = instance(Tenancy, rows[0][of_member:])
+    member_width = len(columns(Member))
+    member = instance(Member, rows[0][:member_width])
+    member.tenancy = instance(Tenancy, rows[0][member_width:])
     member.user = user
     return member
 
 
 def current_member(request: HttpRequest, slug: str) -> Member:
-    """As find_member for who is signed in, whom the session mostly brought along."""
+    """The same for the signed-in user. In most cases the session was loaded together with this member."""
     user = cast("User", request.user)
     member = getattr(request.session, "member", None)
     if member is None or member.user_id != user.pk or member.tenancy.slug != slug:
@@ -43,7 +43,7 @@ def current_member(request: HttpRequest, slug: str) -> Member:
 
 
 class CurrentMemberMiddleware:
-    """Below `/<tenancy>/`: who this person is in that tenancy, as `request.member`; 404 for everyone else."""
+    """Below `/<tenancy>/`, sets `request.member`. Users without an active membership get 404."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

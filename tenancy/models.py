@@ -15,7 +15,7 @@ MINUTES_A_DAY = 24 * 60
 
 
 class MailDetail(models.TextChoices):
-    """How much an e-mail about a message gives away: in its subject, its headers and its body alike."""
+    """How much an e-mail about a message reveals in its subject, headers and body."""
 
     MINIMAL = "minimal", _("Minimal: that there is a new message, and a link")
     TOPIC_AND_SENDER = "topic_and_sender", _("Topic and sender: also the topic's name and who wrote")
@@ -53,7 +53,7 @@ class Tenancy(models.Model):
         validators=[MaxValueValidator(MINUTES_A_DAY)],
         help_text=_("Minutes after posting, at most 24 hours; 0: never. What a message said before stays readable."),
     )
-    # Raised when a member is renamed: what is kept for a while shows names
+    # Bumped when a member is renamed, because cached pages contain names
     # (docs/decisions/0030-cached-pages-of-messages.md).
     names_revision = models.PositiveBigIntegerField(db_default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -74,7 +74,7 @@ class Tenancy(models.Model):
 
 class MemberQuerySet(models.QuerySet["Member"]):
     def active(self) -> "MemberQuerySet":
-        """Those who can use the tenancy: neither the membership nor the person is deactivated."""
+        """Members who can use the tenancy: neither the membership nor the user is deactivated."""
         return self.filter(is_active=True, user__is_active=True)
 
     def administrators(self) -> "MemberQuerySet":
@@ -85,7 +85,7 @@ class MemberQuerySet(models.QuerySet["Member"]):
 
 
 class Member(models.Model):
-    """A person in a tenancy: the name that this tenancy knows them by, and their roles in it."""
+    """A user's membership in a tenancy: their name there and their roles."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="memberships")
@@ -112,7 +112,7 @@ class Member(models.Model):
         verbose_name_plural = _("users")
         constraints = [
             models.UniqueConstraint(fields=["tenancy", "user"], name="member_once_per_tenancy"),
-            # What composite foreign keys refer to: no row of one tenancy can name a member of another.
+            # The target of composite foreign keys, so that no row can refer to a member of another tenancy.
             models.UniqueConstraint(fields=["id", "tenancy"], name="member_id_tenancy"),
         ]
 
@@ -121,12 +121,12 @@ class Member(models.Model):
 
     @property
     def can_enter(self) -> bool:
-        """What `active()` asks: neither the membership nor the person is deactivated."""
+        """The condition of `active()` for this member."""
         return self.is_active and self.user.is_active
 
 
 class Invitation(models.Model):
-    """Somebody was asked to become a member; the row is gone once they accepted, or it was withdrawn."""
+    """An open invitation to become a member; deleted when it is accepted or withdrawn."""
 
     LIFETIME = timedelta(days=14)
 
@@ -136,7 +136,7 @@ class Invitation(models.Model):
     is_administrator = models.BooleanField(_("Tenancy administrator"), default=False)
     is_messenger_manager = models.BooleanField(_("Messenger manager"), default=False)
     invited_by = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
-    # The link holds this moment: sending again makes the earlier link worthless.
+    # Part of the link: sending again changes it, which invalidates the earlier link.
     requested_at = models.DateTimeField(default=timezone.now)
     emailed_at = models.DateTimeField(null=True)
     next_attempt_at = models.DateTimeField(default=timezone.now)

@@ -1,8 +1,8 @@
-"""What apps above this one must act on, in the same transaction, so that it happens with it or not at all."""
+"""Signals for the apps that depend on this one. Receivers run in the transaction of the change."""
 
 from django.dispatch import Signal
 
 # Sent with `tenancy`.
 messenger_switched_off = Signal()
-# Sent with `member`, just before they are made active or inactive.
+# Sent with `member`, just before their membership is activated or deactivated.
 member_status_changes = Signal()

@@ -1,4 +1,4 @@
-"""The lists of Administration: search, filter, sort by column, pages."""
+"""The tables of Administration: search, filter, sorting by column, pagination."""
 
 import csv
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class NamedFilter(FilterSet):
-    """The search field and the status of a list whose rows have a name and are active or not."""
+    """A search field and a status filter, for rows with a name that are active or inactive."""
 
     q = CharFilter(
         method="search",
@@ -63,7 +63,7 @@ class MemberFilter(NamedFilter):
 
 
 class ByNameMixin:
-    """Sorts the column `name` ignoring case; the database's own order is by code point."""
+    """Sorts the column `name` ignoring case. The database itself sorts by code point."""
 
     def order_name(self, rows: QuerySet[Any], is_descending: bool) -> tuple[QuerySet[Any], bool]:
         by_name = Lower("name").desc() if is_descending else Lower("name").asc()
@@ -88,17 +88,17 @@ class MemberTable(ByNameMixin, tables.Table):
 
 
 def as_csv(table: tables.Table, name: str) -> HttpResponse:
-    """All rows of a list, as searched, filtered and sorted, for a spreadsheet."""
+    """All rows of a table, searched, filtered and sorted as on the page, as a CSV file for a spreadsheet."""
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    response.write("\ufeff")  # spreadsheets take a file without it for Latin-1
+    response.write("\ufeff")  # BOM: without it, spreadsheets assume Latin-1
     writer = csv.writer(response)
-    writer.writerows([_inert(cell) for cell in row] for row in table.as_values())
+    writer.writerows([_escape_formula(cell) for cell in row] for row in table.as_values())
     return response
 
 
-def _inert(cell: Any) -> str:
-    """A spreadsheet would run a cell that begins like a formula."""
+def _escape_formula(cell: Any) -> str:
+    """The cell as text that a spreadsheet does not execute as a formula."""
     text = "" if cell is None else str(cell)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
@@ -115,13 +115,13 @@ def roles_in_words(member: Member) -> str:
 def listed(
     request: HttpRequest, filter_class: type[FilterSet], table_class: type[tables.Table], rows: QuerySet[Any]
 ) -> dict[str, Any]:
-    """The rows of a list as the request searches, filters, sorts and pages them: `filter` and `table`.
+    """The template context of a table: `filter` and `table`, as the query string searches, filters, sorts and pages it.
 
-    404 for a page that is not there.
+    Raises Http404 if the page does not exist.
     """
     filtered = filter_class(request.GET, queryset=rows)
     table = table_class(filtered.qs)
-    RequestConfig(request, paginate=False).configure(table)  # the columns' order
+    RequestConfig(request, paginate=False).configure(table)  # sorting only
     try:
         table.paginate(page=page_number(request), per_page=PAGE_LENGTH)
     except EmptyPage:

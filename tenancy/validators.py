@@ -1,4 +1,4 @@
-"""What a name and a slug may look like: one place, for model and form alike."""
+"""Validation of names and slugs, shared by models and forms."""
 
 import re
 import unicodedata
@@ -13,33 +13,33 @@ from django.utils.translation import gettext_lazy as _
 NAME_MAX_LENGTH = 120
 
 SLUG_PATTERN = "[a-z][a-z0-9-]{1,48}"
-# The first words of paths that belong to no tenancy, and of those that operation may want one day.
+# First parts of paths that belong to no tenancy, and some that operators may need one day.
 RESERVED_SLUGS = frozenset(
     "accounts admin api assets favicon healthz invitations live media messenger metrics readyz robots "
     "static status stream unsubscribe www".split()
 )
 
-# Unicode's general categories of what can't be seen in a name: Cc control, Cf format (bidirectional
-# overrides and zero-width characters among them), Cs surrogates, Co private use, Cn unassigned,
-# Zl and Zp line and paragraph separators.
+# Unicode categories of characters that are invisible in a name: Cc control, Cs surrogates, Co private use,
+# Cn unassigned, Zl and Zp line and paragraph separators. `validate_name` adds Cf, format characters (among them
+# bidirectional overrides and zero-width characters), except for the joiners.
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Format characters that scripts need within words: zero-width non-joiner and joiner.
+# Format characters that some scripts need within words: zero-width non-joiner and joiner.
 _JOINERS = frozenset("\u200c\u200d")
-# Letters by category that show nothing: Hangul fillers, and the blank Braille pattern.
+# Blank characters that their category does not reveal: Hangul fillers and the blank Braille pattern.
 _BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 
 def normalise_name(value: str) -> str:
-    """NFC, without white space at the ends, and with single spaces within."""
+    """The name in NFC, without spaces at its ends and with single spaces within. Line breaks are left to validation."""
     try:
         value = unicodedata.normalize("NFC", value)
-    except UnicodeError:  # pragma: no cover  (left to the validator)
+    except UnicodeError:  # pragma: no cover  (rejected by the validator)
         return value
     return re.sub(r"[^\S\r\n\t\v\f\x1c-\x1f\x85\u2028\u2029]+", " ", value).strip(" ")
 
 
 def validate_name(value: str) -> None:
-    """Raise ValidationError for what would deceive or could not be seen: a name stands in menus and mails."""
+    """Raise ValidationError for deceptive or invisible characters, since names appear in menus and mails."""
     for character in value:
         category = unicodedata.category(character)
         if category in _FORBIDDEN_CATEGORIES or (category == "Cf" and character not in _JOINERS):
@@ -52,8 +52,8 @@ def validate_name(value: str) -> None:
 
 
 def is_visible(character: str) -> bool:
-    """Whether this character alone shows anything."""
-    # Marks (M*) combine with a letter; alone they are no name.
+    """Whether this character is visible on its own."""
+    # Marks (M*) only combine with a letter. Z are separators, C control and format characters.
     return unicodedata.category(character)[0] not in "ZCM" and character not in _BLANK_LETTERS
 
 
@@ -75,7 +75,7 @@ class NameFormField(forms.CharField):
 
 
 class NameField(models.CharField):  # type: ignore[type-arg]
-    """The name of a tenancy, a member, a group or a topic: 1 to 120 characters that can be seen."""
+    """The name of a tenancy, member, group or topic: 1 to 120 characters, at least one of them visible."""
 
     default_validators = [validate_name]
 
@@ -88,5 +88,5 @@ class NameField(models.CharField):  # type: ignore[type-arg]
         return normalise_name(value) if isinstance(value, str) else value
 
     def formfield(self, **kwargs: Any) -> Any:
-        # White space at the ends is taken away by normalise_name, but line breaks are errors there too.
+        # Not stripped by the form field: `normalise_name` strips spaces, and line breaks at the ends must be errors.
         return super().formfield(**{"form_class": NameFormField, "strip": False, **kwargs})

@@ -1,4 +1,4 @@
-"""An invitation names an inviter of its own tenancy: Django has no composite foreign keys, PostgreSQL has."""
+"""An invitation's inviter belongs to the same tenancy. A composite foreign key, which PostgreSQL has but not Django."""
 
 from django.db import migrations
 

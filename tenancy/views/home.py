@@ -1,4 +1,4 @@
-"""Where one arrives: the choice of a tenancy, its main menu, its Administration."""
+"""Start pages: the choice of a tenancy, its main menu and its Administration."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render

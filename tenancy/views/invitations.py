@@ -13,7 +13,7 @@ from accounts.models import User
 from common.jobs import enqueue_on_commit
 from tenancy.forms import NewPasswordForm
 from tenancy.http import MemberHttpRequest, administrators_only
-from tenancy.invitations import accept, accept_as_new_user, ask_again, find_invitation
+from tenancy.invitations import accept, accept_as_new_user, find_invitation, renew
 from tenancy.models import Invitation
 
 
@@ -29,7 +29,7 @@ def invitation(request: MemberHttpRequest, pk: int) -> HttpResponse:
 def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
     with transaction.atomic():
         invited = get_object_or_404(Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk)
-        ask_again(invited)
+        renew(invited)
         enqueue_on_commit("tenancy.tasks.send_due_invitations")
     messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})
     return redirect("tenancy:users", request.member.tenancy.slug)
@@ -48,7 +48,10 @@ def withdraw(request: MemberHttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_not_required
 def accept_invitation(request: HttpRequest, key: str) -> HttpResponse:
-    """What the mailed link opens: a first password, a sign-in or one button, as the address requires."""
+    """The page behind the mailed link.
+
+    New users choose a password, existing users sign in and accept with one button.
+    """
     try:
         invited = find_invitation(key)
     except signing.BadSignature:
@@ -57,15 +60,15 @@ def accept_invitation(request: HttpRequest, key: str) -> HttpResponse:
         return render(request, "tenancy/invitation_gone.html", status=410)
 
     try:
-        return _answer(request, invited)
-    except Invitation.DoesNotExist:  # used or withdrawn since the lines above
+        return _respond(request, invited)
+    except Invitation.DoesNotExist:  # accepted, withdrawn or sent again since it was found
         return render(request, "tenancy/invitation_gone.html", status=410)
 
 
-def _answer(request: HttpRequest, invited: Invitation) -> HttpResponse:
+def _respond(request: HttpRequest, invited: Invitation) -> HttpResponse:
     user = User.objects.with_address(invited.email).first()
     if user is None and not request.user.is_authenticated:
-        return _answer_new_user(request, invited)
+        return _respond_to_new_user(request, invited)
     if user is None or request.user != user:
         return render(request, "tenancy/invitation_sign_in.html", {"invitation": invited})
     if request.method == "POST":
@@ -73,7 +76,7 @@ def _answer(request: HttpRequest, invited: Invitation) -> HttpResponse:
     return render(request, "tenancy/invitation_accept.html", {"invitation": invited})
 
 
-def _answer_new_user(request: HttpRequest, invited: Invitation) -> HttpResponse:
+def _respond_to_new_user(request: HttpRequest, invited: Invitation) -> HttpResponse:
     form = NewPasswordForm(request.POST if request.method == "POST" else None, email=invited.email)
     if request.method == "POST" and form.is_valid():
         member = accept_as_new_user(invited, form.cleaned_data["password1"], form.cleaned_data["time_zone"])

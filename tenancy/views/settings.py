@@ -12,7 +12,7 @@ from tenancy.members import set_messenger_enabled
 @require_safe
 @administrators_only
 def settings(request: MemberHttpRequest) -> HttpResponse:
-    """The settings open on their first tab."""
+    """Redirects to the first tab."""
     return redirect("tenancy:features", request.member.tenancy.slug)
 
 
@@ -42,7 +42,7 @@ def messages_tab(request: MemberHttpRequest) -> HttpResponse:
 
 
 def _tab(request: MemberHttpRequest, tab: str, form_class: type[NotificationsForm | MessagesForm]) -> HttpResponse:
-    """A tab whose fields are columns of the tenancy, and nothing else happens when they change."""
+    """A tab that only updates columns of the tenancy, without side effects."""
     tenancy = request.member.tenancy
     form = form_class(request.POST if request.method == "POST" else None, instance=tenancy)
     if request.method == "POST" and form.is_valid():

@@ -30,7 +30,7 @@ def users(request: MemberHttpRequest) -> HttpResponse:
 @administrators_only
 def user(request: MemberHttpRequest, pk: int) -> HttpResponse:
     member = get_object_or_404(Member.objects.select_related("user"), tenancy=request.member.tenancy, pk=pk)
-    name = member.name  # the form writes into the member, valid or not; the page is titled as it was
+    name = member.name  # for the title: validating the form changes the member, even if it is invalid
     form = MemberForm(request.POST if request.method == "POST" else None, instance=member)
     if request.method == "POST" and form.is_valid():
         try:
@@ -56,7 +56,7 @@ def invite(request: MemberHttpRequest) -> HttpResponse:
             with transaction.atomic():
                 invitation = form.save()
                 enqueue_on_commit("tenancy.tasks.send_due_invitations")
-        except IntegrityError as error:  # another administrator was a moment earlier
+        except IntegrityError as error:  # another administrator has just invited the address
             if not violates(error, "invitation_once_per_address"):
                 raise
             form.add_error("email", _("This address has been invited already."))

@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from accounts.models import User
 from accounts.users import create_user
 from messenger.models import Message
-from tenancy.invitations import ask_again, link_of
+from tenancy.invitations import link_of, renew
 from tenancy.models import Invitation, Member
 from tests.support.cast import PASSWORD, Cast, post, sign_in
 from tests.support.pages import MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
@@ -141,7 +141,7 @@ def test_a_link_that_is_no_longer_valid_is_a_410(cast: Cast, reason: str) -> Non
         invitation.save()
         path = path_of(invitation)
     elif reason == "sent again":
-        ask_again(invitation)
+        renew(invitation)
         assert Client().get(path_of(invitation)).status_code == 200
     else:
         assert sign_in(cast.dana).post(f"{USERS}invitations/{invitation.pk}/withdraw/").status_code == 302

@@ -1,4 +1,4 @@
-"""Who may do what in a tenancy: administrators, invitations, new passwords, and the operator's commands."""
+"""Members of a tenancy: administrators, invitations, password resets, and the operator's commands."""
 
 import io
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from accounts.forms import ResetPasswordForm
 from accounts.models import PasswordResetRequest, User
 from accounts.passwords import note_reset_request, send_resets
 from accounts.users import create_user
-from tenancy.invitations import accept, ask_again, find_invitation, link_of, send_due_invitations
+from tenancy.invitations import accept, find_invitation, link_of, renew, send_due_invitations
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member, Tenancy
 from tenancy.validators import RESERVED_SLUGS
@@ -48,12 +48,12 @@ def deactivate(member: Member) -> None:
     save_member(member)
 
 
-each_way_out = pytest.mark.parametrize("leave", [resign, deactivate])
+each_way_to_leave = pytest.mark.parametrize("leave", [resign, deactivate])
 
 
 @in_one_transaction
-@each_way_out
-def test_the_last_administrator_stays(cast: Cast, leave: Any) -> None:
+@each_way_to_leave
+def test_the_last_administrator_can_not_leave(cast: Cast, leave: Any) -> None:
     with pytest.raises(LastAdministratorError):
         leave(cast.dana)
     cast.dana.refresh_from_db()
@@ -61,20 +61,20 @@ def test_the_last_administrator_stays(cast: Cast, leave: Any) -> None:
 
 
 @in_one_transaction
-@each_way_out
-def test_one_of_two_administrators_can_go(cast: Cast, leave: Any) -> None:
+@each_way_to_leave
+def test_one_of_two_administrators_can_leave(cast: Cast, leave: Any) -> None:
     make_member(cast.northwind, "Olga Other", is_administrator=True)
     leave(cast.dana)
     assert not cast.northwind.members.administrators().contains(cast.dana)
 
 
 @in_one_transaction
-@each_way_out
-@pytest.mark.parametrize("flaw", ["membership", "person", "tenancy"])
-def test_an_administrator_who_cannot_act_does_not_count(cast: Cast, leave: Any, flaw: str) -> None:
+@each_way_to_leave
+@pytest.mark.parametrize("flaw", ["membership", "user", "tenancy"])
+def test_inactive_administrators_and_those_of_other_tenancies_do_not_count(cast: Cast, leave: Any, flaw: str) -> None:
     tenancy = cast.aurora if flaw == "tenancy" else cast.northwind
     other = make_member(tenancy, "Olga Other", is_administrator=True, is_active=flaw != "membership")
-    if flaw == "person":
+    if flaw == "user":
         User.objects.filter(pk=other.user_id).update(is_active=False)
     with pytest.raises(LastAdministratorError):
         leave(cast.dana)
@@ -89,27 +89,27 @@ def test_everything_else_about_the_last_administrator_can_change(cast: Cast) -> 
 
 
 @in_one_transaction
-def test_saving_a_member_moves_them_nowhere(cast: Cast) -> None:
+def test_saving_a_member_does_not_change_their_user(cast: Cast) -> None:
     cast.bob.tenancy, cast.bob.user = cast.northwind, cast.erin.user
     save_member(cast.bob)
     assert Member.objects.get(pk=cast.bob.pk).user.email == "bob@northwind.example"
 
 
 @on_the_real_database
-@each_way_out
+@each_way_to_leave
 def test_two_administrators_who_remove_each_other_leave_one(cast: Cast, leave: Any) -> None:
     olga = make_member(cast.northwind, "Olga Other", is_administrator=True)
     for _ in range(5):
         Member.objects.filter(pk__in=[cast.dana.pk, olga.pk]).update(is_active=True, is_administrator=True)
         pair = Member.objects.filter(pk__in=[cast.dana.pk, olga.pk])
-        came_of_it = together([lambda member=member: leave(member) for member in pair])  # type: ignore[misc]
-        assert sorted(map(type, came_of_it), key=str) == sorted([LastAdministratorError, type(None)], key=str)
+        results = together([lambda member=member: leave(member) for member in pair])  # type: ignore[misc]
+        assert sorted(map(type, results), key=str) == sorted([LastAdministratorError, type(None)], key=str)
         assert cast.northwind.members.administrators().count() == 1
 
 
 @on_the_real_database
 def test_the_second_to_leave_waits_for_the_first(cast: Cast) -> None:
-    """Without the lock each would still see the other."""
+    """Without the lock, each would still count the other as an administrator."""
     olga = make_member(cast.northwind, "Olga Other", is_administrator=True)
     with transaction.atomic():
         resign(cast.dana)
@@ -137,22 +137,22 @@ def key_of(invitation: Invitation) -> str:
 
 
 @in_one_transaction
-def test_the_link_leads_to_its_invitation(invitation: Invitation) -> None:
+def test_the_link_finds_its_invitation(invitation: Invitation) -> None:
     assert link_of(invitation).startswith("http://messenger.test/invitations/")
     assert find_invitation(key_of(invitation)) == invitation
 
 
 @in_one_transaction
-def test_nobody_makes_a_link_up(invitation: Invitation) -> None:
+def test_forged_links_are_refused(invitation: Invitation) -> None:
     key = key_of(invitation)
     other_purpose = signing.dumps([invitation.pk, invitation.requested_at.isoformat()], salt="another")
-    for made_up in (key[:-1], key[1:], key[::-1], "", "a:b:c", other_purpose):
+    for forged in (key[:-1], key[1:], key[::-1], "", "a:b:c", other_purpose):
         with pytest.raises(signing.BadSignature):
-            find_invitation(made_up)
+            find_invitation(forged)
 
 
 @in_one_transaction
-def test_the_link_holds_nothing_that_can_be_read(invitation: Invitation) -> None:
+def test_the_link_contains_no_personal_data(invitation: Invitation) -> None:
     content = signing.b64_decode(key_of(invitation).split(":")[0].encode())
     assert str(invitation.pk).encode() in content, "or the test proves nothing"
     assert b"fay" not in content.lower()
@@ -168,23 +168,23 @@ def test_a_link_is_valid_for_fourteen_days(invitation: Invitation) -> None:
 
 
 @in_one_transaction
-def test_sending_again_gives_fourteen_more_days_to_the_new_link_alone(invitation: Invitation) -> None:
+def test_renewing_gives_fourteen_more_days_to_the_new_link_only(invitation: Invitation) -> None:
     old = key_of(invitation)
     with time_machine.travel(timezone.now() + timedelta(days=20)):
-        ask_again(invitation)
+        renew(invitation)
         assert find_invitation(old) is None
         assert find_invitation(key_of(invitation)) == invitation
 
 
 @in_one_transaction
-def test_a_withdrawn_invitation_is_gone(invitation: Invitation) -> None:
+def test_a_withdrawn_invitation_is_not_found(invitation: Invitation) -> None:
     key = key_of(invitation)
     invitation.delete()
     assert find_invitation(key) is None
 
 
 @in_one_transaction
-def test_accepting_makes_the_member_that_was_invited(cast: Cast, invitation: Invitation) -> None:
+def test_accepting_creates_the_invited_member(cast: Cast, invitation: Invitation) -> None:
     key = key_of(invitation)
     member = accept(invitation, create_user(invitation.email, PASSWORD))
     assert (member.tenancy, member.name) == (cast.northwind, "Fay Fischer")
@@ -208,7 +208,7 @@ def test_accepting_a_second_time_changes_nothing(invitation: Invitation) -> None
 
 
 @in_one_transaction
-def test_who_was_deactivated_is_not_let_in_by_an_old_invitation(cast: Cast, invitation: Invitation) -> None:
+def test_an_old_invitation_does_not_reactivate_a_member(cast: Cast, invitation: Invitation) -> None:
     Member.objects.filter(pk=cast.bob.pk).update(is_active=False)
     member = accept(invitation, cast.bob.user)
     member.refresh_from_db()
@@ -218,21 +218,21 @@ def test_who_was_deactivated_is_not_let_in_by_an_old_invitation(cast: Cast, invi
 
 
 @on_the_real_database
-def test_accepting_twice_at_once_makes_one_member(cast: Cast, invitation: Invitation) -> None:
+def test_accepting_twice_at_the_same_time_creates_one_member(cast: Cast, invitation: Invitation) -> None:
     user = create_user(invitation.email, PASSWORD)
     both = [Invitation.objects.get(), Invitation.objects.get()]
-    came_of_it = together([lambda each=each: accept(each, user) for each in both])  # type: ignore[misc]
-    assert Member.objects.get(user=user) in came_of_it
+    results = together([lambda each=each: accept(each, user) for each in both])  # type: ignore[misc]
+    assert Member.objects.get(user=user) in results
 
 
 @on_the_real_database
-def test_an_invitation_that_was_withdrawn_meanwhile_lets_nobody_in(invitation: Invitation) -> None:
-    """The page had found it; before the person accepts, the administrator takes it back."""
+def test_an_invitation_withdrawn_in_the_meantime_can_not_be_accepted(invitation: Invitation) -> None:
+    """The page has found it, but the administrator withdraws it before it is accepted."""
     found = find_invitation(key_of(invitation))
     assert found, "or the test proves nothing"
     user = create_user(invitation.email, PASSWORD)
     Invitation.objects.all().delete()
-    with suppress(Exception):  # how it says so is its own affair
+    with suppress(Exception):  # whichever exception it raises
         accept(found, user)
     assert not Member.objects.filter(user=user).exists()
 
@@ -252,9 +252,9 @@ def test_an_invitation_is_mailed_once(cast: Cast, invitation: Invitation, smtp: 
 
 
 @in_one_transaction
-def test_asking_again_mails_the_new_link(invitation: Invitation, smtp: SmtpServer) -> None:
+def test_renewing_mails_the_new_link(invitation: Invitation, smtp: SmtpServer) -> None:
     send_due_invitations()
-    ask_again(invitation)
+    renew(invitation)
     send_due_invitations()
     first, second = (mail.get_body(("plain",)).get_content() for mail in smtp.mails)  # type: ignore[union-attr]
     assert link_of(invitation) in second
@@ -263,7 +263,7 @@ def test_asking_again_mails_the_new_link(invitation: Invitation, smtp: SmtpServe
 
 @in_one_transaction
 def test_known_and_unknown_addresses_get_the_same_mail(cast: Cast, smtp: SmtpServer) -> None:
-    """So that nobody learns through one tenancy that an address is known in another."""
+    """A tenancy must not find out that an address is known in another one."""
     at = timezone.now()
     bodies = []
     for email in (cast.erin.user.email, "nobody@elsewhere.example"):
@@ -279,7 +279,7 @@ def test_known_and_unknown_addresses_get_the_same_mail(cast: Cast, smtp: SmtpSer
 
 
 @in_one_transaction
-def test_while_the_mail_server_is_away_an_invitation_stays_due(
+def test_an_invitation_stays_due_while_the_mail_server_is_unavailable(
     invitation: Invitation, smtp: SmtpServer, settings: Any
 ) -> None:
     with mail_server_away(settings), suppress(OSError):
@@ -291,7 +291,7 @@ def test_while_the_mail_server_is_away_an_invitation_stays_due(
 
 
 @in_one_transaction
-def test_a_mail_server_that_is_away_is_no_failure_of_the_task(
+def test_an_unavailable_mail_server_does_not_fail_the_task(
     invitation: Invitation, smtp: SmtpServer, settings: Any
 ) -> None:
     note_reset_request("bob@northwind.example")
@@ -301,7 +301,7 @@ def test_a_mail_server_that_is_away_is_no_failure_of_the_task(
 
 
 @in_one_transaction
-def test_an_address_that_is_refused_is_noted_and_holds_up_nobody(
+def test_a_refused_address_is_recorded_and_does_not_delay_others(
     cast: Cast, invitation: Invitation, smtp: SmtpServer
 ) -> None:
     Invitation.objects.create(tenancy=cast.northwind, email="gus@x.example", name="Gus", invited_by=cast.dana)
@@ -313,14 +313,14 @@ def test_an_address_that_is_refused_is_noted_and_holds_up_nobody(
     assert invitation.emailed_at is None
     smtp.refusals.clear()
     send_due_invitations()
-    assert smtp.recipients == ["gus@x.example"], "final, until it is sent again"
-    ask_again(invitation)
+    assert smtp.recipients == ["gus@x.example"], "final until it is renewed"
+    renew(invitation)
     send_due_invitations()
     assert smtp.recipients == ["gus@x.example", invitation.email]
 
 
 @in_one_transaction
-def test_an_address_that_is_refused_for_now_is_tried_again(invitation: Invitation, smtp: SmtpServer) -> None:
+def test_a_temporarily_refused_address_is_tried_again(invitation: Invitation, smtp: SmtpServer) -> None:
     smtp.refusals[invitation.email] = "450 Mailbox busy"
     send_due_invitations()
     smtp.refusals.clear()
@@ -335,11 +335,11 @@ def test_two_workers_mail_an_invitation_once(invitation: Invitation, smtp: SmtpS
     assert smtp.recipients == [invitation.email]
 
 
-# -- New passwords -------------------------------------------------------------------------------------
+# -- Password resets -----------------------------------------------------------------------------------
 
 
 @in_one_transaction
-def test_asking_for_a_new_password_writes_the_same_row_for_everybody(
+def test_requesting_a_new_password_writes_the_same_row_for_known_and_unknown_addresses(
     cast: Cast, django_assert_num_queries: Any
 ) -> None:
     for email in (" BOB@Northwind.example ", "nobody@northwind.example"):
@@ -350,7 +350,7 @@ def test_asking_for_a_new_password_writes_the_same_row_for_everybody(
 
 
 @in_one_transaction
-def test_only_people_whom_we_know_and_who_may_sign_in_are_mailed(cast: Cast, smtp: SmtpServer) -> None:
+def test_only_active_users_get_a_reset_mail(cast: Cast, smtp: SmtpServer) -> None:
     User.objects.filter(pk=cast.charlie.user_id).update(is_active=False)
     for email in ("Bob@northwind.example", "nobody@northwind.example", cast.charlie.user.email):
         note_reset_request(email)
@@ -363,7 +363,7 @@ def test_only_people_whom_we_know_and_who_may_sign_in_are_mailed(cast: Cast, smt
 
 
 @in_one_transaction
-def test_while_the_mail_server_is_away_a_request_stays(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
+def test_a_request_stays_while_the_mail_server_is_unavailable(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
     note_reset_request(cast.bob.user.email)
     with mail_server_away(settings), suppress(OSError):
         send_resets()
@@ -373,7 +373,7 @@ def test_while_the_mail_server_is_away_a_request_stays(cast: Cast, smtp: SmtpSer
 
 
 @in_one_transaction
-def test_a_request_of_yesterday_is_forgotten(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_request_older_than_a_day_is_deleted(cast: Cast, smtp: SmtpServer) -> None:
     note_reset_request(cast.bob.user.email)
     with time_machine.travel(timezone.now() + timedelta(hours=25)):
         send_resets()
@@ -383,7 +383,7 @@ def test_a_request_of_yesterday_is_forgotten(cast: Cast, smtp: SmtpServer) -> No
 
 @in_one_transaction
 @pytest.mark.parametrize("length", [254, 255, 320, 400])
-def test_an_address_of_any_length_is_an_error_or_noted(cast: Cast, length: int) -> None:
+def test_an_address_of_any_length_is_either_an_error_or_recorded(cast: Cast, length: int) -> None:
     domain = "@" + ".".join(["d" * 60] * 2) + ".example"
     form = ResetPasswordForm({"email": "x" * (length - len(domain)) + domain})
     if form.is_valid():
@@ -391,14 +391,14 @@ def test_an_address_of_any_length_is_an_error_or_noted(cast: Cast, length: int) 
         assert PasswordResetRequest.objects.count() == 1
 
 
-def test_whatever_waits_in_the_database_is_swept() -> None:
-    """A hint on the queue may be lost: each of these tasks comes by itself."""
-    swept = {entry["task"] for entry in product_settings.CELERY_BEAT_SCHEDULE.values()}
+def test_the_tasks_for_rows_that_are_due_run_periodically() -> None:
+    """The queue may lose a task, so each of these also runs by itself (decision 0006)."""
+    periodic = {entry["task"] for entry in product_settings.CELERY_BEAT_SCHEDULE.values()}
     assert {
         "accounts.tasks.send_password_resets",
         "tenancy.tasks.send_due_invitations",
         "messenger.tasks.sweep",
-    } <= swept
+    } <= periodic
 
 
 # -- Slugs and the operator's commands -----------------------------------------------------------------
@@ -432,21 +432,21 @@ def test_a_slug_is_lower_case_letters_digits_and_hyphens(slug: str) -> None:
         *sorted(RESERVED_SLUGS),
     ],
 )
-def test_no_other_slug_is_taken(slug: str) -> None:
+def test_other_slugs_are_refused(slug: str) -> None:
     with pytest.raises(ValidationError):
         Tenancy._meta.get_field("slug").clean(slug, None)
 
 
-def test_the_first_word_of_every_path_that_is_no_tenancys_is_reserved() -> None:
-    words = {str(entry.pattern).lstrip("^").split("/")[0] for entry in flat(get_resolver().url_patterns)}
-    words = {word for word in words if word and not word.startswith(("<", "("))}
-    assert {"accounts", "healthz", "invitations"} <= words, "or the test proves nothing"
-    assert words - RESERVED_SLUGS == set()
+def test_the_first_part_of_every_path_outside_tenancies_is_reserved() -> None:
+    first_parts = {str(entry.pattern).lstrip("^").split("/")[0] for entry in flat(get_resolver().url_patterns)}
+    first_parts = {part for part in first_parts if part and not part.startswith(("<", "("))}
+    assert {"accounts", "healthz", "invitations"} <= first_parts, "or the test proves nothing"
+    assert first_parts - RESERVED_SLUGS == set()
     assert product_settings.STATIC_URL.strip("/") in RESERVED_SLUGS
 
 
 def flat(entries: list[Any]) -> Iterator[Any]:
-    """The entries of the URL configuration, those of an include without a prefix among them."""
+    """The entries of a URL configuration, including those of includes without a prefix."""
     for entry in entries:
         if str(entry.pattern) or not hasattr(entry, "url_patterns"):
             yield entry
@@ -475,7 +475,7 @@ def test_the_operator_creates_a_tenancy_with_messenger_off() -> None:
         ("acme", "x" * 121),
     ],
 )
-def test_a_tenancy_that_will_not_do_is_not_created(cast: Cast, slug: str, name: str) -> None:
+def test_an_invalid_tenancy_is_not_created(cast: Cast, slug: str, name: str) -> None:
     with pytest.raises(CommandError):
         call_command("createtenancy", slug, name=name)
     assert Tenancy.objects.count() == 2
@@ -499,7 +499,7 @@ def test_the_operator_creates_the_first_administrator(cast: Cast, monkeypatch: p
 
 
 @in_one_transaction
-def test_somebody_known_is_added_and_keeps_their_password(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_user_is_added_and_keeps_their_password(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     create_member(monkeypatch, "northwind", cast.erin.user.email.upper(), "another horse", messenger_manager=True)
     member = Member.objects.get(tenancy=cast.northwind, user=cast.erin.user)
     assert member.is_messenger_manager
@@ -522,7 +522,7 @@ def test_somebody_known_is_added_and_keeps_their_password(cast: Cast, monkeypatc
         ("northwind", "bob@northwind.example", PASSWORD, "Bob again"),
     ],
 )
-def test_a_member_that_will_not_do_leaves_nothing_behind(
+def test_an_invalid_member_leaves_no_rows_behind(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, slug: str, email: str, password: str, name: str
 ) -> None:
     before = User.objects.count(), Member.objects.count()
@@ -533,7 +533,7 @@ def test_a_member_that_will_not_do_leaves_nothing_behind(
 
 @in_one_transaction
 @pytest.mark.parametrize("email", ["fay@x.example", " Fay@X.Example "])
-def test_a_new_person_has_one_address_in_lower_case(email: str) -> None:
+def test_the_address_of_a_new_user_is_stored_in_lower_case(email: str) -> None:
     user = create_user(email, PASSWORD, time_zone="Asia/Kolkata")
     user.refresh_from_db()
     assert (user.email, user.time_zone) == ("fay@x.example", "Asia/Kolkata")
@@ -541,6 +541,6 @@ def test_a_new_person_has_one_address_in_lower_case(email: str) -> None:
 
 
 @in_one_transaction
-def test_a_random_key_opens_no_invitation() -> None:
+def test_a_random_key_finds_no_invitation() -> None:
     with pytest.raises(signing.BadSignature):
         find_invitation(str(uuid4()))

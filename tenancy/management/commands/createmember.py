@@ -12,12 +12,12 @@ from tenancy.models import Member, Tenancy
 
 
 class Command(BaseCommand):
-    help = "Create a person and their membership of a tenancy, active at once; an existing person is added."
+    help = "Create a user with an active membership of a tenancy, or add an existing user to it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="of the tenancy")
         parser.add_argument("email")
-        parser.add_argument("--name", required=True, help="as this tenancy knows them")
+        parser.add_argument("--name", required=True, help="shown to the other members of the tenancy")
         parser.add_argument("--administrator", action="store_true")
         parser.add_argument("--messenger-manager", action="store_true")
         parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")

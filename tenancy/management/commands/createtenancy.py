@@ -10,7 +10,7 @@ class Command(BaseCommand):
     help = "Create a tenancy (a client organisation), with Messenger off."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug", help="how its pages' addresses begin: /SLUG/")
+        parser.add_argument("slug", help="the first part of its URLs: /SLUG/")
         parser.add_argument("--name", required=True)
 
     def handle(self, *args: Any, slug: str, name: str, **options: Any) -> None:
