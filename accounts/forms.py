@@ -17,7 +17,7 @@ class LoginForm(PageFormMixin, allauth_forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["login"].label = _("E-mail address")
-        self.fields["remember"].label = _("LocalCache me signed in on this device")
+        self.fields["remember"].label = _("Keep me signed in on this device")
         for name in ("login", "password"):
             self.fields[name].help_text = ""
             self.fields[name].widget.attrs.pop("placeholder", None)

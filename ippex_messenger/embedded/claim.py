@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 5
 
 @contextmanager
 def claimed(home: Home) -> Iterator[Home]:
-    """LocalCache `home` to this process; yields it with ports that are free at this moment."""
+    """Keep `home` to this process; yields it with ports that are free at this moment."""
     with open(home.folder / "run.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
