@@ -129,7 +129,7 @@ def _this_database() -> dict[str, str]:
     return {"DATABASE_URL": f"{server}/{connection.settings_dict['NAME']}", "DEBUG": "1"}
 
 
-HINT = re.compile(r'\bafter_commit\("([\w.]+)"')
+HINT = re.compile(r'\benqueue_on_commit\("([\w.]+)"')
 
 
 def test_every_task_that_is_hinted_at_by_name_is_one() -> None:

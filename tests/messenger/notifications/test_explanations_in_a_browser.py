@@ -17,7 +17,7 @@ from datetime import timedelta
 from uuid import uuid4
 from django.db import transaction
 from django.utils import timezone
-from messenger import outbox
+from messenger.notifications.delivery import outbox
 from messenger.models import Delivery, MessengerGroup, Topic
 from messenger.messages.posting import post_message
 from tenancy.models import Member
