@@ -26,6 +26,9 @@ class LoginForm(PageFormMixin, allauth_forms.LoginForm):
 class ChangePasswordForm(PageFormMixin, allauth_forms.ChangePasswordForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["oldpassword"].label = _("Current password")
+        self.fields["password1"].label = _("New password")
+        self.fields["password2"].label = _("Confirm new password")
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
 
@@ -50,6 +53,8 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
 class ResetPasswordKeyForm(PageFormMixin, allauth_forms.ResetPasswordKeyForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["password1"].label = _("New password")
+        self.fields["password2"].label = _("Confirm new password")
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)
 

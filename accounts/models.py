@@ -21,7 +21,7 @@ class User(AbstractBaseUser):
     """A person who signs in. The name that others see is part of each membership (tenancy.Member)."""
 
     class Appearance(models.TextChoices):
-        DEVICE = "device", _("As the device is set")
+        DEVICE = "device", _("Use device setting")
         LIGHT = "light", _("Light")
         DARK = "dark", _("Dark")
 

@@ -16,6 +16,10 @@ from tenancy.models import Invitation, Member, Tenancy
 if TYPE_CHECKING:
     from django.db.models import Field
 
+ALREADY_INVITED = _(
+    "This address has already been invited. To send the invitation again, open it in the list of users."
+)
+
 
 class FeaturesForm(PageModelForm):
     class Meta:
@@ -46,7 +50,7 @@ class MemberForm(PageModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].help_text = _("The name that others in this tenancy see.")
+        self.fields["name"].help_text = _("The name that other people in this tenancy see.")
         self.initial["seen"] = self._fingerprint = _fingerprint(self.instance)
         self.helper.layout = Layout(
             "name",
@@ -61,7 +65,7 @@ class MemberForm(PageModelForm):
         if data.get("seen") and data["seen"] != self._fingerprint:
             self.show_instead("seen", self._fingerprint)
             raise ValidationError(
-                _("Somebody else changed this user since you opened this page. Check what you chose, then save again.")
+                _("Someone else has changed this user since you opened the page. Check your changes, then save again.")
             )
         return data
 
@@ -78,9 +82,9 @@ class InvitationForm(PageModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["name"].help_text = _("The name that others in this tenancy will see.")
+        self.fields["name"].help_text = _("The name that other people in this tenancy will see.")
         self.fields["email"].help_text = _(
-            "An invitation is mailed there. It is valid for 14 days and can be sent again."
+            "The invitation is e-mailed to this address. It is valid for 14 days, and you can send it again."
         )
         for name in ("is_messenger_manager", "is_administrator"):
             self.fields[name].help_text = cast("Field[Any, Any]", Member._meta.get_field(name)).help_text
@@ -96,12 +100,9 @@ class InvitationForm(PageModelForm):
         email = str(self.cleaned_data["email"]).lower()
         tenancy = self.instance.tenancy
         if Member.objects.filter(tenancy=tenancy, user__email=email).exists():
-            raise ValidationError(_("This address belongs to a user of this tenancy already."), code="member")
+            raise ValidationError(_("A user of this tenancy already has this address."), code="member")
         if Invitation.objects.filter(tenancy=tenancy, email=email).exists():
-            raise ValidationError(
-                _("This address has been invited already. Open it in the list of users to send it again."),
-                code="invited",
-            )
+            raise ValidationError(ALREADY_INVITED, code="invited")
         return email
 
 
@@ -115,14 +116,14 @@ class NewPasswordForm(PageFormMixin, forms.Form):
         help_text=_("At least 10 characters."),
     )
     password2 = forms.CharField(
-        label=_("Password, again"),
+        label=_("Confirm password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     time_zone = TimeZoneField(
         initial="UTC",
         widget=TimeZoneSelect(attrs={"data-guess-time-zone": ""}),
-        help_text=_("Every time is shown in this zone. You can change it in your profile."),
+        help_text=_("Times are shown in this zone. You can change it later in your profile."),
     )
 
     def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from tenancy.signals import member_status_changes, messenger_switched_off
 class LastAdministratorError(ValidationError):
     def __init__(self) -> None:
         super().__init__(
-            _("This is the last active tenancy administrator. Give the role to somebody else first."),
+            _("This is the last active tenancy administrator. Make someone else a tenancy administrator first."),
             code="last_administrator",
         )
 

@@ -17,9 +17,9 @@ MINUTES_A_DAY = 24 * 60
 class MailDetail(models.TextChoices):
     """How much an e-mail about a message reveals in its subject, headers and body."""
 
-    MINIMAL = "minimal", _("Minimal: that there is a new message, and a link")
-    TOPIC_AND_SENDER = "topic_and_sender", _("Topic and sender: also the topic's name and who wrote")
-    FULL_TEXT = "full_text", _("Full text: also the message itself")
+    MINIMAL = "minimal", _("Minimal: only that there is a new message, with a link")
+    TOPIC_AND_SENDER = "topic_and_sender", _("Topic and sender: adds the topic name and the sender's name")
+    FULL_TEXT = "full_text", _("Full text: adds the message itself")
 
 
 class Tenancy(models.Model):
@@ -33,25 +33,28 @@ class Tenancy(models.Model):
         _("enable messenger"),
         default=False,
         help_text=_(
-            "Members of messenger groups find Messenger in their main menu. While it is off nobody can open "
-            "it and nothing is e-mailed; what was written is kept, and is there again when it is on."
+            "Everyone in an active messenger group sees Messenger in their main menu. While it is off, no one can open "
+            "it and no e-mails are sent. Messages are kept, and can be read again once you switch it back on."
         ),
     )
     mail_detail = models.CharField(
-        _("What e-mails about new messages say"),
+        _("What e-mails about new messages contain"),
         max_length=20,
         choices=MailDetail.choices,
         default=MailDetail.MINIMAL,
         help_text=_(
-            "E-mail is not as confidential as Messenger: it stays in mailboxes, on phones and on mail servers. "
-            "A change counts for every e-mail that is sent from then on."
+            "E-mail is less confidential than Messenger: copies stay in mailboxes, on phones and on mail servers. "
+            "Changes apply to every e-mail sent from then on."
         ),
     )
     edit_minutes = models.PositiveSmallIntegerField(
-        _("Authors can edit their messages for"),
+        _("Editing time (minutes)"),
         default=15,
         validators=[MaxValueValidator(MINUTES_A_DAY)],
-        help_text=_("Minutes after posting, at most 24 hours; 0: never. What a message said before stays readable."),
+        help_text=_(
+            "How long authors can edit a message after posting it. The maximum is 1,440 minutes (24 hours); 0 switches "
+            "editing off. The group can still read earlier versions."
+        ),
     )
     # Bumped when a member is renamed, because cached pages contain names
     # (docs/decisions/0030-cached-pages-of-messages.md).
@@ -93,15 +96,15 @@ class Member(models.Model):
     is_administrator = models.BooleanField(
         _("Tenancy administrator"),
         default=False,
-        help_text=_("Manages settings, users and messenger groups. Reads no topic unless they are in its group."),
+        help_text=_("Can manage settings, users and messenger groups. Can read a topic only as a member of its group."),
     )
     is_messenger_manager = models.BooleanField(
         _("Messenger manager"),
         default=False,
-        help_text=_("Creates topics and edits their settings, in the messenger groups that they belong to."),
+        help_text=_("Can create topics and edit topic settings in the messenger groups that they belong to."),
     )
     is_active = models.BooleanField(
-        _("Active"), default=True, help_text=_("A user who is not active can't open this tenancy and gets no e-mails.")
+        _("Active"), default=True, help_text=_("Inactive users can't open this tenancy and get no e-mails.")
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -44,11 +44,11 @@ def validate_name(value: str) -> None:
         category = unicodedata.category(character)
         if category in _FORBIDDEN_CATEGORIES or (category == "Cf" and character not in _JOINERS):
             raise ValidationError(
-                _("Line breaks, control characters and invisible formatting characters are not allowed here."),
+                _("Remove line breaks, control characters and invisible formatting characters."),
                 code="invisible",
             )
     if value and not any(is_visible(character) for character in value):
-        raise ValidationError(_("This needs at least one visible character."), code="blank")
+        raise ValidationError(_("Enter at least one visible character."), code="blank")
 
 
 def is_visible(character: str) -> bool:

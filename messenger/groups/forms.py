@@ -11,7 +11,7 @@ from common.forms import PageModelForm
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.models import Member, Tenancy
 
-NAME_TAKEN = _("This tenancy has a messenger group of this name already.")
+NAME_TAKEN = _("This tenancy already has a messenger group with this name. Choose another name.")
 
 
 class MemberPicker(forms.CheckboxSelectMultiple):
@@ -25,7 +25,7 @@ class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 
     def label_from_instance(self, member: Any) -> str:
         label = f"{member.name} · {member.user.email}"
-        return label if member.can_enter else _("%(label)s (not active)") % {"label": label}
+        return label if member.can_enter else _("%(label)s (inactive)") % {"label": label}
 
 
 class GroupForm(PageModelForm):
@@ -33,7 +33,7 @@ class GroupForm(PageModelForm):
     addresses = forms.CharField(
         required=False,
         label=_("Add by pasting addresses"),
-        help_text=_("E-mail addresses of users of this tenancy, separated by spaces, commas or lines."),
+        help_text=_("E-mail addresses of active users of this tenancy, separated by spaces, commas or line breaks."),
         widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off"}),
     )
 
@@ -88,7 +88,11 @@ class GroupForm(PageModelForm):
         unknown += [entry for entry in entries if "@" not in entry]
         if unknown:
             raise ValidationError(
-                _("Not users of this tenancy: %(addresses)s"), params={"addresses": ", ".join(unknown[:20])}
+                _(
+                    "No active user of this tenancy has this address: %(addresses)s. "
+                    "Check it, or invite the person first."
+                ),
+                params={"addresses": ", ".join(unknown[:20])},
             )
         return found
 
@@ -109,8 +113,8 @@ class GroupForm(PageModelForm):
         self.add_error(
             "users",
             _(
-                "Somebody else changed the users since you opened this page (added: %(joined)s; removed: %(left)s). "
-                "Compare with your choice below, then save again."
+                "Someone else has changed the users since you opened the page (added: %(joined)s; removed: %(left)s). "
+                "Check your selection below, then save again."
             )
             % names,
         )

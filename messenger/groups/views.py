@@ -69,7 +69,7 @@ def edit(request: MemberHttpRequest, pk: int) -> HttpResponse:
             context = {"group": group, "name": name, "newcomers": newcomers, "history": history}
             return render(request, "messenger/groups/group_confirm.html", context)
         if _try_to_save(form):
-            messages.success(request, _("The messenger group “%(name)s” has been saved.") % {"name": group.name})
+            messages.success(request, _("The changes to “%(name)s” have been saved.") % {"name": group.name})
             return redirect("messenger_users:users", request.member.tenancy.slug, group.pk)
     context = {"form": form, "group": group, "name": name}
     return render(request, "messenger/groups/group_edit.html", context, status=422 if form.errors else 200)

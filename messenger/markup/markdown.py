@@ -60,13 +60,13 @@ def clean_body(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     text = text.encode("utf-8", "ignore").decode("utf-8")
     if not any(is_visible(character) for character in text):
-        raise ValidationError(_("Write something first."), code="required")
+        raise ValidationError(_("Write a message first."), code="required")
     if len(text) > BODY_MAX_LENGTH:
         too_many = len(text) - BODY_MAX_LENGTH
         raise ValidationError(
             ngettext(
-                "A message can have 10,000 characters; this one has %(count)s too many.",
-                "A message can have 10,000 characters; this one has %(count)s too many.",
+                "This message is %(count)s character over the limit of 10,000. Shorten it and try again.",
+                "This message is %(count)s characters over the limit of 10,000. Shorten it and try again.",
                 too_many,
             )
             % {"count": number_format(too_many)},

@@ -28,5 +28,5 @@ class RemovalForm(PageFormMixin, forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=300,
-        help_text=_("Stands in the place of the message, for everyone in the group."),
+        help_text=_("Everyone in the group sees this in place of the message."),
     )

@@ -230,7 +230,7 @@ def _edited(row: MessageRow, url: str) -> str:
 
 @lru_cache(maxsize=16)
 def _more_label(language: str) -> str:
-    return str(escape(_("More about this message")))
+    return str(escape(_("Message actions")))
 
 
 def outcome_of(row: MessageRow) -> str:

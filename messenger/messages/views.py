@@ -59,8 +59,8 @@ def edit(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpResponse:
 def _too_late(request: MessengerHttpRequest) -> str:
     minutes = request.member.tenancy.edit_minutes
     if not minutes:
-        return _("Messages can't be edited in this tenancy. Post another one instead.")
-    return _("It is too late to edit this message. Post another one instead; your text is still here.")
+        return _("Messages can't be edited in this tenancy. Post a new one instead.")
+    return _("It is too late to edit this message. Post a new one instead; your text is still here.")
 
 
 @require_safe

@@ -16,7 +16,7 @@ class MessengerGroup(models.Model):
     is_active = models.BooleanField(
         _("Active"),
         default=True,
-        help_text=_("While a group is inactive, nobody sees its topics and nothing is e-mailed."),
+        help_text=_("While a group is inactive, no one can see its topics and no e-mails are sent."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     # Counts the changes of who is in the group. Messages and memberships keep the number of their time, so

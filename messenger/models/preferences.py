@@ -26,7 +26,7 @@ class MailPreference(models.Model):
     class CatchUp(models.TextChoices):
         NEVER = "never", _("Never")
         DAILY = "daily", _("Every morning")
-        WEEKDAYS = "weekdays", _("Monday to Friday, in the morning")
+        WEEKDAYS = "weekdays", _("Every morning, Monday to Friday")
 
     member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_preference")
     own_messages = models.BooleanField(_("E-mail me my own messages too"), default=False)

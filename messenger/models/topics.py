@@ -27,7 +27,9 @@ class Topic(models.Model):
         db_index=False,
         verbose_name=_("Messenger group"),
     )
-    name = NameField(_("Topic name"), help_text=_("Describes the dialogue, for example “Payments processing”."))
+    name = NameField(
+        _("Topic name"), help_text=_("Describe what the topic is about, for example “Payments processing”.")
+    )
     notifications_enabled = models.BooleanField(_("Enable message notifications"), default=True)
     notification_interval = models.PositiveIntegerField(
         _("Notification interval"),
@@ -36,7 +38,11 @@ class Topic(models.Model):
         help_text=_("In minutes."),
     )
     is_active = models.BooleanField(
-        _("Active"), default=True, help_text=_("Nobody sees an inactive topic or takes part in its dialogue.")
+        _("Active"),
+        default=True,
+        help_text=_(
+            "No one can read an inactive topic or post in it. Messenger managers in its group can make it active again."
+        ),
     )
     created_at = models.DateTimeField(auto_now_add=True)
     # When the last message was posted; until there is one, when the topic was created.

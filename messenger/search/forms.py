@@ -76,21 +76,21 @@ class IdField(forms.Field):
 class SearchForm(forms.Form):
     """What to look for, and where; nothing of it names what its reader does not read."""
 
-    q = forms.CharField(label=gettext_lazy("Words"), required=False, max_length=TEXT_MAX_LENGTH)
+    q = forms.CharField(label=gettext_lazy("Search for"), required=False, max_length=TEXT_MAX_LENGTH)
     # The same words whether it is hidden or not there.
     group = IdField(
         label=gettext_lazy("Messenger group"),
         required=False,
-        error_messages={"invalid_choice": gettext_lazy("There is no such group among yours.")},
+        error_messages={"invalid_choice": gettext_lazy("Choose one of your messenger groups.")},
     )
     topic = IdField(
         label=gettext_lazy("Topic"),
         required=False,
-        error_messages={"invalid_choice": gettext_lazy("There is no such topic among yours.")},
+        error_messages={"invalid_choice": gettext_lazy("Choose one of your topics.")},
     )
     author = forms.CharField(label=gettext_lazy("Written by"), required=False, max_length=NAME_MAX_LENGTH)
-    since = forms.DateField(label=gettext_lazy("From"), required=False)
-    until = forms.DateField(label=gettext_lazy("Up to"), required=False)
+    since = forms.DateField(label=gettext_lazy("Start date"), required=False)
+    until = forms.DateField(label=gettext_lazy("End date"), required=False)
 
     def __init__(self, *args: Any, reader: Member, groups: list[ReadGroup], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -110,9 +110,10 @@ class SearchForm(forms.Form):
             self._has_no_such("topic")
         self._offer_topics(chosen)
         if chosen and chosen[0].group not in self.searched_groups:
-            self.add_error("topic", ValidationError(_("This topic belongs to another group.")))
+            said = _("This topic is in another messenger group. Change the group or the topic.")
+            self.add_error("topic", ValidationError(said))
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
-            self.add_error("until", ValidationError(_("This is before the first day.")))
+            self.add_error("until", ValidationError(_("The end date is before the start date. Choose a later one.")))
         return data
 
     def _has_no_such(self, name: str) -> None:
@@ -178,8 +179,8 @@ class SearchForm(forms.Form):
 def _words(filled: Filled, language: str) -> FieldValues:
     """In the active language: it only tells what was kept apart. Without the value, which is filled in."""
     help_text = _(
-        "All of these words; the last one may be the beginning of a word. “Words in quotation marks” stand side "
-        "by side, -word leaves out messages with it, or finds either."
+        "Finds messages that contain all of these words; the last one may be incomplete. Use “quotation marks” for an "
+        "exact phrase, -word to exclude a word, and “or” between words to find either."
     )
     return _field("q", "search", filled._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
 
@@ -191,7 +192,8 @@ def _narrowing(
 ) -> bytes:
     """In the active language, as above; `is_all`: whether these are all topics."""
     group, topic, author, since, until = filled
-    only_latest = "" if is_all else _("Those with the latest messages. To search in another one, open it first.")
+    latest = _("Topics with the latest messages. To search another topic, open it and start the search there.")
+    only_latest = "" if is_all else latest
     offered = tuple(sorted(topics, key=lambda topic: (topic.name.casefold(), topic.pk)))
     fields = (
         _field("group", "select", group, choices=groups, every=_("All groups")),

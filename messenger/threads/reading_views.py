@@ -36,7 +36,7 @@ def unread(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if not sequence or sequence > topic.last_sequence:
         raise Http404
     mark_unread_from(topic, request.member, sequence)
-    messages.success(request, _("“%(name)s” is unread from that message on.") % {"name": topic.name})
+    messages.success(request, _("“%(name)s” is marked as unread from that message on.") % {"name": topic.name})
     return redirect("messenger:topics", request.member.tenancy.slug)
 
 

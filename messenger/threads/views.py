@@ -57,7 +57,7 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     composer = Composer.from_post(request.POST)
     client_id = composer.uuid
     if client_id is None:
-        refused = composer.with_new_id().with_error(_("This page was not complete. Send once more."))
+        refused = composer.with_new_id().with_error(_("The page was incomplete. Send your message again."))
     else:
         try:
             return _respond_to_post(request, post_message(pk, request.member, composer.body, client_id))
@@ -66,7 +66,7 @@ def _post(request: MessengerHttpRequest, pk: int) -> HttpResponse:
         except ValidationError as error:
             refused = composer.with_error(" ".join(error.messages))
         except DifferentTextError:
-            problem = _("A message was sent from this page before. Send once more to post this one too.")
+            problem = _("Another message has already been sent from this page. Send again to post this one too.")
             refused = composer.with_new_id().with_error(problem)
     opened = _open_topic(request, pk)
     if wants_fragment(request):

@@ -10,7 +10,7 @@ from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
 from messenger.topics.interval_field import IntervalField
 from tenancy.models import Member
 
-NAME_TAKEN = _("This messenger group has a topic of this name already.")
+NAME_TAKEN = _("This messenger group already has a topic with this name. Choose another name.")
 
 
 class TopicForm(PageModelForm):
@@ -20,8 +20,8 @@ class TopicForm(PageModelForm):
         label=_("Notification interval"),
         initial=DEFAULT_INTERVAL_MINUTES,
         help_text=_(
-            "A message is e-mailed only if at least this much time has passed since the message before "
-            "it. 0 minutes: every message is e-mailed. At most 7 days."
+            "A message is e-mailed only if at least this much time has passed since the previous message. "
+            "With 0 minutes, every message is e-mailed. The maximum is 7 days."
         ),
     )
 
@@ -71,6 +71,6 @@ class NewTopicForm(TopicForm):
         field = cast("forms.ModelChoiceField[MessengerGroup]", self.fields["group"])
         field.queryset = groups
         field.empty_label = _("Choose a group")
-        field.help_text = _("Everyone in the group reads the topic. It can't be moved to another group later.")
+        field.help_text = _("Everyone in the group can read the topic. It can't be moved to another group later.")
         if len(groups) == 1:
             field.initial = groups[0].pk

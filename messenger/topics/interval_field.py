@@ -49,5 +49,5 @@ class IntervalField(forms.MultiValueField):
     def compress(self, values: list[Any]) -> int:
         number, unit = values
         if not 0 <= number * MINUTES_PER_UNIT[unit] <= MINUTES_A_WEEK:
-            raise ValidationError(_("Choose between 0 minutes and 7 days."), code="out_of_range")
+            raise ValidationError(_("Enter an interval between 0 minutes and 7 days."), code="out_of_range")
         return int(number * MINUTES_PER_UNIT[unit])

@@ -13,6 +13,6 @@ _UNSUBSCRIBE_KEY = re.compile(r"(/unsubscribe/)[^/\s]+")
 
 def preview(topic: Topic, reader: Member) -> EmailMultiAlternatives:
     """The e-mail that `reader` would get about an example message of their own. For display, never to be sent."""
-    mail = message_mail(example_message(topic, reader, _("This is an example of a message.")), reader)
+    mail = message_mail(example_message(topic, reader, _("This is an example message.")), reader)
     mail.body = _UNSUBSCRIBE_KEY.sub(r"\1…", str(mail.body))  # a real key would work for anyone who sees the page
     return mail

@@ -31,7 +31,7 @@ def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
         invited = get_object_or_404(Invitation.objects.select_for_update(), tenancy=request.member.tenancy, pk=pk)
         renew(invited)
         enqueue_on_commit("tenancy.tasks.send_due_invitations")
-    messages.success(request, _("%(name)s has been invited again.") % {"name": invited.name})
+    messages.success(request, _("The invitation to %(name)s has been sent again.") % {"name": invited.name})
     return redirect("tenancy:users", request.member.tenancy.slug)
 
 
@@ -40,7 +40,7 @@ def send_again(request: MemberHttpRequest, pk: int) -> HttpResponse:
 def withdraw(request: MemberHttpRequest, pk: int) -> HttpResponse:
     invited = get_object_or_404(Invitation, tenancy=request.member.tenancy, pk=pk)
     invited.delete()
-    messages.success(request, _("The invitation of %(name)s has been withdrawn.") % {"name": invited.name})
+    messages.success(request, _("The invitation to %(name)s has been withdrawn.") % {"name": invited.name})
     return redirect("tenancy:users", request.member.tenancy.slug)
 
 

@@ -47,6 +47,6 @@ def _tab(request: MemberHttpRequest, tab: str, form_class: type[NotificationsFor
     form = form_class(request.POST if request.method == "POST" else None, instance=tenancy)
     if request.method == "POST" and form.is_valid():
         tenancy.save(update_fields=form_class.Meta.fields)
-        messages.success(request, _("The settings have been saved. They count from now on."))
+        messages.success(request, _("The settings have been saved and apply from now on."))
         return redirect(f"tenancy:{tab}", tenancy.slug)
     return render(request, f"tenancy/{tab}.html", {"form": form, "tab": tab}, status=422 if form.errors else 200)

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from common.database.constraints import violates
 from common.jobs import enqueue_on_commit
-from tenancy.forms import InvitationForm, MemberForm
+from tenancy.forms import ALREADY_INVITED, InvitationForm, MemberForm
 from tenancy.http import MemberHttpRequest, administrators_only
 from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member
@@ -38,7 +38,7 @@ def user(request: MemberHttpRequest, pk: int) -> HttpResponse:
         except LastAdministratorError as error:
             form.add_error("is_active" if not member.is_active else "is_administrator", error)
         else:
-            messages.success(request, _("%(name)s has been saved.") % {"name": member.name})
+            messages.success(request, _("The changes to %(name)s have been saved.") % {"name": member.name})
             if member == request.member and not (member.is_active and member.is_administrator):
                 return redirect("home")
             return redirect("tenancy:users", request.member.tenancy.slug)
@@ -59,7 +59,7 @@ def invite(request: MemberHttpRequest) -> HttpResponse:
         except IntegrityError as error:  # another administrator has just invited the address
             if not violates(error, "invitation_once_per_address"):
                 raise
-            form.add_error("email", _("This address has been invited already."))
+            form.add_error("email", ALREADY_INVITED)
         else:
             messages.success(request, _("%(name)s has been invited.") % {"name": invitation.name})
             return redirect("tenancy:users", request.member.tenancy.slug)

@@ -99,7 +99,7 @@ def test_an_invited_existing_user_signs_in_and_accepts_with_one_button(cast: Cas
     assert stranger.status_code == 200
     assert "/accounts/login/?next=" in text_of(stranger)
     assert 'name="password1"' not in text_of(stranger)
-    assert "Accept the invitation" in text_of(erin.get(path))
+    assert "Accept invitation" in text_of(erin.get(path))
     assert not Member.objects.filter(tenancy=cast.northwind, user=cast.erin.user).exists(), "not accepted yet"
     assert erin.post(path)["Location"] == MENU
     assert Member.objects.get(tenancy=cast.northwind, user=cast.erin.user).name == "Erin at Northwind"

@@ -390,7 +390,7 @@ def test_the_filter_by_group_shows_nothing_of_a_group_one_is_not_in(stage: Stage
 def test_a_search_finds_nothing_of_other_groups_by_their_words(stage: Stage) -> None:
     for word in ("canary-benefits", "canary-aurora", "canary-closed"):
         answer = stage.client("bob").get(stage.path("messenger:topics"), {"q": word}).content.decode()
-        assert "No topic matches" in answer
+        assert "No matching topics" in answer
 
 
 # -- Switched off ------------------------------------------------------------------------------------------

@@ -277,7 +277,7 @@ def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> N
 def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
     Message.objects.update(addressees=None)
     topic = topic_for(settled.bob, settled.payments.pk).topic
-    assert "about to go out" in pages.latest(topic, settled.bob).html.decode()
+    assert "about to be sent" in pages.latest(topic, settled.bob).html.decode()
     Message.objects.update(addressees=1)
     assert "E-mailed to 1 person" in pages.latest(topic, settled.bob).html.decode()
 
@@ -334,7 +334,7 @@ def test_whatever_the_list_shows_of_a_topic_is_seen_to_change_at_once(settled: C
     changes: list[tuple[Callable[[], object], str]] = [
         (lambda: set_up(name="Another name"), ">Another name</a>"),
         (lambda: set_up(notification_interval=125), "a pause of 2 hours 5 minutes"),
-        (lambda: set_up(notifications_enabled=False), "E-mails are off"),
+        (lambda: set_up(notifications_enabled=False), "Notifications are off"),
         (lambda: set_up(notifications_enabled=True), "a pause of 2 hours 5 minutes"),
         (lambda: set_muted(now(), settled.bob, muted=True), "Muted by you"),
         (lambda: set_muted(now(), settled.bob, muted=False), "a pause of 2 hours 5 minutes"),
@@ -363,7 +363,7 @@ def test_a_topic_moves_up_with_what_is_said_in_it(settled: Cast) -> None:
         age(topic, timedelta(days=400))
     bob = sign_in(settled.bob)
     before = row_of(bob, empty)
-    assert "No message yet" in before
+    assert "No messages yet" in before
     assert row_of(bob, empty) == before
     message = post(empty, settled.alice, "The first")
     after = row_of(bob, empty)

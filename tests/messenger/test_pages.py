@@ -178,7 +178,7 @@ def test_s4_a_member_reads_and_contributes_and_finds_the_way_back(cast: Cast) ->
 def test_s4_a_text_that_will_not_do_is_an_error_and_is_kept(cast: Cast, body: str) -> None:
     response = send(sign_in(cast.bob), cast.payments, body)
     assert response.status_code == 422
-    assert ("1 too many." if body.strip() else "Write something first.") in error_in(text_of(response))
+    assert ("1 character over the limit" if body.strip() else "Write a message first.") in error_in(text_of(response))
     assert text_in(text_of(response)) == body
     assert not Message.objects.exists()
 
@@ -226,7 +226,7 @@ def test_s4_another_text_under_the_same_id_is_kept_under_a_fresh_one(cast: Cast)
     send(bob, cast.payments, "Hello", client_id)
     refused = send(bob, cast.payments, "Good bye", client_id)
     assert refused.status_code == 422
-    assert "was sent from this page before" in error_in(text_of(refused))
+    assert "has already been sent from this page" in error_in(text_of(refused))
     assert text_in(text_of(refused)) == "Good bye"
     fresh = client_id_in(text_of(refused))
     assert fresh != str(client_id)
@@ -239,7 +239,7 @@ def test_s4_a_message_without_its_id_can_be_sent_once_more(cast: Cast, client_id
     bob = sign_in(cast.bob)
     refused = bob.post(messages(cast.payments), {"body": "Hello", "client_id": client_id})
     assert refused.status_code == 422
-    assert "This page was not complete." in error_in(text_of(refused))
+    assert "The page was incomplete." in error_in(text_of(refused))
     assert text_in(text_of(refused)) == "Hello"
     assert send(bob, cast.payments, "Hello", client_id_in(text_of(refused))).status_code == 303
 
@@ -561,8 +561,8 @@ def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
     said = r'class="message-outcome outcome-(\w+)"[^>]*><a[^>]*>([^<]*)<'
     outcomes = re.findall(said, text_of(bob.get(thread(cast.payments))))
     assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
-    assert "about to go out" in outcomes[0][1]
-    assert "at least 30 minutes needed" in outcomes[1][1]
+    assert "about to be sent" in outcomes[0][1]
+    assert "(interval: 30 minutes)" in outcomes[1][1]
 
 
 # -- S13 Inactive topic --------------------------------------------------------------------------------------------

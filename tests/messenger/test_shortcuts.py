@@ -322,4 +322,4 @@ def test_t_opens_all_topics_and_the_slash_searches(browser: Browser, stack: Stac
     page.keyboard.press("Escape")
     page.locator("h1").click()
     press(page, "/")
-    expect(page.get_by_label("Words")).to_be_focused()
+    expect(page.get_by_label("Search for")).to_be_focused()

@@ -67,7 +67,7 @@ def test_the_whole_specification_works_as_people_would_do_it(browser: Browser, s
     assert bob.sees("E-mailed to 1 person")
 
     send(bob, "And the Portuguese one.")
-    assert "Not e-mailed: less than a minute after the previous message (at least 30 minutes needed)" in (
+    assert "Not e-mailed: less than a minute after the previous message (interval: 30 minutes)" in (
         bob.page.locator("[data-sequence='2']").inner_text()
     )
     alice.go(f"/{slug}/messenger/")
@@ -113,7 +113,7 @@ def make_manager(dana: Person, name: str) -> None:
     assert dana.sees("Other roles")
     dana.page.get_by_label("Messenger manager").check()
     dana.click("Save", "button")
-    assert dana.sees(f"{name} has been saved.")
+    assert dana.sees(f"The changes to {name} have been saved.")
 
 
 def create_topic(alice: Person, name: str, group: str, interval: str) -> None:
@@ -168,7 +168,7 @@ def test_who_is_removed_while_reading_has_nothing_left_on_the_screen(browser: Br
     dana.page.get_by_role("link", name="Edit", exact=True).click()
     dana.page.get_by_label("Grace Okafor").uncheck()
     dana.click("Save", "button")
-    grace.page.get_by_text("This topic is not available to you any more.").wait_for()
+    grace.page.get_by_text("This topic is no longer available to you.").wait_for()
     assert grace.page.locator("[data-sequence]").count() == 0
 
 
@@ -192,7 +192,7 @@ def test_a_text_typed_while_signed_out_is_kept_and_sent_after_signing_in(browser
     assert hiro.page.get_by_text("You are signed out.").is_visible()
 
     with hiro.page.context.expect_page() as opened:
-        hiro.click("Sign in in another tab")
+        hiro.click("Sign in again")
     other = opened.value
     other.fill("[name=login]", "hiro@northwind.example")
     other.fill("[name=password]", PASSWORD)

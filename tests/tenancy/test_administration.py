@@ -60,7 +60,7 @@ def test_saving_an_outdated_page_does_not_reactivate_a_user(cast: Cast, dana: Cl
     Member.objects.filter(pk=cast.bob.pk).update(is_active=False)
     response = dana.post(path, {**stale, "name": "Robert Brandt"})
     assert response.status_code == 422
-    assert "Somebody else changed this user" in response.content.decode()
+    assert "Someone else has changed this user" in response.content.decode()
     cast.bob.refresh_from_db()
     assert not cast.bob.is_active
     assert dana.post(path, form_data(response)).status_code == 302, "Dana has seen the change and saves again"
@@ -87,7 +87,7 @@ def test_a_pasted_address_of_no_user_is_reported_and_no_one_is_added(
     form = form_data_at(dana, edit_path(cast.payroll))
     response = dana.post(edit_path(cast.payroll), {**form, "addresses": pasted})
     assert response.status_code == 422
-    assert f"Not users of this tenancy: {reported}" in response.content.decode()
+    assert f"No active user of this tenancy has this address: {reported}" in response.content.decode()
     assert members_of(cast.payroll) == {"Alice Almeida", "Bob Brandt"}
 
 

@@ -80,5 +80,5 @@ def _line(
 
 def _without_delivery(message: Message, is_author: bool) -> str:
     if message.outcome == Message.Outcome.EMAIL:
-        return _("E-mail is being prepared")
-    return _("No e-mail: is the author") if is_author else _("No e-mail: nobody was e-mailed")
+        return _("E-mail is about to be sent")
+    return _("Not e-mailed: wrote the message") if is_author else _("Not e-mailed")

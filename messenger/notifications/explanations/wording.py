@@ -71,10 +71,10 @@ def _parts(minutes: int) -> list[str]:
 def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
     """A topic's notification settings, as the topic list says them."""
     if not enabled:
-        return _("E-mails are off")
+        return _("Notifications are off")
     if interval_minutes == 0:
         return _("E-mail for every message")
-    return _("E-mail for a message after a pause of %(interval)s") % {"interval": interval_in_words(interval_minutes)}
+    return _("E-mail after a pause of %(interval)s") % {"interval": interval_in_words(interval_minutes)}
 
 
 def outcome_in_words(
@@ -89,16 +89,16 @@ def outcome_in_words(
     `addressees` is None while its mails are still to be written.
     """
     if reason == Message.Reason.NOTIFICATIONS_OFF:
-        return _("Not e-mailed: e-mails were switched off for this topic")
+        return _("Not e-mailed: notifications were off for this topic")
     if reason == Message.Reason.INTERVAL and elapsed is not None:
-        return _("Not e-mailed: %(elapsed)s after the previous message (at least %(interval)s needed)") % {
+        return _("Not e-mailed: %(elapsed)s after the previous message (interval: %(interval)s)") % {
             "elapsed": elapsed_in_words(elapsed),
             "interval": interval_in_words(interval_minutes),
         }
     if addressees is None:
-        return _("E-mails to the group are about to go out")
+        return _("E-mails to the group are about to be sent")
     if addressees == 0:
-        return _("Not e-mailed: nobody else gets e-mails about this topic")
+        return _("Not e-mailed: no one else gets e-mails about this topic")
     sent = addressees - missing.waiting - missing.failed - missing.cancelled
     if missing.waiting == addressees:
         return ngettext(
@@ -125,36 +125,36 @@ def outcome_in_words(
 def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | None, addressees: int | None) -> str:
     """Why a message was e-mailed or not, as a sentence for its record."""
     if addressees == 0:
-        return _("It was to be e-mailed, but nobody in the group wanted or could get an e-mail about it.")
+        return _("It was due to be e-mailed, but there was no one in the group to e-mail.")
     if reason == Message.Reason.NOTIFICATIONS_OFF:
-        return _("E-mail notifications of the topic were off when it was posted, so nobody was e-mailed.")
+        return _("It was not e-mailed because notifications were off for this topic when it was posted.")
     if elapsed is None:
-        return _("It was the first message of the topic, so it was e-mailed.")
+        return _("It was e-mailed because it was the first message in the topic.")
     if interval_minutes == 0:
-        return _("The notification interval was 0 minutes, so every message was e-mailed.")
+        return _("With a notification interval of 0 minutes, every message was e-mailed.")
     sentence = (
-        _("It was posted %(elapsed)s after the previous message. That is less than the notification interval, which "
-          "was %(interval)s, so nobody was e-mailed.")
+        _("It was not e-mailed because it was posted %(elapsed)s after the previous message, which is less than the "
+          "notification interval of %(interval)s.")
         if reason
-        else _("It was posted %(elapsed)s after the previous message. The notification interval was %(interval)s, so "
-               "it was e-mailed.")
+        else _("It was e-mailed because it was posted %(elapsed)s after the previous message and the notification "
+               "interval was %(interval)s.")
     )  # fmt: skip
     return sentence % {"elapsed": elapsed_in_words(elapsed), "interval": interval_in_words(interval_minutes)}
 
 
 _WHY_NONE = {
-    Delivery.Reason.AUTHOR: gettext_lazy("No e-mail: is the author"),
-    Delivery.Reason.MUTED: gettext_lazy("No e-mail: has muted the topic"),
-    Delivery.Reason.REMOVED: gettext_lazy("No e-mail: the message was removed before it went out"),
-    Delivery.Reason.LEFT: gettext_lazy("No e-mail: left the group before it went out"),
-    Delivery.Reason.MEMBER_INACTIVE: gettext_lazy("No e-mail: was not an active user"),
-    Delivery.Reason.TOPIC_INACTIVE: gettext_lazy("No e-mail: the topic was made inactive before it went out"),
-    Delivery.Reason.GROUP_INACTIVE: gettext_lazy("No e-mail: the group was made inactive before it went out"),
-    Delivery.Reason.MESSENGER_OFF: gettext_lazy("No e-mail: Messenger was switched off before it went out"),
-    Delivery.Reason.LOST_ACCESS: gettext_lazy("No e-mail: could not read the topic any more when it was to go out"),
+    Delivery.Reason.AUTHOR: gettext_lazy("Not e-mailed: wrote the message"),
+    Delivery.Reason.MUTED: gettext_lazy("Not e-mailed: had muted the topic"),
+    Delivery.Reason.REMOVED: gettext_lazy("Not e-mailed: the message was removed before the e-mail was sent"),
+    Delivery.Reason.LEFT: gettext_lazy("Not e-mailed: left the group before the e-mail was sent"),
+    Delivery.Reason.MEMBER_INACTIVE: gettext_lazy("Not e-mailed: was an inactive user"),
+    Delivery.Reason.TOPIC_INACTIVE: gettext_lazy("Not e-mailed: the topic became inactive before the e-mail was sent"),
+    Delivery.Reason.GROUP_INACTIVE: gettext_lazy("Not e-mailed: the group became inactive before the e-mail was sent"),
+    Delivery.Reason.MESSENGER_OFF: gettext_lazy("Not e-mailed: Messenger was switched off before the e-mail was sent"),
+    Delivery.Reason.LOST_ACCESS: gettext_lazy("Not e-mailed: could no longer read the topic when the e-mail was due"),
     Delivery.Reason.UNUSABLE_ADDRESS: gettext_lazy("Failed: the e-mail address is not valid"),
-    Delivery.Reason.REFUSED: gettext_lazy("Failed: the mail server refused it"),
-    Delivery.Reason.GAVE_UP: gettext_lazy("Failed: the mail server did not accept it for 24 hours"),
+    Delivery.Reason.REFUSED: gettext_lazy("Failed: the mail server refused the e-mail"),
+    Delivery.Reason.GAVE_UP: gettext_lazy("Failed: the mail server did not accept the e-mail within 24 hours"),
 }
 
 
@@ -166,8 +166,8 @@ def delivery_in_words(delivery: Delivery) -> str:
         return str(_WHY_NONE[Delivery.Reason(delivery.reason)])
     if delivery.attempts:
         return ngettext(
-            "Waiting: the mail server did not accept it yet (tried %(count)d time). Messenger tries again by itself",
-            "Waiting: the mail server did not accept it yet (tried %(count)d times). Messenger tries again by itself",
+            "Waiting: the mail server has not accepted the e-mail yet (%(count)d attempt). Messenger will try again",
+            "Waiting: the mail server has not accepted the e-mail yet (%(count)d attempts). Messenger will try again",
             delivery.attempts,
         ) % {"count": delivery.attempts}
     return _("On the way")
@@ -176,25 +176,25 @@ def delivery_in_words(delivery: Delivery) -> str:
 def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str) -> str:
     """What posting now would do; `email_from` is the moment from which there would be an e-mail, as they read it."""
     if forecast.reason == Message.Reason.NOTIFICATIONS_OFF:
-        return _("No e-mail: e-mails are switched off for this topic. The group can still read your message here.")
+        return _("No e-mail: notifications are off for this topic. The group can still read your message here.")
     if forecast.recipients == 0 and forecast.reason == Message.Reason.INTERVAL:
         return _(
-            "No e-mail if you send now: the last message is less than %(interval)s old, and nobody else gets e-mails "
+            "No e-mail if you send now: the last message is less than %(interval)s old, and no one else gets e-mails "
             "about this topic."
         ) % {"interval": interval_in_words(interval_minutes)}
     if forecast.recipients == 0:
-        return _("No e-mail: nobody else gets e-mails about this topic. The group can still read your message here.")
+        return _("No e-mail: no one else gets e-mails about this topic. The group can still read your message here.")
     if forecast.reason == Message.Reason.INTERVAL:
         return ngettext(
             "No e-mail if you send now: the last message is less than %(interval)s old. "
-            "If nobody writes before %(time)s, %(count)s person gets an e-mail about the next message.",
+            "If no one posts before %(time)s, the next message will be e-mailed to %(count)s person.",
             "No e-mail if you send now: the last message is less than %(interval)s old. "
-            "If nobody writes before %(time)s, %(count)s people get an e-mail about the next message.",
+            "If no one posts before %(time)s, the next message will be e-mailed to %(count)s people.",
             forecast.recipients,
         ) % {"interval": interval_in_words(interval_minutes), "time": email_from, "count": _number(forecast.recipients)}
     return ngettext(
-        "If you send now, %(count)s person gets an e-mail.",
-        "If you send now, %(count)s people get an e-mail.",
+        "If you send now, %(count)s person will get an e-mail.",
+        "If you send now, %(count)s people will get an e-mail.",
         forecast.recipients,
     ) % {"count": _number(forecast.recipients)}
 

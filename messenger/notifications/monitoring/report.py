@@ -97,9 +97,9 @@ class Health:
         """The state as a whole, in plain words."""
         said = [self._messages(), self._held_up(), self._on_their_way(), self._failing()]
         calm = (
-            _("No problems: every e-mail was handed to the mail server.")
+            _("No problems with e-mail delivery.")
             if self.has_history
-            else _("Nothing was to be e-mailed lately.")
+            else _("No e-mails were due in the last 14 days.")
         )
         return [sentence for sentence in said if sentence] or [calm]
 
@@ -108,10 +108,10 @@ class Health:
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)s message waits to be e-mailed, for %(age)s: the part of Messenger that sends "
-            "e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
-            "%(count)s messages wait to be e-mailed, the oldest for %(age)s: the part of Messenger "
-            "that sends e-mails may have stopped. Tell those who run IPPEX Cloud Messenger.",
+            "%(count)s message has been waiting to be e-mailed for %(age)s. The service that sends e-mails may have "
+            "stopped. Tell the operator of IPPEX Cloud Messenger.",
+            "%(count)s messages are waiting to be e-mailed, the oldest for %(age)s. The service that sends e-mails may "
+            "have stopped. Tell the operator of IPPEX Cloud Messenger.",
             count,
         ) % {"count": number_format(count), "age": elapsed_in_words(age)}
 
@@ -120,8 +120,8 @@ class Health:
         if age is None or age < HELD_UP_AFTER:
             return ""
         return ngettext(
-            "%(count)s e-mail waits, for %(age)s: the mail server may not be reachable.",
-            "%(count)s e-mails wait, the oldest for %(age)s: the mail server may not be reachable.",
+            "%(count)s e-mail has been waiting for %(age)s. The mail server may be unreachable.",
+            "%(count)s e-mails are waiting, the oldest for %(age)s. The mail server may be unreachable.",
             count,
         ) % {"count": number_format(count), "age": elapsed_in_words(age)}
 
@@ -133,7 +133,7 @@ class Health:
     def _failing(self) -> str:
         if not self.failing:
             return ""
-        return ngettext("%(count)s address fails.", "%(count)s addresses fail.", self.failing) % {
+        return ngettext("%(count)s address is failing.", "%(count)s addresses are failing.", self.failing) % {
             "count": number_format(self.failing)
         }
 

@@ -42,20 +42,18 @@ def send_test_mail(member: Member) -> Answer:
         )
         return Answer(False, sentence % {"seconds": SECONDS})
     except smtplib.SMTPException:
-        return Answer(False, _("The mail server broke the connection off."))
+        return Answer(False, _("The mail server closed the connection. Try again in a few minutes."))
     except OSError as error:
         if error.strerror:
             return Answer(False, _("The mail server can't be reached: %(why)s.") % {"why": error.strerror})
         return Answer(False, _("The mail server can't be reached."))
-    sentence = _(
-        "The test e-mail to %(address)s was handed to the mail server. Look in your inbox, and in the spam folder too."
-    )
+    sentence = _("The mail server accepted the test e-mail to %(address)s. Check your inbox and your spam folder.")
     return Answer(True, sentence % {"address": member.user.email})
 
 
 def _refused(code: int, text: bytes | str) -> Answer:
     answer = f"{code} {readable(text)}"[:MOST_OF_AN_ANSWER]
-    return Answer(False, _("The mail server refused it: %(answer)s") % {"answer": answer})
+    return Answer(False, _("The mail server refused the test e-mail: %(answer)s") % {"answer": answer})
 
 
 def build_test_mail(member: Member) -> EmailMultiAlternatives:

@@ -13,10 +13,10 @@ class MailPreferenceForm(PageModelForm):
         fields = ("own_messages", "catch_up")
         widgets = {"catch_up": forms.RadioSelect}
         help_texts = {
-            "own_messages": _("You then get an e-mail about a message that you wrote, whenever the others get one."),
+            "own_messages": _("Whenever one of your messages is e-mailed to the group, you get the e-mail too."),
             "catch_up": _(
-                "Sent at 07:00 in your time zone if there are messages that you have not read and got no e-mail "
-                "about. It says how many there are, with links. Muted topics are left out."
+                "Sent at 07:00 in your time zone if there are unread messages that were not e-mailed to you. It gives "
+                "the number of messages in each topic, with links. Muted topics are left out."
             ),
         }
 

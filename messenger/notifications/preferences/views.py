@@ -36,9 +36,9 @@ def mute(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     muted = request.POST.get("muted") == "1"
     set_muted(topic, request.member, muted)
     said = (
-        _("You get no more e-mails about “%(name)s”. You can still read it here.")
+        _("You will get no more e-mails about “%(name)s”. You can still read it here.")
         if muted
-        else _("You get the e-mails about “%(name)s” again.")
+        else _("You will get e-mails about “%(name)s” again.")
     )
     messages.success(request, said % {"name": topic.name})
     if request.POST.get("from") == "preferences":

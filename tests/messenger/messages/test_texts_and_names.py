@@ -62,7 +62,7 @@ def test_an_empty_or_too_long_message_is_refused(typed: str, code: str) -> None:
 
 
 def test_the_error_gives_the_number_of_excess_characters() -> None:
-    with pytest.raises(ValidationError, match="12 too many"):
+    with pytest.raises(ValidationError, match="12 characters over the limit"):
         clean_body("x" * (BODY_MAX_LENGTH + 12))
 
 

@@ -42,7 +42,7 @@ def test_typing_another_interval_updates_the_table_and_marks_it(browser: Browser
     alice.page.locator("[name=notification_interval_0]").fill("45")
     alice.page.locator("#replay-table tr", has_text="45 minutes").wait_for()
     assert "45 minutes" in chosen.inner_text()
-    assert "in use now" in alice.page.locator("#replay-table tr", has_text="30 minutes").inner_text()
+    assert "In use now" in alice.page.locator("#replay-table tr", has_text="30 minutes").inner_text()
     alice.page.locator("[name=notification_interval_1]").select_option("hours")
     alice.page.locator("#replay-table tr", has_text="1 day 21 hours").wait_for()
     assert "1 day 21 hours" in chosen.inner_text()

@@ -253,5 +253,5 @@ def test_to_undo_it_brings_the_catch_up_mails_back_on_the_days_on_which_they_cam
     assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.NEVER, "or the test proves nothing"
     undo = re.search(r'name="again" value="([^"]+)"', page)
     assert undo
-    assert "They go on as before." in Client().post(path, {"again": undo[1]}).content.decode()
+    assert "They continue as before." in Client().post(path, {"again": undo[1]}).content.decode()
     assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.WEEKDAYS

@@ -364,7 +364,7 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         assert list(CatchUp.objects.order_by("day").values_list("state", flat=True)) == ["sent", "failed"]
         assert "550" in CatchUp.objects.get(state="failed").last_error
         preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
-        assert "could not be delivered" in preferences, "and Bob finds out"
+        assert "The mail server refused the catch-up e-mail" in preferences, "and Bob finds out"
         assert [one.messages for one in digest.unread_topics_of(cast.bob)] == [1], (
             "told of by no mail, so still to be told"
         )

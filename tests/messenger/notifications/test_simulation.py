@@ -198,8 +198,8 @@ def test_the_page_shows_the_saved_interval_and_the_mail(cast: Cast) -> None:
     assert marked(response) == {"chosen": [30], "saved": [30]}
     text = response.content.decode()
     assert "Compare intervals" in text
-    assert "With an interval of 30 minutes the one message would have been e-mailed." in text
-    assert "What the e-mail says" in text
+    assert "With an interval of 30 minutes, the only message would have been e-mailed." in text
+    assert "E-mail preview" in text
     mail = response.context["mail"]
     assert mail.subject in text
     assert mail.body.strip().splitlines()[0] in text
@@ -222,7 +222,7 @@ def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast)
     assert marked(response) == {"chosen": [180], "saved": [30]}
     text = response.content.decode()
     assert "With an interval of 3 hours, 2 of 3 messages would have been e-mailed" in text
-    assert "longest time that people wrote without an e-mail: 10 minutes" in text
+    assert "longest stretch of messages without an e-mail: 10 minutes" in text
     assert text.count("data-value") == len(INTERVALS) + 1
     assert Topic.objects.get(pk=cast.payments.pk).notification_interval == 30, "asking saves nothing"
 
@@ -234,9 +234,9 @@ def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast)
         ("", "minutes", "Enter a whole number."),
         ("x", "minutes", "Enter a whole number."),
         ("1.5", "hours", "Enter a whole number."),
-        ("-1", "minutes", "Choose between 0 minutes and 7 days."),
-        ("8", "days", "Choose between 0 minutes and 7 days."),
-        ("9" * 26, "days", "Choose between 0 minutes and 7 days."),
+        ("-1", "minutes", "Enter an interval between 0 minutes and 7 days."),
+        ("8", "days", "Enter an interval between 0 minutes and 7 days."),
+        ("9" * 26, "days", "Enter an interval between 0 minutes and 7 days."),
         ("9" * 5000, "days", "Enter a whole number."),
         ("1", "weeks", "Select a valid choice."),
         ("1", "", "Enter a whole number."),
@@ -266,10 +266,10 @@ def test_a_refused_form_shows_the_interval_that_was_typed(cast: Cast) -> None:
 
 @pytest.mark.django_db
 def test_an_empty_topic_has_nothing_to_compare(cast: Cast) -> None:
-    assert "Nothing was posted in this topic in the last four weeks" in page(cast)
+    assert "No messages were posted in this topic in the last four weeks" in page(cast)
     post(cast.payments, cast.bob)
     age(cast.payments, WINDOW + timedelta(days=1))
-    assert "Nothing was posted in this topic in the last four weeks" in page(cast)
+    assert "No messages were posted in this topic in the last four weeks" in page(cast)
 
 
 @pytest.mark.django_db

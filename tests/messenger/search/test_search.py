@@ -161,7 +161,7 @@ def test_without_words_there_is_the_form_and_what_it_finds(cast: Cast) -> None:
     for words in ("", "   ", "\t"):
         response = ask(sign_in(cast.bob), words)
         assert response.status_code == 200
-        assert "Type the words to look for." in response.content.decode()
+        assert "Enter one or more words to search the messages in your topics." in response.content.decode()
 
 
 def test_too_long_a_text_is_an_error_at_its_field(cast: Cast) -> None:

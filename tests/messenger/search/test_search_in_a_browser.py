@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
 SEARCH = "/northwind/messenger/search/"
 PHONE = {"width": 390, "height": 844}
-FILTERS = ("Messenger group", "Topic", "Written by", "From", "Up to")
+FILTERS = ("Messenger group", "Topic", "Written by", "Start date", "End date")
 
 
 def at(browser: Browser, stack: Stack, query: str, **context: Any) -> Page:
@@ -31,29 +31,29 @@ def test_on_a_phone_the_first_hit_is_on_the_screen_and_the_filters_open_without_
     browser: Browser, stack: Stack
 ) -> None:
     page = at(browser, stack, "?q=the", viewport=PHONE, java_script_enabled=False)
-    expect(page.get_by_label("Words")).to_be_in_viewport()
+    expect(page.get_by_label("Search for")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Search", exact=True)).to_be_in_viewport()
     expect(page.locator(".hit").first).to_be_in_viewport(ratio=1)
     assert shown_filters(page) == []
-    page.get_by_text("Narrow it down").click()
+    page.get_by_text("Filter by group").click()
     assert shown_filters(page) == [*FILTERS]
     page.get_by_label("Written by").fill("nobody of this name")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_text("No message that you can read matches.")).to_be_visible()
+    expect(page.get_by_text("No matching messages in your topics.")).to_be_visible()
     assert shown_filters(page) == [*FILTERS], "what is narrowed down says so"
 
 
 def test_where_there_is_room_the_filters_are_always_there(browser: Browser, stack: Stack) -> None:
     page = at(browser, stack, "?q=the", viewport={"width": 1280, "height": 800})
     assert shown_filters(page) == [*FILTERS]
-    expect(page.get_by_text("Narrow it down")).to_be_hidden()
-    page.get_by_label("Words").focus()
+    expect(page.get_by_text("Filter by group")).to_be_hidden()
+    page.get_by_label("Search for").focus()
     for _ in range(3):
         page.keyboard.press("Tab")
     expect(page.get_by_label("Written by")).to_be_focused()
     page.keyboard.type("nobody of this name")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("No message that you can read matches.")).to_be_visible()
+    expect(page.get_by_text("No matching messages in your topics.")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -39,7 +39,9 @@ def test_a_preview_is_what_would_be_posted_and_writes_nothing(cast: Cast) -> Non
     assert '<span class="mention mention-own">@Bob Brandt</span>' in answer.content.decode()
 
 
-@pytest.mark.parametrize(("body", "error"), [(" ", "Write something first."), ("x" * 10_003, "3 too many")])
+@pytest.mark.parametrize(
+    ("body", "error"), [(" ", "Write a message first."), ("x" * 10_003, "3 characters over the limit")]
+)
 @pytest.mark.parametrize("headers", [{}, FETCH], ids=["page", "script"])
 def test_the_preview_of_an_invalid_text_returns_it_with_an_error(
     cast: Cast, body: str, error: str, headers: dict[str, str]

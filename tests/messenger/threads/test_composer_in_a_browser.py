@@ -13,7 +13,7 @@ from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
-DRAFT_HINT = "Draft kept on this device"
+DRAFT_HINT = "Draft saved on this device"
 CREATE_TOPIC = """
 from messenger.models import MessengerGroup, Topic
 from tenancy.models import Member
@@ -87,7 +87,7 @@ def test_a_text_survives_a_refusal_or_a_lost_response_and_is_posted_once(alice: 
     alice.go(topic)
     field(page).fill("x" * 10_001)
     button(page, "Send").click()
-    expect(page.get_by_role("alert")).to_contain_text("1 too many")
+    expect(page.get_by_role("alert")).to_contain_text("1 character over the limit")
     page.reload()
     expect(field(page)).to_have_value("x" * 10_001)
     field(page).fill("Once only")
@@ -196,7 +196,7 @@ def test_the_preview_replaces_the_text_field_and_restores_it(alice: Person, topi
     expect(preview).to_be_focused()
     expect(field(page)).to_be_hidden()
     assert_accessible(page)
-    button(page, "Go on writing").click()
+    button(page, "Continue writing").click()
     expect(field(page)).to_be_focused()
     expect(field(page)).to_have_value("**Bold**\n\n- one\n- two")
     button(page, "Preview").click()
@@ -214,7 +214,7 @@ def test_the_preview_replaces_the_text_field_and_restores_it(alice: Person, topi
 def test_the_preview_of_an_empty_text_is_an_error(alice: Person, topic: str) -> None:
     alice.go(topic)
     button(alice.page, "Preview").click()
-    expect(alice.page.get_by_role("alert")).to_contain_text("Write something first.")
+    expect(alice.page.get_by_role("alert")).to_contain_text("Write a message first.")
     field(alice.page).fill("Something")
     button(alice.page, "Preview").click()
     expect(alice.page.get_by_role("region", name="Preview")).to_have_text("Something")
@@ -313,7 +313,7 @@ def test_a_member_is_mentioned_by_keyboard_alone_and_sees_the_mention_marked(
     expect(field(page)).to_have_attribute("aria-activedescendant", "composer-person-0")
     expect(field(page)).to_have_attribute("aria-controls", "composer-people")
     expect(page.locator("[data-people-status]")).to_have_text(
-        f"People found: {len(names)}. Arrow keys and Enter to choose"
+        f"People found: {len(names)}. Use the arrow keys and Enter to choose"
     )
     assert_accessible(page)
     page.keyboard.press("ArrowUp")  # wraps around

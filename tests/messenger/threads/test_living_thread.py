@@ -140,7 +140,7 @@ def test_a_message_that_changes_under_a_pressed_button_still_opens_its_menu(brow
 
 APPEARANCE = """line => [...line.children].map((part) => [
     part.className, part.hidden, part.querySelector("svg").outerHTML,
-    part.textContent.replace(/\\(in .*\\)/, "").trim(),
+    part.textContent.replace(/\\(.* left\\)/, "").trim(),
 ])"""
 
 
