@@ -1,4 +1,4 @@
-"""A topic changed: its revision is raised, and those who follow it are told."""
+"""What happens when a topic changes: its revision is raised and its open streams are notified."""
 
 import json
 import logging
@@ -15,34 +15,42 @@ from messenger.models import Message, Topic
 log = logging.getLogger(__name__)
 
 CHANNEL = "messenger:topics"
-# How long the mark of a tenancy lasts: longer than what is remembered under it (reading/unread_count.py).
-MARK_SECONDS = 10 * 60
+# A version must outlive the counts that are cached under it (reading/unread_count.py).
+VERSION_SECONDS = 10 * 60
 
 
 def publish_after_commit(topic: Topic) -> None:
-    """Tell the streams of this topic, once it is committed, that it is worth looking; menus count what is unread anew.
+    """Once the transaction commits, notify the topic's streams and invalidate the tenancy's cached unread counts.
 
-    Without Redis streams find what is new by themselves, at their next look at who may listen.
+    Without Redis, streams find the change at their next access check.
     """
 
-    def announce() -> None:
+    def publish() -> None:
         if redis_breaker.is_open:
             return
         try:
             with redis().pipeline(transaction=False) as pipeline:
                 pipeline.publish(CHANNEL, json.dumps({"topic": topic.pk}))
-                pipeline.set(mark_of_tenancy(topic.tenancy_id), new_mark(), ex=MARK_SECONDS)
+                pipeline.set(tenancy_version_key(topic.tenancy_id), new_version(), ex=VERSION_SECONDS)
                 pipeline.execute()
         except RedisError as error:
             redis_breaker.trip()
-            log.warning("Redis away (%s); streams find revision %s by looking", type(error).__name__, topic.revision)
+            log.warning(
+                "Redis unavailable (%s); streams find revision %s at their next check",
+                type(error).__name__,
+                topic.revision,
+            )
 
-    transaction.on_commit(announce, robust=True)
+    transaction.on_commit(publish, robust=True)
 
 
 @transaction.atomic
 def bump_revision(message_pk: int) -> None:
-    """What is said about a message has changed: its topic has a new revision, and open threads look."""
+    """Give a message and its topic a new revision, so that open threads show what changed about the message.
+
+    Call this when something displayed with the message changed, such as the state of its mails. Raises
+    Topic.DoesNotExist if there is no such message.
+    """
     topic = Topic.objects.select_for_update(no_key=True).get(messages=message_pk)
     topic.revision += 1
     topic.save(update_fields=["revision"])
@@ -51,17 +59,17 @@ def bump_revision(message_pk: int) -> None:
 
 
 def bump_audience_revision(topics: QuerySet[Topic]) -> None:
-    """Who would be mailed a next message has changed: open threads ask again, at their streams' next look.
+    """Call this when the recipients of future messages changed; open threads update at their next access check.
 
-    The caller holds the topics' groups: rows of many topics are locked here in no order.
+    The caller must hold the locks of the topics' groups, because the rows of the topics are locked in no fixed order.
     """
     topics.update(revision=F("revision") + 1, audience_revision=F("audience_revision") + 1)
 
 
-def mark_of_tenancy(tenancy_pk: int) -> str:
-    """The key of what changes with everything that is said in a tenancy; `new_mark()` is its value."""
+def tenancy_version_key(tenancy_pk: int) -> str:
+    """The Redis key of the tenancy's version: a `new_version()` whenever something is published in the tenancy."""
     return f"unread:tenancy:{tenancy_pk}"
 
 
-def new_mark() -> str:
+def new_version() -> str:
     return secrets.token_hex(6)

@@ -1,4 +1,4 @@
-"""What of a topic is its reader's own: how far they have read, whether they muted it, whether they are mentioned."""
+"""What differs for each reader of a topic: how far they have read, whether they muted it, whether it mentions them."""
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, FilteredRelation, OuterRef, Q
 from django.db.models.functions import Coalesce
@@ -9,7 +9,11 @@ from tenancy.models import Member
 
 
 def with_reader(topics: TopicQuerySet, member: Member) -> TopicQuerySet:
-    """Each with what is this member's own: `is_muted`, `wants_own` messages mailed, `read_up_to` (a sequence)."""
+    """Annotate each topic for this member.
+
+    `is_muted`: they muted the topic. `wants_own`: they want e-mails about their own messages. `read_up_to`: the
+    sequence number up to which they have read, 0 for nothing.
+    """
     return topics.annotate(
         is_muted=Exists(TopicMute.objects.filter(member=member, topic=OuterRef("pk"))),
         wants_own=Exists(MailPreference.objects.filter(member=member, own_messages=True)),
@@ -19,14 +23,14 @@ def with_reader(topics: TopicQuerySet, member: Member) -> TopicQuerySet:
 
 
 def unread_by(topics: TopicQuerySet, member: Member) -> TopicQuerySet:
-    """Those with messages that this member has not read."""
+    """The topics with messages that this member has not read, annotated as by `with_reader`."""
     return with_reader(topics, member).filter(last_sequence__gt=F("read_up_to"))
 
 
 def with_unread_mention(topics: TopicQuerySet, member: Member) -> TopicQuerySet:
-    """As with_reader, and with `is_mentioned`: whether a message that they have not read yet mentions them."""
+    """Annotate as `with_reader` does, and with `is_mentioned`: an unread message mentions the member."""
     mentions = Mention.objects.filter(member=member, topic=OuterRef("pk"), sequence__gt=OuterRef("read_up_to"))
-    # Looked for where something is unread only, which in most topics of a list nothing is.
+    # Mentions are looked up only for topics with unread messages, which are few in most lists.
     is_mentioned = Q(last_sequence__gt=F("read_up_to")) & Q(Exists(mentions))
     return with_reader(topics, member).annotate(
         is_mentioned=ExpressionWrapper(is_mentioned, output_field=BooleanField())

@@ -1,4 +1,4 @@
-"""How far members have read: one sequence number a member and topic."""
+"""How far members have read: one sequence number for each member and topic."""
 
 from collections.abc import Collection
 
@@ -6,7 +6,7 @@ from django.db import connection
 
 from messenger.models import MessengerGroup, ReadPosition, Topic
 from messenger.reading.annotations import unread_by
-from messenger.reading.unread_count import count_anew_after_commit
+from messenger.reading.unread_count import invalidate_count_after_commit
 from tenancy.models import Member
 
 _MOVE_FORWARD = (
@@ -17,20 +17,20 @@ _MOVE_FORWARD = (
 
 
 def mark_read(topic: Topic, member: Member, sequence: int) -> None:
-    """Everything up to this message has been on the member's screen; a position only moves forward."""
+    """Record that everything up to this sequence number was on the member's screen; a position only moves forward."""
     with connection.cursor() as cursor:
         cursor.execute(_MOVE_FORWARD, [topic.tenancy_id, topic.pk, member.pk, sequence])
-    count_anew_after_commit(member)
+    invalidate_count_after_commit(member)
 
 
 def mark_unread_from(topic: Topic, member: Member, sequence: int) -> None:
-    """The message with this sequence number, and what came after it, is unread again: the only way back."""
+    """Make the message with this sequence number and all later ones unread: the only way to move a position back."""
     ReadPosition.objects.filter(topic=topic, member=member, sequence__gte=sequence).update(sequence=sequence - 1)
-    count_anew_after_commit(member)
+    invalidate_count_after_commit(member)
 
 
 def mark_all_read(member: Member) -> None:
-    """Whatever this member can read."""
+    """Mark every topic that this member can read as read."""
     unread = unread_by(Topic.objects.visible_to(member), member)
     ReadPosition.objects.bulk_create(
         [
@@ -42,11 +42,11 @@ def mark_all_read(member: Member) -> None:
         update_fields=["sequence"],
         batch_size=1000,
     )
-    count_anew_after_commit(member)
+    invalidate_count_after_commit(member)
 
 
 def start_with_nothing_unread(group: MessengerGroup, members: Collection[int]) -> None:
-    """Newcomers (ids) to a group have its whole history to read, and none of it counts as unread."""
+    """Mark the group's whole history as read for its new members (ids), who can nevertheless read all of it."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messenger_readposition (tenancy_id, topic_id, member_id, sequence) "

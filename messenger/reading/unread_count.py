@@ -1,7 +1,7 @@
-"""How many topics have something unread, remembered in Redis for the menu that stands on every page.
+"""How many topics have unread messages, cached in Redis for the menu on every page.
 
-To count them means to look at each topic of each group that one is in. The number is good until something is said in
-the tenancy, or its member reads; without Redis it is counted each time.
+Counting visits every topic of every group that the member is in. A cached count is valid until something is published
+in the tenancy or the member reads. Without Redis, it is counted for every page.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from redis.exceptions import RedisError
 from common.caching.circuit_breaker import redis_breaker
 from common.caching.redis_client import redis
 from common.database.prepared import Prepared
-from messenger.events import MARK_SECONDS, mark_of_tenancy, new_mark
+from messenger.events import VERSION_SECONDS, new_version, tenancy_version_key
 from messenger.models import Topic
 from messenger.reading.annotations import unread_by
 from tenancy.models import Member
 
-# Where there are more, the main menu says "99+" (as static/js/topic-list.js does).
-MOST_COUNTED = 99
-# What changes what one may read without a word in its topics is noticed within this time.
-REMEMBERED_SECONDS = 60
+# The main menu shows more than these as "99+" (as static/js/topic-list.js does).
+MAX_COUNTED = 99
+# A change of access without a change in the topics is noticed within this time.
+CACHE_SECONDS = 60
 
 
 UNREAD_TOPICS = Prepared(
@@ -29,55 +29,55 @@ UNREAD_TOPICS = Prepared(
     lambda member: (
         unread_by(Topic.objects.visible_to(Member(pk=member)), Member(pk=member))
         .order_by()
-        .values_list("pk")[: MOST_COUNTED + 1]
+        .values_list("pk")[: MAX_COUNTED + 1]
     ),
     "bigint",
 )
 
 
 def count_unread_topics(member: Member) -> int:
-    """How many topics have something unread, for the main menu; no more are counted than it can say."""
-    return remembered(member, lambda: len(UNREAD_TOPICS(member.pk)))
+    """How many topics have unread messages, for the main menu; MAX_COUNTED + 1 stands for any larger number."""
+    return _cached(member, lambda: len(UNREAD_TOPICS(member.pk)))
 
 
 def unread_in_words(topics: int) -> str:
-    """As many unread topics as the main menu says."""
-    return str(topics) if topics <= MOST_COUNTED else f"{MOST_COUNTED}+"
+    """The number as the main menu shows it."""
+    return str(topics) if topics <= MAX_COUNTED else f"{MAX_COUNTED}+"
 
 
-def remembered(member: Member, count: Callable[[], int]) -> int:
-    """What `count()` says, or said when nothing was different."""
+def _cached(member: Member, count: Callable[[], int]) -> int:
+    """The cached result of `count()`, unless the version of the tenancy or of the member has changed since."""
     key = f"unread:count:{member.pk}"
-    if redis_breaker.is_open or connection.in_atomic_block:  # what is not committed yet is remembered for nobody
+    if redis_breaker.is_open or connection.in_atomic_block:  # uncommitted changes must not get into the cache
         return count()
     try:
-        answer: Any = redis().mget(mark_of_tenancy(member.tenancy_id), _mark_of_member(member.pk), key)
-        *marks, known = answer
-        # Read before counting: whatever changes meanwhile makes the number one of the past at once.
-        state = b"/".join(mark or b"" for mark in marks)
-        if known is not None and known.rpartition(b"=")[0] == state:
-            return int(known.rpartition(b"=")[2])
+        reply: Any = redis().mget(tenancy_version_key(member.tenancy_id), _member_version_key(member.pk), key)
+        *versions, cached = reply
+        # Read the versions before counting: a change in the meantime makes the number outdated at once.
+        version = b"/".join(part or b"" for part in versions)
+        if cached is not None and cached.rpartition(b"=")[0] == version:
+            return int(cached.rpartition(b"=")[2])
         number = count()
-        redis().set(key, b"%s=%d" % (state, number), ex=REMEMBERED_SECONDS)
+        redis().set(key, b"%s=%d" % (version, number), ex=CACHE_SECONDS)
     except RedisError:
         redis_breaker.trip()
         return count()
     return number
 
 
-def count_anew_after_commit(member: Member) -> None:
-    """They have read something, or made it unread."""
+def invalidate_count_after_commit(member: Member) -> None:
+    """Call this when the member has read something, or has marked it as unread."""
 
-    def forget() -> None:
+    def invalidate() -> None:
         if redis_breaker.is_open:
             return
         try:
-            redis().set(_mark_of_member(member.pk), new_mark(), ex=MARK_SECONDS)
+            redis().set(_member_version_key(member.pk), new_version(), ex=VERSION_SECONDS)
         except RedisError:
             redis_breaker.trip()
 
-    transaction.on_commit(forget, robust=True)
+    transaction.on_commit(invalidate, robust=True)
 
 
-def _mark_of_member(member_pk: int) -> str:
+def _member_version_key(member_pk: int) -> str:
     return f"unread:member:{member_pk}"
