@@ -8,26 +8,26 @@ from messenger.notifications.delivery import outbox
 
 @shared_task
 def notify_members(message_pk: int) -> None:
-    """A message was posted that is to be e-mailed."""
+    """Send the mails about a message that was just posted."""
     outbox.fan_out(message_pk)
-    if outbox.is_worth_two(message_pk):
+    if outbox.needs_second_worker(message_pk):
         enqueue_on_commit(help_to_notify.name, message_pk)
     outbox.deliver(Delivery.objects.filter(message=message_pk))
 
 
 @shared_task
 def help_to_notify(message_pk: int) -> None:
-    """A message has many mails: while one worker waits for the mail server or the database, another can send."""
-    outbox.deliver(Delivery.objects.filter(message=message_pk), from_the_middle=True)
+    """Help with a message of many mails: while one worker waits for mail server or database, the other one sends."""
+    outbox.deliver(Delivery.objects.filter(message=message_pk), start_in_the_middle=True)
 
 
 @shared_task
 def sweep() -> None:
-    """Regularly: whatever no other task came to do."""
+    """Scheduled: do what no other task has done, because it was lost or failed."""
     outbox.sweep()
 
 
 @shared_task
 def send_catch_ups() -> None:
-    """Regularly: to whom it is morning."""
+    """Scheduled: send the catch-up mails that are due, in the morning of each member's time zone."""
     digest.send_due()

@@ -1,8 +1,8 @@
-"""Who gets a topic's e-mails: who was in its group when a message was posted, and how many would get the next one.
+"""Who gets a topic's e-mails: the members of its group when a message was posted, and how many would get the next one.
 
 The counts are cached until the topic's `audience_revision` changes (events.bump_audience_revision). A message does not
 change it, because counting a group of thousands would double the cost of posting. Changes that do not raise it (a user
-who was deactivated everywhere) are noticed after COUNTED_FOR seconds.
+who was deactivated everywhere) are noticed after COUNT_SECONDS.
 """
 
 import time
@@ -16,16 +16,16 @@ from common.database.prepared import Prepared
 from messenger.models import Delivery, GroupMembership, MailPreference, Message, Topic, TopicMute
 from tenancy.models import Member, MemberQuerySet
 
-COUNTED_FOR = 60  # seconds
+COUNT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Audience:
-    people: int  # who read the topic
-    mailed: int  # those of them who did not mute it
+    people: int  # readers of the topic
+    mailed: int  # readers who have not muted it
 
     def recipients(self, *, is_muted: bool, wants_own: bool) -> int:
-        """How many would be mailed a message of one of them, who chose so."""
+        """How many would be e-mailed a message by a reader with these preferences."""
         return self.mailed - (not is_muted and not wants_own)
 
 
@@ -48,7 +48,7 @@ COUNTS = Prepared(
 
 
 def audience_of(topic: Topic) -> Audience:
-    return _count(topic.group_id, topic.pk, topic.audience_revision, int(time.monotonic() // COUNTED_FOR))
+    return _count(topic.group_id, topic.pk, topic.audience_revision, int(time.monotonic() // COUNT_SECONDS))
 
 
 @lru_cache(maxsize=2_500)
@@ -61,22 +61,22 @@ clear_audience_cache = _count.cache_clear
 
 
 def members_at(message: Message) -> MemberQuerySet:
-    """Those who were in the message's group when it was posted, in force today or not."""
+    """The members of the message's group at the time of posting, including those who have left or lost access since."""
     memberships = GroupMembership.objects.filter(held_at(message.roster), group__topics=message.topic_id)
     return Member.objects.filter(pk__in=memberships.values("member"))
 
 
 def held_at(roster: Any, path: str = "") -> Q:
-    """Of memberships, or of what `path` leads from to them: those that held at a roster of their group."""
+    """The condition that a membership held at a roster number of its group; `path` is a lookup leading to it."""
     return Q(**{f"{path}joined_roster__lte": roster}) & (
         Q(**{f"{path}left_roster": None}) | Q(**{f"{path}left_roster__gt": roster})
     )
 
 
 def exclusion(topic: Any, author_pk: int) -> Case:
-    """Of members of a topic's group: why no mail about a message of that author is due to them, or "".
+    """An expression for members of a topic's group: why a message by that author is not mailed to them, or "".
 
-    `topic` is its id, or a reference to it from within a query about members.
+    `topic` is an id, or a reference to it within a query for members.
     """
     wants_own = MailPreference.objects.filter(member=OuterRef("pk"), own_messages=True)
     muted = TopicMute.objects.filter(member=OuterRef("pk"), topic=topic)

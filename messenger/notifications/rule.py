@@ -1,4 +1,4 @@
-"""The interval rule, and what it decides for one message. Nothing is sent here, no clock is read."""
+"""The interval rule and the decision for one message: pure functions that send nothing and read no clock."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,25 +9,24 @@ from messenger.models import Message, Topic
 def is_email_due(posted_at: datetime, previous_posted_at: datetime | None, interval: timedelta) -> bool:
     """Whether a message posted at `posted_at` is e-mailed to its group.
 
-    It is, unless the time since the previous message of the topic is less than the interval; a first
-    message always is. (specification.txt, "interval time"; the previous message is the one before it
-    in the topic, by anyone, e-mailed or not.)
+    It is, unless less than the interval has passed since the previous message in the topic, by any author and e-mailed
+    or not. The first message of a topic is always e-mailed. (specification.txt, "interval time")
     """
     return previous_posted_at is None or posted_at - previous_posted_at >= interval
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a message is e-mailed, or why not, with the facts as they then were."""
+    """Whether a message is e-mailed, or why not, and the interval and elapsed time that this was based on."""
 
     outcome: Message.Outcome
     reason: Message.Reason | str
     interval_minutes: int
-    elapsed: timedelta | None
+    elapsed: timedelta | None  # since the previous message; None for the first
 
 
 def decide(topic: Topic, posted_at: datetime) -> Decision:
-    """The decision for a message posted into this topic now; the topic as it is before the message."""
+    """The decision for a message posted at `posted_at`; `topic` must be in its state before the message."""
     previous = topic.last_activity_at if topic.last_sequence else None
     reason: Message.Reason | str = ""
     if not topic.notifications_enabled:

@@ -17,7 +17,7 @@ from messenger.groups.services import save_group
 from messenger.models import Delivery, Message, Topic
 from messenger.notifications.delivery import outbox
 from messenger.notifications.delivery.claims import claim
-from messenger.notifications.delivery.mails import _letter, clear_mail_cache, message_mail
+from messenger.notifications.delivery.mails import _mail_merge, clear_mail_cache, message_mail
 from messenger.notifications.delivery.unsubscribe_links import find_subscription
 from messenger.tasks import notify_members
 from tenancy.models import MailDetail, Member, Tenancy
@@ -115,7 +115,7 @@ def test_a_mail_is_rendered_once_for_each_language_and_time_zone(cast: Cast, smt
     clear_mail_cache()
     notify_members(post(cast.payments, cast.alice).pk)
     assert len(smtp.mails) == 4
-    assert _letter.cache_info().misses == 2
+    assert _mail_merge.cache_info().misses == 2
 
 
 CHANGES: dict[str, Callable[[Cast], object]] = {

@@ -1,4 +1,4 @@
-"""The catch-up mail: how much a member missed, as counts and links only."""
+"""The catch-up mail: the number of unread messages in each topic, with links and without any text."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from tenancy.models import MailDetail, Member
 
 @dataclass(frozen=True)
 class UnreadTopic:
-    """What a member missed in one topic: this many messages between two sequence numbers."""
+    """The unread messages of a member in one topic that a catch-up mail counts."""
 
     topic: Topic
-    after: int
-    up_to: int
+    after: int  # a sequence number, not included
+    up_to: int  # a sequence number, included
     messages: int
 
 
-def catch_up_mail(member: Member, day: date, missed: Collection[UnreadTopic]) -> EmailMultiAlternatives:
-    """The mail that tells one member how much they missed: counts and links only."""
+def catch_up_mail(member: Member, day: date, unread: Collection[UnreadTopic]) -> EmailMultiAlternatives:
+    """The catch-up mail to one member; `day` is the date in their time zone."""
     host = mail_domain()
     messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])
     return build_messenger_mail(
@@ -35,12 +35,12 @@ def catch_up_mail(member: Member, day: date, missed: Collection[UnreadTopic]) ->
         member.tenancy.slug,
         subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),
         context={
-            "count": sum(one.messages for one in missed),
-            "topics": [(one, f"{messenger}topics/{one.topic.pk}/") for one in missed],
+            "count": sum(entry.messages for entry in unread),
+            "topics": [(entry, f"{messenger}topics/{entry.topic.pk}/") for entry in unread],
             "names_topic": member.tenancy.mail_detail != MailDetail.MINIMAL,
             "link": messenger,
         },
-        stop=unsubscribe_link(member, None),
+        unsubscribe_url=unsubscribe_link(member, None),
         headers={
             "Message-ID": f"<catch-up-{member.pk}-{day:%Y%m%d}@messenger.{host}>",
             "List-Id": f"<catch-up.messenger.{host}>",

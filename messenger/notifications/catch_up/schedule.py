@@ -1,4 +1,4 @@
-"""When a member's morning is, and with it their next catch-up mail."""
+"""When a member's next catch-up mail is due: in the morning of their time zone."""
 
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from messenger.models import MailPreference
 
-MORNING = time(7)  # the mail is there when the working day begins
+MORNING = time(7)  # so that the mail has arrived when the working day begins
 SATURDAY = 5
 
 
 def next_morning(now: datetime, zone: ZoneInfo, weekdays_only: bool) -> datetime:
-    """The first 7 o'clock in that time zone after `now`; on Monday to Friday only, if so wanted."""
+    """The next 7 o'clock after `now` in this time zone; with `weekdays_only`, on Monday to Friday."""
     day = now.astimezone(zone).date()
     while True:
         morning = datetime.combine(day, MORNING, tzinfo=zone)
@@ -22,17 +22,17 @@ def next_morning(now: datetime, zone: ZoneInfo, weekdays_only: bool) -> datetime
 
 
 def is_too_early(now: datetime, zone: ZoneInfo, weekdays_only: bool) -> bool:
-    """Whether it is no time for a morning's mail there: before 7 o'clock, or a weekend for those who want none then.
+    """Whether it is before 7 o'clock in this time zone, or, with `weekdays_only`, a weekend.
 
-    Later in the day is fine: a mail that was held up still counts for that day.
+    There is no "too late": a delayed mail may still be sent later on its day.
     """
     local = now.astimezone(zone)
     return local.time() < MORNING or (weekdays_only and local.weekday() >= SATURDAY)
 
 
-def next_catch_up(choice: MailPreference) -> datetime | None:
-    """The member's next morning on which a catch-up mail is to be looked at; None: they want none."""
-    if choice.catch_up == MailPreference.CatchUp.NEVER:
+def next_catch_up(preference: MailPreference) -> datetime | None:
+    """The next morning on which the member may get a catch-up mail; None: they want none."""
+    if preference.catch_up == MailPreference.CatchUp.NEVER:
         return None
-    weekdays_only = choice.catch_up == MailPreference.CatchUp.WEEKDAYS
-    return next_morning(timezone.now(), ZoneInfo(choice.member.user.time_zone), weekdays_only)
+    weekdays_only = preference.catch_up == MailPreference.CatchUp.WEEKDAYS
+    return next_morning(timezone.now(), ZoneInfo(preference.member.user.time_zone), weekdays_only)

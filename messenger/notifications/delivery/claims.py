@@ -1,7 +1,7 @@
-"""A delivery claimed to be sent, with all that is asked before it is: one statement for each mail.
+"""Claims a delivery for sending and checks whether it may be sent, in one statement for each mail.
 
-The lock of its row is the claim. The access rule and everything else that may keep the mail back is asked in the same
-statement, anew for each mail; so is what the mail says. docs/decisions/0026-mail-merge-and-one-claim-a-mail.md
+The lock on its row is the claim. The same statement evaluates the access rule and everything else that can prevent the
+mail, and fetches its content, for each mail anew. docs/decisions/0026-mail-merge-and-one-claim-a-mail.md
 """
 
 from datetime import datetime
@@ -16,18 +16,18 @@ from messenger.notifications.delivery.mails import Addressee, MailContent
 
 
 class Claimed(NamedTuple):
-    """A delivery that nobody else sends now, with all that there is to know for sending it, as of its lock."""
+    """A delivery that only this worker sends, and everything needed to send it, as of the moment of its lock."""
 
     is_removed: bool
     has_access: bool
     is_muted: bool
     is_unwanted_own: bool
-    told: MailContent
+    content: MailContent
     addressee: Addressee
 
 
 def is_due(now: datetime) -> Q:
-    """A mail that was not tried yet is due at any time: a clock that is set back holds up none of them."""
+    """A mail without an attempt is always due, so that a clock that was set back does not delay it."""
     return Q(state=Delivery.State.WAITING) & (Q(attempts=0) | Q(next_attempt_at__lte=now))
 
 
@@ -38,19 +38,20 @@ def _claiming(pk: int, now: datetime) -> QuerySet[Delivery]:
     return (
         Delivery.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(is_due(now), pk=pk)
-        .only("pk")  # not values_list, which would lock the rows of all these tables
+        .only("pk")  # values_list would lock the rows of all joined tables
         .annotate(
             is_removed=Q(message__removed_at__isnull=False),
             has_access=Exists(access),
             is_muted=Exists(mutes),
             is_unwanted_own=Q(member=F("message__author")) & ~Exists(wants_own),
-            **{f"told_{name}": F(path) for name, path in _TOLD.items()},
-            **{f"addressee_{name}": F(path) for name, path in _ADDRESSEE.items()},
+            **{f"content_{name}": F(path) for name, path in _CONTENT_PATHS.items()},
+            **{f"addressee_{name}": F(path) for name, path in _ADDRESSEE_PATHS.items()},
         )
     )
 
 
-_TOLD = {
+# Where the fields of MailContent and Addressee come from, in the order of these fields.
+_CONTENT_PATHS = {
     "message_pk": "message_id",
     "body": "message__body",
     "body_html": "message__body_html",
@@ -61,7 +62,7 @@ _TOLD = {
     "slug": "message__tenancy__slug",
     "detail": "message__tenancy__mail_detail",
 }
-_ADDRESSEE = {
+_ADDRESSEE_PATHS = {
     "member_pk": "member_id",
     "email": "member__user__email",
     "language": "member__user__language",
@@ -77,11 +78,14 @@ _MARK_SENT = PreparedUpdate(
 
 
 def claim(pk: int) -> Claimed | None:
-    """Until the transaction ends: a worker that dies lets go of it. None: another has it, or it is due no more."""
+    """Claim a delivery until the end of the transaction, so that a worker that dies releases it.
+
+    Returns None if another worker has claimed it, or if it is no longer due.
+    """
     for row in _CLAIM(pk, timezone.now()):
         _, is_removed, has_access, is_muted, is_unwanted_own, *rest = row
-        told, addressee = MailContent(*rest[: len(_TOLD)]), Addressee(*rest[len(_TOLD) :])
-        return Claimed(is_removed, has_access, is_muted, is_unwanted_own, told, addressee)
+        content, addressee = MailContent(*rest[: len(_CONTENT_PATHS)]), Addressee(*rest[len(_CONTENT_PATHS) :])
+        return Claimed(is_removed, has_access, is_muted, is_unwanted_own, content, addressee)
     return None
 
 

@@ -1,6 +1,6 @@
 """The mails of Messenger, at the level of detail that the tenancy's administrator chose.
 
-The level holds for subject, headers and body alike; identifiers are made of ids, never of names.
+The level applies to subject, headers and body alike. Identifiers contain ids, never names.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ from common.mail.mail_merge import MailMerge, MergedMail
 from common.mail.sending import build_mail
 from messenger.markup.mentions import shown_to
 from messenger.models import Message
-from messenger.notifications.delivery.unsubscribe_links import key_of, link_with
+from messenger.notifications.delivery.unsubscribe_links import link_for_key, make_key
 from messenger.web.links import thread_url
 from tenancy.models import MailDetail, Member
 
 
 class MailContent(NamedTuple):
-    """All that a mail about a message says, whoever gets it."""
+    """Everything that a mail about a message contains, the same for all of its recipients."""
 
     message_pk: int
     body: str
@@ -47,9 +47,9 @@ class Addressee(NamedTuple):
 
 
 def message_mail(message: Message, member: Member) -> MergedMail:
-    """The mail that tells one member of one message, in their language and time zone."""
+    """The mail about a message to one member, in their language and time zone."""
     topic, tenancy = message.topic, member.tenancy
-    told = MailContent(
+    content = MailContent(
         message_pk=message.pk,
         body=message.body,
         body_html=message.body_html,
@@ -60,63 +60,64 @@ def message_mail(message: Message, member: Member) -> MergedMail:
         slug=tenancy.slug,
         detail=tenancy.mail_detail,
     )
-    return build_mail_for(told, addressee_of(member))
+    return build_mail_for(content, addressee_of(member))
 
 
-def build_mail_for(told: MailContent, addressee: Addressee) -> MergedMail:
-    """The same, of what is known already."""
-    own = told._replace(body_html=shown_to(addressee.member_pk, told.body_html))
-    return _letter(own, addressee.language, addressee.time_zone).fill(
+def build_mail_for(content: MailContent, addressee: Addressee) -> MergedMail:
+    """As `message_mail`, without queries."""
+    own = content._replace(body_html=shown_to(addressee.member_pk, content.body_html))
+    return _mail_merge(own, addressee.language, addressee.time_zone).fill(
         addressee.email,
         {
-            # The same for every attempt, so that a mail sent twice is shown once.
-            "message_id": f"message-{told.message_pk}-{addressee.member_pk}@messenger.{mail_domain()}",
-            "key": key_of(addressee.member_pk, told.topic_pk),
+            # The same in every attempt, so that mail programs show a mail that was sent twice only once.
+            "message_id": f"message-{content.message_pk}-{addressee.member_pk}@messenger.{mail_domain()}",
+            "key": make_key(addressee.member_pk, content.topic_pk),
         },
     )
 
 
-# For the few messages that are being mailed, in the languages and zones of their readers.
+# Enough for the few messages that are being sent at any time, in the languages and time zones of their readers.
 @lru_cache(maxsize=200)
-def _letter(told: MailContent, language: str, time_zone: str) -> MailMerge:
+def _mail_merge(content: MailContent, language: str, time_zone: str) -> MailMerge:
     host = mail_domain()
-    thread = f"<topic-{told.topic_pk}@messenger.{host}>"
+    thread = f"<topic-{content.topic_pk}@messenger.{host}>"
 
-    def write(to: str, words: Mapping[str, str]) -> EmailMultiAlternatives:
+    def build(to: str, fields: Mapping[str, str]) -> EmailMultiAlternatives:
         return build_messenger_mail(
             "messenger/notifications/mails/new_message",
             Addressee(0, to, language, time_zone),
-            told.slug,
-            # The same for all messages of a topic: mail programs that go by it keep them together.
+            content.slug,
+            # The same for all messages of a topic, for mail programs that group by subject.
             subject=lambda: (
                 _("New message in IPPEX Cloud Messenger")
-                if told.detail == MailDetail.MINIMAL
-                else _("Messenger: %(topic)s") % {"topic": told.topic}
+                if content.detail == MailDetail.MINIMAL
+                else _("Messenger: %(topic)s") % {"topic": content.topic}
             ),
             context={
-                "author": told.author,
-                "posted_at": told.posted_at,
-                "body": told.body,
-                "body_html": mark_safe(told.body_html),  # noqa: S308  (sanitised when it was written)
-                "topic": told.topic,
-                "names_topic": told.detail != MailDetail.MINIMAL,
-                "holds_text": told.detail == MailDetail.FULL_TEXT,
-                "link": settings.BASE_URL + thread_url(told.slug, told.topic_pk),
+                "author": content.author,
+                "posted_at": content.posted_at,
+                "body": content.body,
+                "body_html": mark_safe(content.body_html),  # noqa: S308  (sanitised when it was written)
+                "topic": content.topic,
+                "names_topic": content.detail != MailDetail.MINIMAL,
+                "holds_text": content.detail == MailDetail.FULL_TEXT,
+                "link": settings.BASE_URL + thread_url(content.slug, content.topic_pk),
             },
-            stop=link_with(words["key"]),
+            unsubscribe_url=link_for_key(fields["key"]),
             headers={
-                "Message-ID": f"<{words['message_id']}>",
-                # One root a topic, never sent: what hangs on it is one conversation, whichever mails one got.
+                "Message-ID": f"<{fields['message_id']}>",
+                # All mails of a topic reply to one root that is never sent. So they are one conversation, even for a
+                # reader who did not get all of them.
                 "In-Reply-To": thread,
                 "References": thread,
-                "List-Id": f"<topic-{told.topic_pk}.messenger.{host}>",
+                "List-Id": f"<topic-{content.topic_pk}.messenger.{host}>",
             },
         )
 
-    return MailMerge(("message_id", "key"), write)
+    return MailMerge(("message_id", "key"), build)
 
 
-clear_mail_cache = _letter.cache_clear
+clear_mail_cache = _mail_merge.cache_clear
 
 
 def build_messenger_mail(
@@ -126,24 +127,29 @@ def build_messenger_mail(
     *,
     subject: Callable[[], str],
     context: dict[str, Any],
-    stop: str,
+    unsubscribe_url: str,
     headers: dict[str, str],
 ) -> EmailMultiAlternatives:
+    """A mail with what all of Messenger's mails have in common; `subject` is called in the addressee's language."""
     with translation.override(addressee.language):
-        words = subject()
+        translated_subject = subject()
     return build_mail(
         template,
         addressee.email,
-        words,
+        translated_subject,
         {
             **context,
             "preferences_link": settings.BASE_URL + reverse("messenger:preferences", args=[slug]),
-            "stop_link": stop,
+            "stop_link": unsubscribe_url,
         },
         language=addressee.language,
         time_zone=addressee.time_zone,
-        # RFC 8058: a mail program's own button sends a POST there, without asking.
-        headers={**headers, "List-Unsubscribe": f"<{stop}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"},
+        # RFC 8058: the unsubscribe button of a mail program sends a POST there, without a confirmation.
+        headers={
+            **headers,
+            "List-Unsubscribe": f"<{unsubscribe_url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        },
     )
 
 
@@ -154,4 +160,4 @@ def addressee_of(member: Member) -> Addressee:
 
 def mail_domain() -> str:
     host = urlsplit(settings.BASE_URL).hostname or "localhost"
-    return host.replace(":", "-")  # of an IPv6 address no identifier of a mail can be made
+    return host.replace(":", "-")  # an IPv6 address is not valid in a Message-ID

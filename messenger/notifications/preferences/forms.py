@@ -25,5 +25,5 @@ class MailPreferenceForm(PageModelForm):
         self.fields["catch_up"].required = False
 
     def clean_catch_up(self) -> str:
-        """Nothing chosen: as it was."""
+        """Without a choice in the form, the stored value stays."""
         return str(self.cleaned_data["catch_up"] or self.instance.catch_up)

@@ -1,7 +1,7 @@
-"""What members choose about their own e-mails.
+"""Members' preferences about their own e-mails.
 
-Each choice counts for what is posted from then on, and for mails that still wait: what was posted before is
-decided first, as it was promised then.
+A change takes effect with the next message, and an opt-out also cancels pending mails. The deliveries of earlier
+messages are written first, by the preferences at the time of posting.
 """
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from tenancy.models import Member
 
 @transaction.atomic
 def set_muted(topic: Topic, member: Member, muted: bool) -> None:
-    """No e-mails about this topic to this member any more, or again; the same choice again is harmless."""
+    """Stop or resume e-mails about the topic to this member; repeating it is harmless."""
     fan_out_pending(MessengerGroup.objects.filter(pk=topic.group_id), Message.objects.filter(topic=topic))
     if muted:
         TopicMute.objects.get_or_create(tenancy_id=topic.tenancy_id, topic=topic, member=member)
@@ -27,44 +27,46 @@ def set_muted(topic: Topic, member: Member, muted: bool) -> None:
 
 
 def preference_of(member: Member) -> MailPreference:
-    """What this member chose; the usual, not stored, where they chose nothing."""
+    """The member's stored preference, or an unsaved one with the defaults."""
     return MailPreference.objects.filter(member=member).first() or MailPreference(member=member)
 
 
 @transaction.atomic
-def save_preference(choice: MailPreference) -> None:
-    # The choice before the groups: who sends a catch-up mail holds it for as long as the mail server takes, and
-    # nobody could post into groups that are held by somebody who waits for it.
-    before = MailPreference.objects.select_for_update(no_key=True).filter(pk=choice.pk).first()
-    fan_out_pending_of(choice.member)
-    if before and before.catch_up == choice.catch_up:
-        # Today's may still be due, and other choices do not put it off.
-        choice.next_catch_up_at, choice.catch_up_attempts = before.next_catch_up_at, before.catch_up_attempts
+def save_preference(preference: MailPreference) -> None:
+    """Store the preference, schedule the next catch-up mail, and cancel unwanted pending mails about own messages."""
+    # Lock the preference before the groups: a worker that sends a catch-up mail holds it while it waits for the mail
+    # server. If we held the groups meanwhile, nobody could post in them.
+    before = MailPreference.objects.select_for_update(no_key=True).filter(pk=preference.pk).first()
+    fan_out_pending_of(preference.member)
+    if before and before.catch_up == preference.catch_up:
+        # Today's catch-up mail may still be due; other changes must not postpone it.
+        preference.next_catch_up_at, preference.catch_up_attempts = before.next_catch_up_at, before.catch_up_attempts
     else:
-        choice.next_catch_up_at, choice.catch_up_attempts = next_catch_up(choice), 0
-    choice.save()
-    if not choice.own_messages:
-        cancel(Delivery.objects.filter(member=choice.member, message__author=choice.member), Delivery.Reason.AUTHOR)
+        preference.next_catch_up_at, preference.catch_up_attempts = next_catch_up(preference), 0
+    preference.save()
+    if not preference.own_messages:
+        own = Delivery.objects.filter(member=preference.member, message__author=preference.member)
+        cancel(own, Delivery.Reason.AUTHOR)
 
 
 @transaction.atomic
 def set_subscribed(
-    subscription: MailSubscription, subscribed: bool, rhythm: str = MailPreference.CatchUp.DAILY
+    subscription: MailSubscription, subscribed: bool, frequency: str = MailPreference.CatchUp.DAILY
 ) -> None:
-    """End the mails that a mailed link is about, or have them again; who may read the topic is another matter.
+    """End or resume the mails that an unsubscribe link is about; access to the topic does not change.
 
-    `rhythm` is how often catch-up mails come again: of MailPreference.CatchUp.
+    `frequency`, of MailPreference.CatchUp, is how often catch-up mails are sent when they are resumed.
     """
     if subscription.topic:
         set_muted(subscription.topic, subscription.member, not subscribed)
         return
-    choice = preference_of(subscription.member)
-    if subscribed == (choice.catch_up == MailPreference.CatchUp.NEVER):
-        choice.catch_up = rhythm if subscribed else MailPreference.CatchUp.NEVER
-        save_preference(choice)
+    preference = preference_of(subscription.member)
+    if subscribed == (preference.catch_up == MailPreference.CatchUp.NEVER):
+        preference.catch_up = frequency if subscribed else MailPreference.CatchUp.NEVER
+        save_preference(preference)
 
 
-def rhythm_of(subscription: MailSubscription) -> str:
-    """How often the catch-up mails come that a mailed link is about; the usual, where there are none."""
+def catch_up_frequency_of(subscription: MailSubscription) -> str:
+    """How often the member gets catch-up mails, of MailPreference.CatchUp; daily if they get none."""
     catch_up = preference_of(subscription.member).catch_up
     return MailPreference.CatchUp.DAILY if catch_up == MailPreference.CatchUp.NEVER else catch_up

@@ -29,18 +29,18 @@ def preferences(request: MessengerHttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def mute(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """One's own e-mails about a topic: off with `muted=1`, on again without; back to where the button was."""
+    """Mute (`muted=1`) or unmute the topic for the signed-in member, and return to the page with the button."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
-    if request.method != "POST":  # where a sign-in leads back to
+    if request.method != "POST":  # the redirect after a sign-in is a GET
         return redirect("messenger:thread", request.member.tenancy.slug, pk)
     muted = request.POST.get("muted") == "1"
     set_muted(topic, request.member, muted)
-    said = (
+    confirmation = (
         _("You will get no more e-mails about “%(name)s”. You can still read it here.")
         if muted
         else _("You will get e-mails about “%(name)s” again.")
     )
-    messages.success(request, said % {"name": topic.name})
+    messages.success(request, confirmation % {"name": topic.name})
     if request.POST.get("from") == "preferences":
         return redirect("messenger:preferences", request.member.tenancy.slug)
     return redirect("messenger:thread", request.member.tenancy.slug, pk)

@@ -380,7 +380,7 @@ def test_two_who_walk_the_same_list_share_its_mails(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.fan_out(post(cast.payments, cast.alice).pk)
-    monkeypatch.setattr(outbox, "ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(outbox, "CHECK_BATCH", 2)
     both, sent_by = Barrier(2), Counter[int]()
 
     def send_together(mail: Any, connection: Any) -> None:
@@ -391,7 +391,7 @@ def test_two_who_walk_the_same_list_share_its_mails(
         time.sleep(0.05)
 
     monkeypatch.setattr(outbox, "send", send_together)
-    assert together([outbox.deliver, lambda: outbox.deliver(from_the_middle=True)]) == [None, None]
+    assert together([outbox.deliver, lambda: outbox.deliver(start_in_the_middle=True)]) == [None, None]
     assert sorted(smtp.recipients) == addresses(*crowd)
     assert len(sent_by) == 2
     assert min(sent_by.values()) > 1, "both went on"
@@ -409,7 +409,7 @@ def test_with_a_message_of_many_mails_another_worker_helps(
 ) -> None:
     hints: list[Any] = []
     monkeypatch.setattr(tasks, "enqueue_on_commit", lambda *hint: hints.append(hint))
-    monkeypatch.setattr(outbox, "WORTH_TWO", mails_of_it)
+    monkeypatch.setattr(outbox, "SECOND_WORKER_FROM", mails_of_it)
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
     assert hints == [(tasks.help_to_notify.name, message.pk)] * helpers

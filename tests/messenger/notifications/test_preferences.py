@@ -393,7 +393,7 @@ def test_what_was_missed_is_counted_once(cast: Cast) -> None:
 def test_one_run_sends_some_catch_up_mails_and_leaves_the_workers_to_others_in_between(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digest, "AT_ONCE", 2)
+    monkeypatch.setattr(digest, "BATCH", 2)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
     with time_machine.travel(SUNDAY_NOON) as clock:
         for member in (cast.bob, cast.charlie, cast.mallory):
