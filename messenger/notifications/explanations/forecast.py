@@ -1,4 +1,4 @@
-"""What posting into a topic now would do: the same rule as for a message, asked beforehand."""
+"""What posting into a topic now would do, by the same rule that decides when a message is posted."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +13,11 @@ from tenancy.models import Member
 
 @dataclass(frozen=True)
 class Forecast:
-    """For a message of one member that is posted at one moment."""
+    """What would happen to a message that a member posts at a given time."""
 
-    reason: Message.Reason | str  # why nobody would be e-mailed by the topic's settings; "": they allow it
-    recipients: int  # how many would be, if the settings allow it
-    email_from: datetime | None  # from when on they would allow it, if nobody posts before; None: now, or never
+    reason: Message.Reason | str  # why the topic's settings suppress an e-mail; "" if they allow it
+    recipients: int  # how many people would be e-mailed if the settings allow it
+    email_from: datetime | None  # when the settings will allow it if there is no other post; None: now, or never
 
     @property
     def is_emailed(self) -> bool:
@@ -25,15 +25,15 @@ class Forecast:
 
 
 def forecast(topic: Topic, author: Member, now: datetime) -> Forecast:
-    """What a message that `author` posts into this topic at `now` would do."""
-    own: Any = with_reader(Topic.objects.all(), author).get(pk=topic.pk)
-    recipients = audience_of(own).recipients(is_muted=own.is_muted, wants_own=own.wants_own)
+    """The forecast for a message by `author` at `now`."""
+    annotated: Any = with_reader(Topic.objects.all(), author).get(pk=topic.pk)
+    recipients = audience_of(annotated).recipients(is_muted=annotated.is_muted, wants_own=annotated.wants_own)
     return forecast_for(topic, recipients, now)
 
 
 def forecast_for(topic: Topic, recipients: int, now: datetime) -> Forecast:
-    """The same, where the number of recipients is known."""
-    posted_at = max(now, topic.last_activity_at) if topic.last_sequence else now  # as posting clamps it
+    """The forecast if the number of recipients is already known."""
+    posted_at = max(now, topic.last_activity_at) if topic.last_sequence else now  # clamped as in posting
     reason = decide(topic, posted_at).reason
     email_from = topic.last_activity_at + topic.interval if reason == Message.Reason.INTERVAL else None
     return Forecast(reason, recipients, email_from)

@@ -1,4 +1,4 @@
-"""The line above the composer that says what posting now would do, and what it turns into by itself."""
+"""The forecast above the composer, and the text that the page replaces it with when the interval has passed."""
 
 import re
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ from messenger.notifications.explanations.wording import forecast_in_words
 @dataclass(frozen=True)
 class ForecastText:
     is_emailed: bool
-    now: str  # what is so at this moment
-    seconds: int  # until it changes by itself; 0: it does not
-    then: str  # what is so then; empty where nothing changes
+    now: str  # the forecast at this moment
+    seconds: int  # until `then` replaces it; 0: never
+    then: str  # the forecast from then on; empty if it does not change
 
     @property
     def turns(self) -> bool:
@@ -28,29 +28,29 @@ class ForecastText:
 
     @classmethod
     def of(cls, topic: Topic, recipients: int) -> "ForecastText":
-        """For a reader whose message would be e-mailed to that many `recipients`, in their language and time zone."""
+        """For a reader whose message would have this many `recipients`, in the active language and time zone."""
         now = timezone.now()
         forecast = forecast_for(topic, recipients, now)
-        how = topic.notification_interval, timezone.get_current_timezone(), timezone.localdate(now), get_language()
-        line = cls(is_emailed=forecast.is_emailed, now=_say(forecast, *how), seconds=0, then="")
+        context = topic.notification_interval, timezone.get_current_timezone(), timezone.localdate(now), get_language()
+        text = cls(is_emailed=forecast.is_emailed, now=_phrase(forecast, *context), seconds=0, then="")
         if forecast.email_from is None or not forecast.recipients:
-            return line
+            return text
         return replace(
-            line,
+            text,
             seconds=ceil((forecast.email_from - now).total_seconds()),
-            then=_say(replace(forecast, reason="", email_from=None), *how),
+            then=_phrase(replace(forecast, reason="", email_from=None), *context),
         )
 
 
 @lru_cache(maxsize=1_000)
-def _say(forecast: Forecast, interval_minutes: int, zone: tzinfo, today: date, language: str | None) -> str:
-    """In the active zone and language, and as it is said today: these only tell what was kept apart."""
+def _phrase(forecast: Forecast, interval_minutes: int, zone: tzinfo, today: date, language: str | None) -> str:
+    """The forecast in words, in the active language and time zone: `zone` and `language` are for the cache key only."""
     moment = _moment(forecast.email_from, today) if forecast.email_from else ""
     return forecast_in_words(forecast, interval_minutes, moment)
 
 
 def _moment(moment: datetime, today: date) -> str:
-    """To the full second from which it is so, in the reader's time zone; with the day unless it is today."""
+    """The time in the active time zone, rounded up to full seconds, with the day unless it is today."""
     local = timezone.localtime(moment + timedelta(microseconds=-moment.microsecond % 1_000_000))
     clock = time_format(local, _with_seconds(get_format("TIME_FORMAT")))
     if local.date() == today:
@@ -59,5 +59,5 @@ def _moment(moment: datetime, today: date) -> str:
 
 
 def _with_seconds(time_format: str) -> str:
-    """A language's way to write a time of day, which is without them: “H:i” becomes “H:i:s”."""
+    """Add seconds to a language's time format: “H:i” becomes “H:i:s”."""
     return re.sub(r"(.)i", r"\1i\1s", time_format.replace("P", "g:i a"))

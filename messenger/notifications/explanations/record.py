@@ -1,4 +1,4 @@
-"""The record of a message: who was e-mailed, who was not and why, as things were when it was posted."""
+"""The record of a message: which members of the group at the time of posting were e-mailed, and why others were not."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ PAGE_LENGTH = 100
 
 @dataclass(frozen=True)
 class Line:
-    """What one member of the group got."""
+    """What one member of the group received."""
 
     name: str
-    state: str  # of Delivery.State
+    state: str  # of Delivery.State; "" without a delivery
     words: str
-    at: datetime | None  # when it was e-mailed
+    at: datetime | None  # when the mail was sent
     catch_up_at: datetime | None  # when a catch-up mail counted the message
     is_reader: bool
 
@@ -29,22 +29,27 @@ class Line:
 @dataclass(frozen=True)
 class Record:
     lines: Sequence[Line]
-    people: int  # in the group when it was posted
-    joined_later: int  # who read it today and were not in the group then
+    people: int  # members of the group at the time of posting
+    joined_later: int  # readers today who were not members then
     has_more: bool
 
 
 def record_of(message: Message, reader: Member, page: int) -> Record:
-    """One page, by name, of those who were in the group when the message was posted; the reader first of all."""
+    """One page (from 1) of the group's members at the time of posting, by name; page 1 begins with the reader.
+
+    A page after the last one has no lines.
+    """
     members = members_at(message)
     start = (page - 1) * PAGE_LENGTH
-    shown = list(members.exclude(pk=reader.pk).by_name()[start : start + PAGE_LENGTH + 1])
-    has_more = len(shown) > PAGE_LENGTH
-    shown = [*(members.filter(pk=reader.pk) if page == 1 else ()), *shown[:PAGE_LENGTH]]
-    deliveries = {row.member_id: row for row in Delivery.objects.filter(message=message, member__in=shown)}
-    caught_up = _caught_up(message, shown)
+    others = list(members.exclude(pk=reader.pk).by_name()[start : start + PAGE_LENGTH + 1])
+    has_more = len(others) > PAGE_LENGTH
+    on_page = [*(members.filter(pk=reader.pk) if page == 1 else ()), *others[:PAGE_LENGTH]]
+    deliveries = {row.member_id: row for row in Delivery.objects.filter(message=message, member__in=on_page)}
+    caught_up = _caught_up(message, on_page)
     return Record(
-        lines=[_line(message, one, deliveries.get(one.pk), caught_up.get(one.pk), reader) for one in shown],
+        lines=[
+            _line(message, member, deliveries.get(member.pk), caught_up.get(member.pk), reader) for member in on_page
+        ],
         people=members.count(),
         joined_later=message.topic.readers().exclude(pk__in=members.values("pk")).count(),
         has_more=has_more,
@@ -52,7 +57,7 @@ def record_of(message: Message, reader: Member, page: int) -> Record:
 
 
 def _caught_up(message: Message, members: Collection[Member]) -> dict[int, datetime]:
-    """When a catch-up mail counted the message, for those to whom one did."""
+    """By member id, when a catch-up mail counted the message; members without one are left out."""
     counted = CatchUpTopic.objects.filter(
         topic=message.topic_id,
         after_sequence__lt=message.sequence,

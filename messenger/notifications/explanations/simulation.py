@@ -1,4 +1,4 @@
-"""What other notification intervals would have done: the last four weeks of a topic, replayed by the same rule."""
+"""What other notification intervals would have done: the last four weeks of a topic, replayed with the same rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from messenger.notifications.explanations.wording import elapsed_in_words, inter
 from messenger.notifications.rule import is_email_due
 
 WINDOW = timedelta(weeks=4)
-# A topic may be a busy one, and its manager waits for the page.
-MOST_MESSAGES = 10_000
-# In minutes; those that people choose from in practice.
+# A limit for busy topics, because a manager waits for the page.
+MAX_MESSAGES = 10_000
+# In minutes: the ones that are used in practice.
 INTERVALS = (0, 5, 15, 30, 60, 2 * 60, 4 * 60, 8 * 60, 24 * 60)
 
 
 @dataclass(frozen=True)
 class Replay:
     emails: int
-    # From an e-mailed message (the first of all, if that was not) to the last one after it that was not; zero
-    # where every message is e-mailed.
+    # From an e-mailed message to the last one that was not, before the next e-mail. The first silence may start with a
+    # message that was not e-mailed. Zero if every message is e-mailed.
     longest_silence: timedelta
 
 
 def replay(posted_at: Sequence[datetime], previous: datetime | None, interval: timedelta) -> Replay:
-    """What an interval would have done to messages posted at these moments, oldest first.
+    """What an interval would have done to messages posted at these times, oldest first.
 
-    `previous` is when the message before the first of them was posted; None: there was none.
+    `previous` is the time of the message before the first of them; None: there was none.
     """
     emails, longest_silence, since = 0, timedelta(0), None
     for moment in posted_at:
@@ -64,7 +64,7 @@ class IntervalOutcome:
 class Simulation:
     rows: list[IntervalOutcome]
     messages: int
-    is_capped: bool  # there were more messages than are replayed
+    is_capped: bool  # there were more than MAX_MESSAGES, and only the newest were replayed
 
     @property
     def chosen(self) -> IntervalOutcome | None:
@@ -72,7 +72,7 @@ class Simulation:
 
 
 def simulate(topic: Topic, saved: int, chosen: int | None, now: datetime) -> Simulation:
-    """The usual intervals, the saved and the chosen one (in minutes; None: none is chosen), shortest first."""
+    """Replay the usual intervals, the saved one and the chosen one, if any (all in minutes), shortest first."""
     posted_at, previous = _posted_in_window(topic, now - WINDOW)
     rows = [
         IntervalOutcome(
@@ -87,10 +87,10 @@ def simulate(topic: Topic, saved: int, chosen: int | None, now: datetime) -> Sim
 
 
 def _posted_in_window(topic: Topic, since: datetime) -> tuple[list[datetime], datetime | None]:
-    """When the topic's newest messages since then were posted, and when the one before them was."""
+    """When the topic's newest messages since then were posted, and when the message before them was."""
     messages = Message.objects.filter(topic=topic)
-    # By sequence: it has no gaps, and the index brings no more rows than are wanted.
-    newest = messages.after(topic.last_sequence - MOST_MESSAGES).filter(posted_at__gte=since)
+    # Limited by sequence numbers, which have no gaps: so the index returns only the rows that are needed.
+    newest = messages.after(topic.last_sequence - MAX_MESSAGES).filter(posted_at__gte=since)
     rows = list(newest.oldest_first().values_list("sequence", "posted_at"))
     if not rows:
         return [], None

@@ -1,4 +1,4 @@
-"""The sentences that pages and mails say about intervals and about what was e-mailed."""
+"""The sentences of pages and mails about intervals and about what was e-mailed."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,7 @@ MINUTES_A_DAY = 24 * 60
 
 @dataclass(frozen=True)
 class Missing:
-    """What of a message's mails was not, or not yet, sent."""
+    """How many of a message's mails have not been sent, by their state."""
 
     waiting: int = 0
     failed: int = 0
@@ -26,7 +26,7 @@ NOTHING_MISSING = Missing()
 
 
 def interval_in_words(minutes: int) -> str:
-    """Exactly: “30 minutes”, “1 day 2 hours 5 minutes”."""
+    """The exact interval: “30 minutes”, “1 day 2 hours 5 minutes”."""
     return " ".join(_parts(minutes))
 
 
@@ -45,13 +45,13 @@ def interval_in_short(minutes: int) -> str:
 
 
 def elapsed_in_words(elapsed: timedelta) -> str:
-    """Rounded down to what matters: “14 minutes”, “2 hours 5 minutes”, “3 days 4 hours”."""
+    """Rounded down to the two largest units: “14 minutes”, “2 hours 5 minutes”, “3 days 4 hours”."""
     minutes = int(elapsed.total_seconds() // 60)
     return " ".join(_parts(minutes)[:2]) if minutes else _("less than a minute")
 
 
 def _number(count: int) -> str:
-    """As the reader writes it; most have no thousands, and a page says fifty of them."""
+    """The number in the reader's format; below 1000 without formatting, as a page may have fifty of them."""
     return str(count) if count < 1000 else number_format(count)
 
 
@@ -69,7 +69,7 @@ def _parts(minutes: int) -> list[str]:
 
 
 def notifications_in_words(enabled: bool, interval_minutes: int) -> str:
-    """A topic's notification settings, as the topic list says them."""
+    """A topic's notification settings, for the topic list."""
     if not enabled:
         return _("Notifications are off")
     if interval_minutes == 0:
@@ -84,9 +84,10 @@ def outcome_in_words(
     addressees: int | None,
     missing: Missing,
 ) -> str:
-    """What a message did, in one line: whom it was e-mailed to, or why nobody, with the facts as they then were.
+    """One line about a message: how many people it was e-mailed to, or why it was not e-mailed.
 
-    `addressees` is None while its mails are still to be written.
+    Interval and elapsed time are those at the time of posting. `addressees` is the number of mails that were due, None
+    while its deliveries are still to be written.
     """
     if reason == Message.Reason.NOTIFICATIONS_OFF:
         return _("Not e-mailed: notifications were off for this topic")
@@ -123,7 +124,7 @@ def outcome_in_words(
 
 
 def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | None, addressees: int | None) -> str:
-    """Why a message was e-mailed or not, as a sentence for its record."""
+    """The sentence in a message's record that explains why it was e-mailed or not; arguments: see outcome_in_words."""
     if addressees == 0:
         return _("It was due to be e-mailed, but there was no one in the group to e-mail.")
     if reason == Message.Reason.NOTIFICATIONS_OFF:
@@ -142,7 +143,7 @@ def decision_in_words(reason: str, interval_minutes: int, elapsed: timedelta | N
     return sentence % {"elapsed": elapsed_in_words(elapsed), "interval": interval_in_words(interval_minutes)}
 
 
-_WHY_NONE = {
+_WHY_NOT_SENT = {
     Delivery.Reason.AUTHOR: gettext_lazy("Not e-mailed: wrote the message"),
     Delivery.Reason.MUTED: gettext_lazy("Not e-mailed: had muted the topic"),
     Delivery.Reason.REMOVED: gettext_lazy("Not e-mailed: the message was removed before the e-mail was sent"),
@@ -159,11 +160,11 @@ _WHY_NONE = {
 
 
 def delivery_in_words(delivery: Delivery) -> str:
-    """What became of one member's mail. Says nothing of what the mail server answered: that names addresses."""
+    """The state of one member's mail. Leaves out the mail server's answer, which may contain addresses."""
     if delivery.state == Delivery.State.SENT:
         return _("E-mailed")
     if delivery.state == Delivery.State.NOT_SENT or delivery.state == Delivery.State.FAILED:
-        return str(_WHY_NONE[Delivery.Reason(delivery.reason)])
+        return str(_WHY_NOT_SENT[Delivery.Reason(delivery.reason)])
     if delivery.attempts:
         return ngettext(
             "Waiting: the mail server has not accepted the e-mail yet (%(count)d attempt). Messenger will try again",
@@ -174,7 +175,7 @@ def delivery_in_words(delivery: Delivery) -> str:
 
 
 def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str) -> str:
-    """What posting now would do; `email_from` is the moment from which there would be an e-mail, as they read it."""
+    """What posting now would do; `email_from` is the formatted time from which there would be an e-mail."""
     if forecast.reason == Message.Reason.NOTIFICATIONS_OFF:
         return _("No e-mail: notifications are off for this topic. The group can still read your message here.")
     if forecast.recipients == 0 and forecast.reason == Message.Reason.INTERVAL:
@@ -200,7 +201,7 @@ def forecast_in_words(forecast: Forecast, interval_minutes: int, email_from: str
 
 
 def removal_in_words(author_pk: int, remover_pk: int, remover: str, reason: str) -> str:
-    """What stands in the place of a message that was removed."""
+    """The text in place of a removed message."""
     if remover_pk == author_pk:
         return _("This message was removed by its author.")
     if reason:

@@ -16,7 +16,7 @@ from messenger.models import Message, Topic
 from messenger.notifications.explanations import simulation
 from messenger.notifications.explanations.simulation import (
     INTERVALS,
-    MOST_MESSAGES,
+    MAX_MESSAGES,
     WINDOW,
     IntervalOutcome,
     Replay,
@@ -151,12 +151,12 @@ def test_only_the_last_four_weeks_count_and_the_message_before_them_is_their_pre
 def test_of_a_very_busy_topic_the_newest_count_and_it_is_said(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     converse(cast.payments, cast.alice, 60, 50, 40, 30)
     for most, messages, is_capped in ((3, 3, True), (4, 4, False), (5, 4, False)):
-        monkeypatch.setattr(simulation, "MOST_MESSAGES", most)
+        monkeypatch.setattr(simulation, "MAX_MESSAGES", most)
         simulated = simulate(cast.payments, saved=30, chosen=30, now=timezone.now())
         assert (simulated.messages, simulated.is_capped) == (messages, is_capped)
-    monkeypatch.setattr(simulation, "MOST_MESSAGES", 3)
+    monkeypatch.setattr(simulation, "MAX_MESSAGES", 3)
     assert "Only the newest 3 messages are counted." in page(cast)
-    assert MOST_MESSAGES == 10_000
+    assert MAX_MESSAGES == 10_000
 
 
 @pytest.mark.django_db
