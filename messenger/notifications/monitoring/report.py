@@ -1,4 +1,4 @@
-"""How the delivery of e-mails goes in a tenancy, for its administrator: numbers and addresses, no topic, no text."""
+"""How well e-mails are delivered in a tenancy, for its administrator: numbers and addresses, no topics and no text."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,21 +17,21 @@ from tenancy.models import Member, Tenancy
 
 DAYS = 14
 LATELY = timedelta(hours=24)
-# The sweeper comes every ten seconds: what waits for longer than this is not just on its way.
+# The sweep runs every ten seconds, so a mail that waits for longer than this is not just on its way.
 HELD_UP_AFTER = timedelta(minutes=2)
-MOST_ADDRESSES = 100
+MAX_ADDRESSES = 100
 
 State = Delivery.State
 
 
 @dataclass(frozen=True)
 class Day:
-    """E-mails by the day on which they were settled, or on which the message was posted that they wait about."""
+    """E-mails by the day on which they were settled; waiting ones by the day on which their message was posted."""
 
     day: date
     sent: int
     waiting: int
-    cancelled: int  # due when the message was posted, and not sent any more
+    cancelled: int  # due when the message was posted, but not sent
     failed: int
     not_emailed: int  # messages
 
@@ -39,8 +39,8 @@ class Day:
 @dataclass(frozen=True)
 class Waiting:
     emails: int
-    held_up: int  # those that no mail server put off: they were not tried, or it was away
-    messages: int  # to be e-mailed, and their e-mails are not written yet
+    held_up: int  # e-mails without an attempt: no worker sent them, or the mail server could not be reached
+    messages: int  # messages to be e-mailed whose deliveries are not written yet
     oldest: timedelta | None
     oldest_held_up: timedelta | None
     oldest_message: timedelta | None
@@ -49,9 +49,9 @@ class Waiting:
 @dataclass(frozen=True)
 class FailingAddress:
     member: Member
-    answer: str  # what the mail server said last
+    answer: str  # the last answer of the mail server
     failed: int
-    put_off: int  # to be tried again
+    put_off: int  # e-mails that are tried again
     since: datetime
     last_failed: datetime | None
     last_sent: datetime | None
@@ -67,8 +67,8 @@ class Health:
     waiting: Waiting
     sent_lately: int
     failed_lately: int
-    addresses: list[FailingAddress]  # those that failed last come first
-    more_addresses: int  # beyond those
+    addresses: list[FailingAddress]  # the ones that fail now and the latest failures first
+    more_addresses: int  # further ones that fail now
 
     @property
     def has_history(self) -> bool:
@@ -76,7 +76,7 @@ class Health:
 
     @property
     def oldest(self) -> str:
-        """How long the oldest e-mail waits, in words; "" when none does."""
+        """The age of the oldest waiting e-mail in words; "" if none waits."""
         return "" if self.waiting.oldest is None else elapsed_in_words(self.waiting.oldest)
 
     @property
@@ -94,14 +94,14 @@ class Health:
 
     @property
     def sentences(self) -> list[str]:
-        """The state as a whole, in plain words."""
-        said = [self._messages(), self._held_up(), self._on_their_way(), self._failing()]
-        calm = (
+        """A summary in words."""
+        problems = [self._messages(), self._held_up(), self._on_their_way(), self._failing()]
+        no_problems = (
             _("No problems with e-mail delivery.")
             if self.has_history
             else _("No e-mails were due in the last 14 days.")
         )
-        return [sentence for sentence in said if sentence] or [calm]
+        return [sentence for sentence in problems if sentence] or [no_problems]
 
     def _messages(self) -> str:
         count, age = self.waiting.messages, self.waiting.oldest_message
@@ -139,7 +139,7 @@ class Health:
 
 
 def health_of(tenancy: Tenancy, now: datetime) -> Health:
-    """The last 14 days, in days of the current time zone."""
+    """The report on the last 14 days, today included; days begin at midnight in the active time zone."""
     today = timezone.localdate(now)
     first = today - timedelta(days=DAYS - 1)
     since = timezone.make_aware(datetime.combine(first, time.min))
@@ -154,8 +154,8 @@ def health_of(tenancy: Tenancy, now: datetime) -> Health:
         waiting=_waiting(tenancy, waiting, now),
         sent_lately=lately["sent"],
         failed_lately=lately["failed"],
-        addresses=addresses[:MOST_ADDRESSES],
-        more_addresses=sum(not address.works_again for address in addresses[MOST_ADDRESSES:]),
+        addresses=addresses[:MAX_ADDRESSES],
+        more_addresses=sum(not address.works_again for address in addresses[MAX_ADDRESSES:]),
     )
 
 
@@ -163,7 +163,7 @@ def _days(
     tenancy: Tenancy, first: date, since: datetime, settled: QuerySet[Delivery], waiting: QuerySet[Delivery]
 ) -> list[Day]:
     not_emailed = Message.objects.filter(tenancy=tenancy, posted_at__gte=since, outcome=Message.Outcome.NO_EMAIL)
-    # A mail that was due has a next attempt, whatever became of it; the others record that none was.
+    # Only a mail that was due has a next attempt, in any state; the other rows record why none was due.
     due = settled.filter(next_attempt_at__isnull=False)
     counts = {
         "sent": _by_day(due.filter(state=State.SENT), "settled_at"),
@@ -188,8 +188,8 @@ def _waiting(tenancy: Tenancy, waiting: QuerySet[Delivery], now: datetime) -> Wa
         oldest=Min("message__posted_at"),
         oldest_held_up=Min("message__posted_at", filter=untried),
     )
-    unwritten = Message.objects.filter(tenancy=tenancy, outcome=Message.Outcome.EMAIL, fanned_out_at=None)
-    messages = unwritten.aggregate(all=Count("pk"), oldest=Min("posted_at"))
+    not_fanned_out = Message.objects.filter(tenancy=tenancy, outcome=Message.Outcome.EMAIL, fanned_out_at=None)
+    messages = not_fanned_out.aggregate(all=Count("pk"), oldest=Min("posted_at"))
 
     def age(*moments: datetime | None) -> timedelta | None:
         oldest = min((moment for moment in moments if moment), default=None)
@@ -206,7 +206,7 @@ def _waiting(tenancy: Tenancy, waiting: QuerySet[Delivery], now: datetime) -> Wa
 
 
 def _failing_addresses(settled: QuerySet[Delivery], waiting: QuerySet[Delivery]) -> list[FailingAddress]:
-    """Of members with e-mails that failed, or that the mail server put off; those that fail now, and last, first."""
+    """The members with e-mails that failed or were put off, ordered: failing now, to be tried again, latest failure."""
     failed, put_off = settled.filter(state=State.FAILED), waiting.filter(attempts__gt=0)
     failures = _by_member(failed, Count("pk"), Min("settled_at"), Max("settled_at"))
     retries = _by_member(put_off, Count("pk"), Min("message__posted_at"))

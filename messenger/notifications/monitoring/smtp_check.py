@@ -1,4 +1,4 @@
-"""A test e-mail, sent at once: what the mail server says to it tells an administrator where to look."""
+"""Sends a test e-mail at once and shows the mail server's answer, so that an administrator can find the problem."""
 
 import smtplib
 from dataclasses import dataclass
@@ -13,21 +13,24 @@ from django.utils.translation import ngettext
 from common.mail.sending import RefusedError, build_mail, readable, send_now
 from tenancy.models import Member
 
-# As long as somebody looks at a page that does not come.
-SECONDS = 10
-MOST_OF_AN_ANSWER = 200
+# About as long as a user waits for a page.
+TIMEOUT_SECONDS = 10
+MAX_ANSWER_LENGTH = 200
 
 
 @dataclass(frozen=True)
 class Answer:
-    is_taken: bool
+    is_accepted: bool
     sentence: str
 
 
 def send_test_mail(member: Member) -> Answer:
-    """Mail a member that mails arrive; returns what became of it, in their language, and raises nothing."""
+    """Send a test e-mail to the member.
+
+    Returns the result with a sentence in the active language; a failure of the mail server is a result, too.
+    """
     try:
-        send_now(build_test_mail(member), SECONDS)
+        send_now(build_test_mail(member), TIMEOUT_SECONDS)
     except RefusedError as refusal:
         return _refused(refusal.code, refusal.text)
     except smtplib.SMTPRecipientsRefused as error:
@@ -38,9 +41,9 @@ def send_test_mail(member: Member) -> Answer:
         sentence = ngettext(
             "The mail server did not answer within %(seconds)d second. The e-mail may still arrive.",
             "The mail server did not answer within %(seconds)d seconds. The e-mail may still arrive.",
-            int(SECONDS),
+            int(TIMEOUT_SECONDS),
         )
-        return Answer(False, sentence % {"seconds": SECONDS})
+        return Answer(False, sentence % {"seconds": TIMEOUT_SECONDS})
     except smtplib.SMTPException:
         return Answer(False, _("The mail server closed the connection. Try again in a few minutes."))
     except OSError as error:
@@ -52,7 +55,7 @@ def send_test_mail(member: Member) -> Answer:
 
 
 def _refused(code: int, text: bytes | str) -> Answer:
-    answer = f"{code} {readable(text)}"[:MOST_OF_AN_ANSWER]
+    answer = f"{code} {readable(text)}"[:MAX_ANSWER_LENGTH]
     return Answer(False, _("The mail server refused the test e-mail: %(answer)s") % {"answer": answer})
 
 

@@ -1,4 +1,4 @@
-"""Below `/<tenancy>/administration/system/e-mails/`."""
+"""URLs under `/<tenancy>/administration/system/e-mails/`."""
 
 from typing import TYPE_CHECKING
 

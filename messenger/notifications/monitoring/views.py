@@ -22,5 +22,5 @@ def overview(request: MemberHttpRequest) -> HttpResponse:
 @administrators_only
 def send_test(request: MemberHttpRequest) -> HttpResponse:
     answer = send_test_mail(request.member)
-    messages.add_message(request, messages.SUCCESS if answer.is_taken else messages.ERROR, answer.sentence)
+    messages.add_message(request, messages.SUCCESS if answer.is_accepted else messages.ERROR, answer.sentence)
     return redirect("messenger_health:overview", request.member.tenancy.slug)

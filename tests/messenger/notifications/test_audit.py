@@ -282,7 +282,7 @@ def test_who_has_more_patience_finds_less(history: History) -> None:
 def test_of_many_of_a_kind_some_are_listed_and_the_rest_counted(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LISTED_OF_A_KIND", 1)
+    monkeypatch.setattr(module, "MAX_LISTED", 1)
     Message.objects.filter(outcome="email").update(addressees=7)
     Delivery.objects.filter(message=history.mailed, reason="muted").delete()
     assert [(len(findings.listed), findings.unlisted, findings.count) for findings in audit()] == [(1, 0, 1), (1, 1, 2)]
@@ -317,7 +317,7 @@ def test_the_command_says_what_it_checked(history: History) -> None:
 
 
 def test_the_command_lists_what_is_wrong_and_fails(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LISTED_OF_A_KIND", 1)
+    monkeypatch.setattr(module, "MAX_LISTED", 1)
     Message.objects.filter(outcome="email").update(addressees=7)
     output = StringIO()
     with pytest.raises(CommandError) as failure:

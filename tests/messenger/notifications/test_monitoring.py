@@ -244,7 +244,7 @@ def test_failures_of_long_ago_are_forgotten(cast: Cast, clock: Any) -> None:
 def test_of_very_many_addresses_the_last_ones_are_shown_and_the_rest_counted(
     cast: Cast, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "MOST_ADDRESSES", 2)
+    monkeypatch.setattr(report, "MAX_ADDRESSES", 2)
     message = fanned_out(post(cast.payments, cast.alice))
     for hours_ago, member in enumerate([cast.bob, cast.charlie, cast.mallory]):
         delivered(message, member, "failed", NOW - timedelta(hours=hours_ago), reason="refused", last_error="550 No")
@@ -392,7 +392,7 @@ class SlowServer(SmtpServer):
 def test_nobody_waits_for_a_slow_mail_server_beyond_the_limit(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_check, "SECONDS", 0.6)
+    monkeypatch.setattr(smtp_check, "TIMEOUT_SECONDS", 0.6)
     with mailing_to(SlowServer(), settings) as server:
         begun = time.monotonic()
         level, text = ask_for_test(cast)
