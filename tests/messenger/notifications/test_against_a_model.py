@@ -1,6 +1,6 @@
-"""Whatever happens, in any order: who was mailed what, and the record of it, against a model of a few lines.
+"""Random steps in any order: compares the mails, their records and the forecasts with a simple model.
 
-Set MODEL_EXAMPLES=2000, and run pytest with `-o faulthandler_timeout=0`, to search longer than `make test` does.
+To search longer than `make test` does, set MODEL_EXAMPLES=2000 and run pytest with `-o faulthandler_timeout=0`.
 """
 
 import os
@@ -49,8 +49,8 @@ EXAMPLES = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-# Always the same steps, and no search for the shortest that fail.
-THE_SAME = settings(
+# The same steps in every run, without a search for the shortest ones that fail.
+REPEATABLE = settings(
     EXAMPLES, max_examples=300, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False, print_blob=False
 )
 
@@ -60,7 +60,7 @@ THE_SAME = settings(
 
 @dataclass
 class Model:
-    """Who is told of which message, and why the others are not: plain data, nothing of the product."""
+    """Who gets a mail about which message, and why the others do not: plain data without any code of the product."""
 
     now: datetime = START
     interval: timedelta = 30 * MINUTE
@@ -69,23 +69,23 @@ class Model:
     members: set[str] = field(default_factory=lambda: {"alice", "bob", "charlie"})
     inactive: set[str] = field(default_factory=set)
     muted: set[str] = field(default_factory=set)
-    own: set[str] = field(default_factory=set)  # who want their own messages too
-    closed: set[str] = field(default_factory=set)  # what is switched off of topic, group and Messenger
+    own: set[str] = field(default_factory=set)  # members who want mails about their own messages
+    closed: set[str] = field(default_factory=set)  # which of topic, group and Messenger are switched off
     authors: list[str] = field(default_factory=list)  # of the messages, which are numbered from 0
-    decisions: list[tuple[str, timedelta, timedelta | None]] = field(default_factory=list)
-    promised: dict[int, int] = field(default_factory=dict)  # message: to how many
-    written: dict[int, datetime] = field(default_factory=dict)  # message: since when its mails wait
-    record: dict[tuple[int, str], str] = field(default_factory=dict)  # message, member: waiting, sent or a reason
+    decisions: list[tuple[str, timedelta, timedelta | None]] = field(default_factory=list)  # reason, interval, elapsed
+    due: dict[int, int] = field(default_factory=dict)  # by message: how many mails are due
+    fanned_out: dict[int, datetime] = field(default_factory=dict)  # by message: when its deliveries were written
+    record: dict[tuple[int, str], str] = field(default_factory=dict)  # by message and member: waiting, sent or a reason
 
     def readers(self) -> set[str]:
         return set() if self.closed else self.members - self.inactive
 
-    def exclusion(self, who: str, author: str) -> str:
-        if who in self.inactive:
+    def exclusion(self, name: str, author: str) -> str:
+        if name in self.inactive:
             return "member_inactive"
-        if who == author and who not in self.own:
+        if name == author and name not in self.own:
             return "author"
-        return "muted" if who in self.muted else ""
+        return "muted" if name in self.muted else ""
 
     def post(self, author: str) -> None:
         posted_at = max(self.now, self.last or self.now)
@@ -94,33 +94,33 @@ class Model:
         reason = "" if self.notifying and not within else "interval" if self.notifying else "notifications_off"
         number = len(self.authors)
         if not reason:
-            told = {(number, who): self.exclusion(who, author) or "waiting" for who in self.members}
-            self.record |= told
-            self.promised[number] = Counter(told.values())["waiting"]
+            deliveries = {(number, name): self.exclusion(name, author) or "waiting" for name in self.members}
+            self.record |= deliveries
+            self.due[number] = Counter(deliveries.values())["waiting"]
         self.authors.append(author)
         self.decisions.append((reason, self.interval, elapsed))
         self.last = posted_at
 
-    def write(self, numbers: Iterable[int] | None = None) -> None:
-        for number in self.promised if numbers is None else self.promised.keys() & set(numbers):
-            self.written.setdefault(number, self.now)
+    def fan_out(self, numbers: Iterable[int] | None = None) -> None:
+        for number in self.due if numbers is None else self.due.keys() & set(numbers):
+            self.fanned_out.setdefault(number, self.now)
 
     def cancel(self, reason: str, whose: Iterable[str] = NAMES, by: Iterable[str] = NAMES) -> None:
-        self.write()
-        for (number, who), state in self.record.items():
-            if state == "waiting" and who in whose and self.authors[number] in by:
-                self.record[number, who] = reason
+        self.fan_out()
+        for (number, name), state in self.record.items():
+            if state == "waiting" and name in whose and self.authors[number] in by:
+                self.record[number, name] = reason
 
-    def work(self, numbers: Iterable[int] | None = None) -> None:
-        self.write(numbers)
-        for (number, who), state in self.record.items():
+    def send(self, numbers: Iterable[int] | None = None) -> None:
+        self.fan_out(numbers)
+        for (number, name), state in self.record.items():
             if state == "waiting" and (numbers is None or number in numbers):
-                self.record[number, who] = "sent"
+                self.record[number, name] = "sent"
 
 
-# -- The product beside it -----------------------------------------------------------------------------
+# -- The product ---------------------------------------------------------------------------------------
 
-# How far the clock goes on, by the topic's interval.
+# How far the clock moves, depending on the topic's interval.
 STEPS: dict[str, Callable[[timedelta], timedelta]] = {
     "no time": lambda interval: 0 * SECOND,
     "a second": lambda interval: SECOND,
@@ -133,15 +133,17 @@ STEPS: dict[str, Callable[[timedelta], timedelta]] = {
 names = st.sampled_from(NAMES)
 steps = st.sampled_from(list(STEPS))
 switch = st.booleans()
-mostly_on = st.sampled_from([True, True, True, True, False])  # or nobody would read the topic, most of the time
+mostly_on = st.sampled_from(
+    [True, True, True, True, False]
+)  # otherwise the topic would have no readers most of the time
 
 
 class Messenger(RuleBasedStateMachine):
-    """Each rule does one thing to the product and to the model; mails go out when the worker comes, not before."""
+    """Each rule changes the product and the model in the same way; mails are sent only by `sweep` and `notify`."""
 
     def __init__(self, cast: Cast, smtp: SmtpServer) -> None:
         super().__init__()
-        clear_audience_cache()  # every play begins with the same revision
+        clear_audience_cache()  # each run starts at the same revision
         self.members = {name: getattr(cast, name).pk for name in NAMES}
         self.names = {pk: name for name, pk in self.members.items()}
         self.mailboxes = {getattr(cast, name).user.email: name for name in NAMES}
@@ -160,8 +162,8 @@ class Messenger(RuleBasedStateMachine):
     def topic(self) -> Topic:
         return Topic.objects.get(pk=self.topic_pk)
 
-    def member(self, who: str) -> Member:
-        return Member.objects.get(pk=self.members[who])
+    def member(self, name: str) -> Member:
+        return Member.objects.get(pk=self.members[name])
 
     @rule(step=steps)
     def wait(self, step: str) -> None:
@@ -170,45 +172,45 @@ class Messenger(RuleBasedStateMachine):
 
     @rule(posts=st.lists(st.tuples(st.sampled_from(range(len(NAMES))), steps), min_size=3, max_size=6))
     def talk(self, posts: list[tuple[int, str]]) -> None:
-        """Those who may, one after the other."""
+        """Several readers post, one after the other."""
         for nth, step in posts:
             readers = sorted(self.model.readers())
             if readers:
                 self.post(readers[nth % len(readers)], step)
 
-    @rule(who=names, step=steps)
-    def post(self, who: str, step: str = "no time") -> None:
+    @rule(name=names, step=steps)
+    def post(self, name: str, step: str = "no time") -> None:
         self.wait(step)
-        if who not in self.model.readers():
+        if name not in self.model.readers():
             with pytest.raises(Topic.DoesNotExist):
-                post(self.topic(), self.member(who))
+                post(self.topic(), self.member(name))
             return
-        before, expected = replace(self.model), forecast.forecast(self.topic(), self.member(who), timezone.now())
-        message = post(self.topic(), self.member(who))
+        before, expected = replace(self.model), forecast.forecast(self.topic(), self.member(name), timezone.now())
+        message = post(self.topic(), self.member(name))
         self.messages.append(message.pk)
-        self.model.post(who)
+        self.model.post(name)
         reason, interval, _elapsed = self.model.decisions[-1]
         assert message.reason == reason
         assert expected.reason == reason
-        assert expected.recipients == sum(not before.exclusion(name, who) for name in before.readers())
-        assert expected.is_emailed == bool(self.model.promised.get(len(self.messages) - 1))
+        assert expected.recipients == sum(not before.exclusion(reader, name) for reader in before.readers())
+        assert expected.is_emailed == bool(self.model.due.get(len(self.messages) - 1))
         assert expected.email_from == (before.last + interval if before.last and reason == "interval" else None)
 
     @precondition(lambda self: self.model.readers())
     @rule()
-    def post_when_the_forecast_says(self) -> None:
-        """A second sooner is too soon."""
-        who = min(self.model.readers())
-        foreseen = forecast.forecast(self.topic(), self.member(who), timezone.now())
-        if foreseen.email_from is None:
+    def post_at_the_time_of_the_forecast(self) -> None:
+        """A second earlier, the message is not e-mailed."""
+        name = min(self.model.readers())
+        expected = forecast.forecast(self.topic(), self.member(name), timezone.now())
+        if expected.email_from is None:
             return
-        assert foreseen.email_from > timezone.now()
-        self.clock.move_to(foreseen.email_from - SECOND)
+        assert expected.email_from > timezone.now()
+        self.clock.move_to(expected.email_from - SECOND)
         with undone():
-            assert post(self.topic(), self.member(who)).reason == Message.Reason.INTERVAL
-        self.model.now = foreseen.email_from
+            assert post(self.topic(), self.member(name)).reason == Message.Reason.INTERVAL
+        self.model.now = expected.email_from
         self.clock.move_to(self.model.now)
-        self.post(who)
+        self.post(name)
         assert self.model.decisions[-1][0] == ""
 
     @rule(minutes=st.sampled_from([0, 1, 30, 60]))
@@ -225,16 +227,16 @@ class Messenger(RuleBasedStateMachine):
         save_topic(topic, ["notifications_enabled"])
         self.model.notifying = on
 
-    @rule(who=names)
-    def join_or_leave(self, who: str) -> None:
-        self.edit_group(self.model.members ^ {who}, "group" not in self.model.closed)
+    @rule(name=names)
+    def join_or_leave(self, name: str) -> None:
+        self.edit_group(self.model.members ^ {name}, "group" not in self.model.closed)
 
     @rule(users=st.sets(names, min_size=2), active=mostly_on)
     def edit_group(self, users: set[str], active: bool) -> None:
-        """Who is in it, and whether it is active, in one form."""
+        """Change its members and whether it is active at the same time, as the form does."""
         group = MessengerGroup.objects.get(pk=self.group_pk)
         group.is_active = active
-        save_group(group, [self.member(who) for who in users])
+        save_group(group, [self.member(name) for name in users])
         if self.model.members - users:
             self.model.cancel("left", self.model.members - users)
         self.model.members = set(users)
@@ -259,55 +261,55 @@ class Messenger(RuleBasedStateMachine):
             self.model.closed.add(what)
             self.model.cancel(reason)
 
-    @rule(who=names, active=mostly_on)
-    def switch_member(self, who: str, active: bool) -> None:
-        member = self.member(who)
+    @rule(name=names, active=mostly_on)
+    def switch_member(self, name: str, active: bool) -> None:
+        member = self.member(name)
         member.is_active = active
         save_member(member)
-        if (who in self.model.inactive) == active:
-            self.model.cancel("member_inactive", {who})
-        self.model.inactive = self.model.inactive - {who} if active else self.model.inactive | {who}
+        if (name in self.model.inactive) == active:
+            self.model.cancel("member_inactive", {name})
+        self.model.inactive = self.model.inactive - {name} if active else self.model.inactive | {name}
 
-    @rule(who=names, muted=switch)
-    def mute(self, who: str, muted: bool) -> None:
-        preferences.set_muted(self.topic(), self.member(who), muted)
-        self.model.cancel("muted", {who} if muted else ())
-        self.model.muted = self.model.muted | {who} if muted else self.model.muted - {who}
+    @rule(name=names, muted=switch)
+    def mute(self, name: str, muted: bool) -> None:
+        preferences.set_muted(self.topic(), self.member(name), muted)
+        self.model.cancel("muted", {name} if muted else ())
+        self.model.muted = self.model.muted | {name} if muted else self.model.muted - {name}
 
-    @rule(who=names, wanted=switch)
-    def choose_own_messages(self, who: str, wanted: bool) -> None:
-        preferences.save_preference(MailPreference(member=self.member(who), own_messages=wanted))
-        self.model.cancel("author", () if wanted else {who}, by={who})
-        self.model.own = self.model.own | {who} if wanted else self.model.own - {who}
+    @rule(name=names, wanted=switch)
+    def want_own_messages(self, name: str, wanted: bool) -> None:
+        preferences.save_preference(MailPreference(member=self.member(name), own_messages=wanted))
+        self.model.cancel("author", () if wanted else {name}, by={name})
+        self.model.own = self.model.own | {name} if wanted else self.model.own - {name}
 
     @rule()
     def sweep(self) -> None:
         outbox.sweep()
-        self.model.work()
+        self.model.send()
         assert audit(patience=timedelta(0)) == []
 
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
-    def hint(self, data: st.DataObject) -> None:
-        """The task about one message: at once, late or again."""
+    def notify(self, data: st.DataObject) -> None:
+        """Run the task for one message: in time, late or repeatedly."""
         number = data.draw(st.integers(0, len(self.messages) - 1))
         notify_members(self.messages[number])
-        self.model.work({number})
+        self.model.send({number})
 
     @invariant()
-    def mails_are_those_of_the_model(self) -> None:
-        """What the mail server was given, each mail by its Message-ID and its envelope."""
-        given = Counter[tuple[int, str]]()
+    def the_mails_agree_with_the_model(self) -> None:
+        """The mails that the server received, identified by Message-ID and envelope."""
+        received = Counter[tuple[int, str]]()
         for envelope in self.smtp.envelopes:
             (address,) = envelope.rcpt_tos
             found = re.search(rb"(?im)^Message-ID: <message-(\d+)-(\d+)@", envelope.content or b"")  # type: ignore[arg-type]
             assert found
             assert self.names[int(found[2])] == self.mailboxes[address]
-            given[self.messages.index(int(found[1])), self.mailboxes[address]] += 1
-        assert given == Counter(key for key, state in self.model.record.items() if state == "sent")
+            received[self.messages.index(int(found[1])), self.mailboxes[address]] += 1
+        assert received == Counter(key for key, state in self.model.record.items() if state == "sent")
 
     @invariant()
-    def the_record_is_that_of_the_model(self) -> None:
+    def the_record_agrees_with_the_model(self) -> None:
         rows = Message.objects.filter(topic=self.topic_pk).order_by("sequence")
         assert list(rows.values_list("pk", flat=True)) == self.messages
         for number, message in enumerate(rows):
@@ -315,8 +317,8 @@ class Messenger(RuleBasedStateMachine):
             assert message.outcome == ("no_email" if reason else "email")
             assert message.reason == reason
             assert (message.interval_minutes * MINUTE, message.elapsed) == (interval, elapsed)
-            assert message.fanned_out_at == self.model.written.get(number)
-            assert message.addressees == (self.model.promised[number] if number in self.model.written else None)
+            assert message.fanned_out_at == self.model.fanned_out.get(number)
+            assert message.addressees == (self.model.due[number] if number in self.model.fanned_out else None)
         deliveries = Delivery.objects.filter(message__in=self.messages).values_list(
             "message", "member", "state", "reason"
         )
@@ -324,32 +326,32 @@ class Messenger(RuleBasedStateMachine):
             (self.messages.index(message), self.names[member]): (state, reason)
             for message, member, state, reason in deliveries
         } == {
-            (number, who): (state, "") if state in ("waiting", "sent") else ("not_sent", state)
-            for (number, who), state in self.model.record.items()
-            if number in self.model.written
+            (number, name): (state, "") if state in ("waiting", "sent") else ("not_sent", state)
+            for (number, name), state in self.model.record.items()
+            if number in self.model.fanned_out
         }
 
 
 @pytest.fixture
 def messenger(cast: Cast, smtp: SmtpServer) -> Callable[[], Messenger]:
-    """Mallory was in the group once, and may come back."""
+    """Mallory has left the group, and may come back."""
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     assert cast.payments.notification_interval * MINUTE == Model().interval
     return lambda: Messenger(cast, smtp)
 
 
-def explore(messenger: Callable[[], Messenger], how: settings) -> None:
-    run_state_machine_as_test(messenger, settings=how)  # type: ignore[arg-type]  # a class is not needed
+def explore(messenger: Callable[[], Messenger], options: settings) -> None:
+    run_state_machine_as_test(messenger, settings=options)  # type: ignore[arg-type]  # a factory is enough
 
 
-def test_whatever_happens_the_mails_the_record_and_the_forecast_are_those_of_the_model(
+def test_any_sequence_of_steps_agrees_with_the_model(
     messenger: Callable[[], Messenger],
 ) -> None:
     explore(messenger, EXAMPLES)
 
 
-# -- What the machine is worth -------------------------------------------------------------------------
+# -- Mutants that the machine must detect --------------------------------------------------------------
 
 
 def more_than_the_interval(posted_at: datetime, previous_posted_at: datetime | None, interval: timedelta) -> bool:
@@ -360,19 +362,19 @@ def not_the_first(posted_at: datetime, previous_posted_at: datetime | None, inte
     return previous_posted_at is not None and posted_at - previous_posted_at >= interval
 
 
-def nobody_is_excluded(_topic: Any, _author_pk: int) -> Case:
+def no_exclusion(_topic: Any, _author_pk: int) -> Case:
     return Case(default=Value(""))
 
 
-def everybody(audience: Audience, **_wishes: bool) -> int:
+def all_readers(audience: Audience, **_preferences: bool) -> int:
     return audience.people
 
 
-def who_reads_it_now(message: Message) -> Any:
+def current_readers(message: Message) -> Any:
     return Member.objects.filter(pk__in=message.topic.readers())
 
 
-def nothing(*_arguments: Any) -> None:
+def do_nothing(*_arguments: Any) -> None:
     pass
 
 
@@ -380,8 +382,8 @@ def nothing(*_arguments: Any) -> None:
 class Mutant:
     module: Any
     name: str
-    wrong: Callable[..., Any]
-    steps: list[tuple[Any, ...]]  # the shortest that show it
+    replacement: Callable[..., Any]
+    steps: list[tuple[Any, ...]]  # the shortest ones that reveal it
 
 
 MUTANTS = {
@@ -393,60 +395,60 @@ MUTANTS = {
     ),
     "a first message is suppressed": Mutant(interval_rule, "is_email_due", not_the_first, [("post", "alice")]),
     "mutes and authors are ignored": Mutant(
-        outbox, "exclusion", nobody_is_excluded, [("mute", "bob", True), ("post", "alice"), ("sweep",)]
+        outbox, "exclusion", no_exclusion, [("mute", "bob", True), ("post", "alice"), ("sweep",)]
     ),
-    "the forecast counts who gets none": Mutant(
-        Audience, "recipients", everybody, [("mute", "bob", True), ("post", "alice")]
+    "the forecast counts members who get no mail": Mutant(
+        Audience, "recipients", all_readers, [("mute", "bob", True), ("post", "alice")]
     ),
-    "who joins afterwards is told": Mutant(
-        outbox, "members_at", who_reads_it_now, [("post", "alice"), ("join_or_leave", "mallory"), ("sweep",)]
+    "members who join later get a mail": Mutant(
+        outbox, "members_at", current_readers, [("post", "alice"), ("join_or_leave", "mallory"), ("sweep",)]
     ),
-    "what waits is not cancelled": Mutant(
-        cancellation, "cancel", nothing, [("post", "alice"), ("switch_topic", False)]
+    "pending mails are not cancelled": Mutant(
+        cancellation, "cancel", do_nothing, [("post", "alice"), ("switch_topic", False)]
     ),
-    "a mute counts for what was posted before": Mutant(
-        preferences, "fan_out_pending", nothing, [("post", "alice"), ("mute", "bob", True)]
+    "a mute applies to earlier messages": Mutant(
+        preferences, "fan_out_pending", do_nothing, [("post", "alice"), ("mute", "bob", True)]
     ),
-    "a choice counts for what was posted before": Mutant(
-        preferences, "fan_out_pending_of", nothing, [("post", "alice"), ("choose_own_messages", "alice", True)]
+    "a preference applies to earlier messages": Mutant(
+        preferences, "fan_out_pending_of", do_nothing, [("post", "alice"), ("want_own_messages", "alice", True)]
     ),
 }
-# Those that chance finds within a second; to look for the others takes too long for every run.
-SOON_FOUND = [
+# Random steps reveal these within a second; the others would take too long for every run.
+QUICKLY_FOUND = [
     "exactly the interval is suppressed",
     "mutes and authors are ignored",
-    "the forecast counts who gets none",
-    "what waits is not cancelled",
+    "the forecast counts members who get no mail",
+    "pending mails are not cancelled",
 ]
 
 
 @contextmanager
-def putting(mutant: Mutant) -> Iterator[None]:
+def installed(mutant: Mutant) -> Iterator[None]:
     assert hasattr(mutant.module, mutant.name), "or nothing is replaced"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mutant.module, mutant.name, mutant.wrong)
+        patch.setattr(mutant.module, mutant.name, mutant.replacement)
         yield
 
 
-def play(machine: Messenger, steps: list[tuple[Any, ...]]) -> None:
+def run_steps(machine: Messenger, steps: list[tuple[Any, ...]]) -> None:
     try:
         for name, *arguments in steps:
             getattr(machine, name)(*arguments)
-            machine.mails_are_those_of_the_model()
-            machine.the_record_is_that_of_the_model()
+            machine.the_mails_agree_with_the_model()
+            machine.the_record_agrees_with_the_model()
     finally:
         machine.teardown()
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_few_steps_show_what_is_wrong(messenger: Callable[[], Messenger], name: str) -> None:
+def test_a_few_steps_reveal_each_mutant(messenger: Callable[[], Messenger], name: str) -> None:
     mutant = MUTANTS[name]
-    play(messenger(), mutant.steps)
-    with putting(mutant), pytest.raises(AssertionError):
-        play(messenger(), mutant.steps)
+    run_steps(messenger(), mutant.steps)
+    with installed(mutant), pytest.raises(AssertionError):
+        run_steps(messenger(), mutant.steps)
 
 
-@pytest.mark.parametrize("name", SOON_FOUND)
-def test_chance_finds_what_is_wrong(messenger: Callable[[], Messenger], name: str) -> None:
-    with putting(MUTANTS[name]), pytest.raises(AssertionError):
-        explore(messenger, THE_SAME)
+@pytest.mark.parametrize("name", QUICKLY_FOUND)
+def test_random_steps_reveal_a_mutant(messenger: Callable[[], Messenger], name: str) -> None:
+    with installed(MUTANTS[name]), pytest.raises(AssertionError):
+        explore(messenger, REPEATABLE)

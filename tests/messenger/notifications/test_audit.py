@@ -1,4 +1,4 @@
-"""The audit of the outbox: silent about whatever the product does, and one sentence for each thing that is wrong."""
+"""The audit of the outbox: it accepts everything that the product does and reports each error in one sentence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class History:
-    """Three messages, of which the last one's mail to Alice waits; Bob has muted the topic, Mallory came later."""
+    """Three messages in a topic that Bob has muted; Mallory joined after the last one."""
 
     cast: Cast
     mailed: Message
-    silent: Message
-    waiting: Message
+    silent: Message  # not e-mailed
+    waiting: Message  # the mail to Alice is pending
 
     @property
     def messages(self) -> list[Message]:
@@ -73,8 +73,8 @@ def sentences(patience: timedelta = module.PATIENCE) -> list[str]:
 # -- Nothing wrong -------------------------------------------------------------------------------------
 
 
-def test_what_the_product_did_is_right(history: History) -> None:
-    """For any order of events see the machine of test_model.py, which asks for the audit at every sweep."""
+def test_an_intact_outbox_passes(history: History) -> None:
+    """For any other order of events: test_against_a_model.py runs the audit after every sweep."""
     assert audit() == []
     save_group(history.cast.payroll, [history.cast.bob])
     history.cast.payments.is_active = False
@@ -82,20 +82,20 @@ def test_what_the_product_did_is_right(history: History) -> None:
     assert audit() == []
 
 
-def test_the_demo_is_right() -> None:
+def test_the_demo_passes() -> None:
     create_demo()
     assert Message.objects.count() > 20, "or the test proves nothing"
     assert Delivery.objects.count() > 20, "or the test proves nothing"
     assert audit() == []
 
 
-def test_what_was_posted_just_now_may_still_have_its_deliveries_written(history: History) -> None:
+def test_a_message_that_was_just_posted_may_have_no_deliveries_yet(history: History) -> None:
     age(history.cast.payments, timedelta(hours=1))
     assert post(history.cast.payments, history.cast.bob).fanned_out_at is None, "or the test proves nothing"
     assert audit() == []
 
 
-def test_a_retry_that_is_still_to_come_does_not_wait_too_long(history: History) -> None:
+def test_a_retry_scheduled_for_later_is_not_overdue(history: History) -> None:
     Delivery.objects.filter(state="waiting").update(next_attempt_at=timezone.now() + timedelta(hours=4))
     assert audit() == []
 
@@ -112,7 +112,7 @@ def remove(*messages: Message) -> None:
     Message.objects.filter(pk__in=[message.pk for message in messages]).delete()
 
 
-def forget_the_deliveries(history: History) -> None:
+def delete_the_deliveries(history: History) -> None:
     Delivery.objects.filter(message=history.waiting).delete()
     change(history.waiting, fanned_out_at=None, addressees=None)
     age(history.cast.payments, 5 * MINUTE)
@@ -129,14 +129,14 @@ def add_delivery(message: Message, member: Member) -> None:
     )
 
 
-def leave_past_everything(history: History) -> None:
+def leave_without_cancelling(history: History) -> None:
     membership = GroupMembership.objects.filter(member=history.cast.alice)
     membership.update(left_at=timezone.now(), left_roster=history.waiting.roster + 1)
 
 
-TIME_IS_WRONG = "Message {}: the time since the previous message is not what it says."
-RULE_IS_BROKEN = "Message {}: its decision is not what the rule says for its interval and elapsed time."
-TOPIC_IS_WRONG = "Topic {topic}: its last message is not the one that it counts on."
+WRONG_TIME = "Message {}: the time since the previous message is not what it says."
+WRONG_DECISION = "Message {}: its decision is not what the rule says for its interval and elapsed time."
+WRONG_TOPIC = "Topic {topic}: its last message is not the one that it counts on."
 NO_ACCESS = "Delivery {delivery} of message {waiting} waits for member {alice}, who can't read its topic any more."
 
 DAMAGES: dict[str, tuple[Callable[[History], object], list[str]]] = {
@@ -148,63 +148,63 @@ DAMAGES: dict[str, tuple[Callable[[History], object], list[str]]] = {
         lambda history: remove(history.mailed),
         ["Message {silent} is number 2 of its topic; 1 would be next."],
     ),
-    "the last message is gone": (lambda history: remove(history.waiting), [TOPIC_IS_WRONG]),
+    "the last message is gone": (lambda history: remove(history.waiting), [WRONG_TOPIC]),
     "all messages are gone": (
         lambda history: remove(*history.messages),
-        [TOPIC_IS_WRONG],
+        [WRONG_TOPIC],
     ),
-    "a topic that counts on one more": (
+    "a topic that counts one message too many": (
         lambda history: Topic.objects.filter(last_sequence=3).update(last_sequence=4),
-        [TOPIC_IS_WRONG],
+        [WRONG_TOPIC],
     ),
-    "a topic's last activity is another": (
+    "a topic with another last activity": (
         lambda history: Topic.objects.filter(last_sequence=3).update(last_activity_at=timezone.now() - MINUTE),
-        [TOPIC_IS_WRONG],
+        [WRONG_TOPIC],
     ),
     "another time since the previous message": (
         lambda history: change(history.silent, elapsed=MINUTE),
-        [TIME_IS_WRONG.format("{silent}")],
+        [WRONG_TIME.format("{silent}")],
     ),
     "a time since the previous message for the first": (
         lambda history: change(history.mailed, elapsed=31 * MINUTE),
-        [TIME_IS_WRONG.format("{mailed}")],
+        [WRONG_TIME.format("{mailed}")],
     ),
     "no time since the previous message": (
         lambda history: change(history.waiting, elapsed=None),
-        [TIME_IS_WRONG.format("{waiting}")],
+        [WRONG_TIME.format("{waiting}")],
     ),
-    "a message moved in time": (
+    "a message's time was changed": (
         lambda history: change(history.mailed, posted_at=history.mailed.posted_at - timedelta(days=1)),
-        [TIME_IS_WRONG.format("{silent}")],
+        [WRONG_TIME.format("{silent}")],
     ),
-    "suppressed without need": (
+    "suppressed outside the interval": (
         lambda history: change(history.silent, interval_minutes=0),
-        [RULE_IS_BROKEN.format("{silent}")],
+        [WRONG_DECISION.format("{silent}")],
     ),
     "e-mailed within the interval": (
         lambda history: change(history.waiting, interval_minutes=600),
-        [RULE_IS_BROKEN.format("{waiting}")],
+        [WRONG_DECISION.format("{waiting}")],
     ),
     "no deliveries": (
-        forget_the_deliveries,
+        delete_the_deliveries,
         ["Message {waiting} has no deliveries yet, 5 minutes after it was posted."],
     ),
-    "a member forgotten": (
+    "a member without a delivery": (
         lambda history: history.of(history.waiting, history.cast.bob).delete(),
         ["Message {waiting} has no delivery for member {bob}, who was in its group."],
     ),
-    "a member forgotten to whom a mail was due": (
+    "a member without a delivery that was due": (
         lambda history: history.of(history.waiting, history.cast.alice).delete(),
         [
             "Message {waiting} has no delivery for member {alice}, who was in its group.",
             "Message {waiting} says that mails to 1 were due; its deliveries say 0.",
         ],
     ),
-    "somebody who joined later": (
+    "a delivery to a member who joined later": (
         lambda history: add_delivery(history.waiting, history.cast.mallory),
         ["Delivery {newest} of message {waiting} is for member {mallory}, who was not in its group."],
     ),
-    "a delivery of what is not e-mailed": (
+    "a delivery of a message that is not e-mailed": (
         lambda history: add_delivery(history.silent, history.cast.alice),
         ["Delivery {newest}: nothing says that its message {silent} is e-mailed."],
     ),
@@ -218,29 +218,29 @@ DAMAGES: dict[str, tuple[Callable[[History], object], list[str]]] = {
         ),
         ["Delivery {muted} is sent, with nothing that says when it was due, or why not."],
     ),
-    "a mail that nobody sends": (
+    "a mail that is not sent": (
         lambda history: Delivery.objects.filter(state="waiting").update(next_attempt_at=timezone.now() - 4 * MINUTE),
         ["Delivery {delivery} of message {waiting} has been due for 4 minutes."],
     ),
-    "a mail to somebody made inactive": (
+    "a mail to an inactive member": (
         lambda history: Member.objects.filter(pk=history.cast.alice.pk).update(is_active=False),
         [NO_ACCESS],
     ),
-    "a mail to a person made inactive": (
+    "a mail to an inactive user": (
         lambda history: User.objects.filter(pk=history.cast.alice.user_id).update(is_active=False),
         [NO_ACCESS],
     ),
-    "a mail to somebody who left": (leave_past_everything, [NO_ACCESS]),
-    "a mail about a topic made inactive": (lambda history: Topic.objects.update(is_active=False), [NO_ACCESS]),
-    "a mail of a group made inactive": (lambda history: MessengerGroup.objects.update(is_active=False), [NO_ACCESS]),
+    "a mail to a member who left": (leave_without_cancelling, [NO_ACCESS]),
+    "a mail about an inactive topic": (lambda history: Topic.objects.update(is_active=False), [NO_ACCESS]),
+    "a mail of an inactive group": (lambda history: MessengerGroup.objects.update(is_active=False), [NO_ACCESS]),
     "a mail while Messenger is off": (lambda history: Tenancy.objects.update(messenger_enabled=False), [NO_ACCESS]),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_each_damage_is_named_by_ids(history: History, damage: str) -> None:
-    """By nothing else: no text, no names, no addresses."""
-    do_it, expected = DAMAGES[damage]
+def test_each_kind_of_damage_is_reported_with_ids_only(history: History, damage: str) -> None:
+    """The sentences contain no text, no names and no addresses."""
+    inflict, expected = DAMAGES[damage]
     cast = history.cast
     ids = {
         "mailed": history.mailed.pk,
@@ -254,12 +254,12 @@ def test_each_damage_is_named_by_ids(history: History, damage: str) -> None:
         "muted": history.of(history.mailed, cast.bob).pk,
     }
     assert audit() == [], "or the test proves nothing"
-    do_it(history)
+    inflict(history)
     newest = Delivery.objects.order_by("pk").values_list("pk", flat=True).last()
     assert sentences() == [sentence.format(**ids, newest=newest) for sentence in expected]
 
 
-def test_a_product_that_decides_wrongly_is_named(cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_interval_rule_is_reported(cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def more_than_the_interval(posted_at: datetime, previous: datetime | None, interval: timedelta) -> bool:
         return previous is None or posted_at - previous > interval
 
@@ -270,29 +270,25 @@ def test_a_product_that_decides_wrongly_is_named(cast: Cast, smtp: SmtpServer, m
         wrong = post(cast.payments, cast.alice)
         assert wrong.outcome == "no_email", "or the test proves nothing"
         outbox.sweep()
-        assert sentences() == [RULE_IS_BROKEN.format(wrong.pk)]
+        assert sentences() == [WRONG_DECISION.format(wrong.pk)]
 
 
-def test_who_has_more_patience_finds_less(history: History) -> None:
+def test_more_patience_reports_fewer_overdue_mails(history: History) -> None:
     Delivery.objects.filter(state="waiting").update(next_attempt_at=timezone.now() - 4 * MINUTE)
     assert len(sentences(3 * MINUTE)) == 1
     assert sentences(5 * MINUTE) == []
 
 
-def test_of_many_of_a_kind_some_are_listed_and_the_rest_counted(
-    history: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_findings_beyond_the_limit_are_only_counted(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LISTED", 1)
     Message.objects.filter(outcome="email").update(addressees=7)
     Delivery.objects.filter(message=history.mailed, reason="muted").delete()
     assert [(len(findings.listed), findings.unlisted, findings.count) for findings in audit()] == [(1, 0, 1), (1, 1, 2)]
 
 
-def test_more_messages_are_no_more_queries(history: History) -> None:
+def test_more_messages_need_no_more_queries(history: History) -> None:
     def queries() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             assert audit() == []
         return len(captured)
 
@@ -307,7 +303,7 @@ def test_more_messages_are_no_more_queries(history: History) -> None:
 # -- The command ---------------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_it_checked(history: History) -> None:
+def test_the_command_prints_what_it_checked(history: History) -> None:
     output = StringIO()
     call_command("auditoutbox", stdout=output)
     assert output.getvalue() == (
@@ -316,7 +312,7 @@ def test_the_command_says_what_it_checked(history: History) -> None:
     )
 
 
-def test_the_command_lists_what_is_wrong_and_fails(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_lists_findings_and_fails(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LISTED", 1)
     Message.objects.filter(outcome="email").update(addressees=7)
     output = StringIO()
@@ -327,7 +323,7 @@ def test_the_command_lists_what_is_wrong_and_fails(history: History, monkeypatch
     assert output.getvalue().splitlines()[1:] == ["... and 1 more like these."]
 
 
-def test_the_commands_patience_is_in_seconds(history: History) -> None:
+def test_the_command_takes_its_patience_in_seconds(history: History) -> None:
     Delivery.objects.filter(state="waiting").update(next_attempt_at=timezone.now() - 4 * MINUTE)
     with pytest.raises(CommandError, match="1 thing is wrong"):
         call_command("auditoutbox", stdout=StringIO())

@@ -1,4 +1,4 @@
-"""Charts in a real browser: drawn from the table beside them, in the theme's colours, following what is typed."""
+"""Charts in a real browser: they show the table's numbers in the theme's colours, and follow the typed interval."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,7 +35,7 @@ def open_settings(browser: Browser, stack: Stack, **context: Any) -> Person:
     return alice
 
 
-def test_typing_another_interval_updates_the_table_and_marks_it(browser: Browser, stack: Stack) -> None:
+def test_typing_another_interval_updates_the_table_and_highlights_its_row(browser: Browser, stack: Stack) -> None:
     alice = open_settings(browser, stack)
     chosen = alice.page.locator("#replay-table tr.figures-chosen")
     assert "30 minutes" in chosen.inner_text()
@@ -50,7 +50,7 @@ def test_typing_another_interval_updates_the_table_and_marks_it(browser: Browser
     alice.page.locator("[name=notification_interval_0]").fill("")
     alice.page.locator(".replay-problem", has_text="Enter a whole number.").wait_for()
     assert chosen.count() == 0
-    assert alice.page.locator("#replay-table").is_visible(), "half a number takes nothing away"
+    assert alice.page.locator("#replay-table").is_visible(), "an incomplete number does not remove the table"
     alice.page.reload()
     assert "30 minutes" in chosen.inner_text(), "nothing was saved"
 
@@ -61,8 +61,8 @@ def open_health(browser: Browser, stack: Stack, **context: Any) -> Person:
     return dana
 
 
-# Whether the canvas of a page shows a colour: red, green and blue, with commas.
-SHOWS = """(colour) => {
+# Whether the canvas of the page contains a colour, given as "red,green,blue".
+CONTAINS_COLOUR = """(colour) => {
     const canvas = document.querySelector("[data-chart]");
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     for (let i = 0; i < data.length; i += 4) if (data.slice(i, i + 3).join() === colour) return true;
@@ -72,18 +72,18 @@ LIGHT, DARK = "15,107,92", "105,205,185"  # the theme's accent: #0f6b5c, #69cdb9
 
 
 @pytest.mark.parametrize("open_page", [open_settings, open_health])
-def test_a_chart_is_drawn_in_the_colours_of_the_day_and_of_the_night(
+def test_a_chart_is_drawn_in_the_colours_of_the_light_and_the_dark_theme(
     browser: Browser, stack: Stack, open_page: Callable[..., Person]
 ) -> None:
     page = open_page(browser, stack, color_scheme="light", reduced_motion="reduce").page
-    page.wait_for_function(SHOWS, arg=LIGHT)
-    assert not page.evaluate(SHOWS, DARK), "or the test proves nothing"
+    page.wait_for_function(CONTAINS_COLOUR, arg=LIGHT)
+    assert not page.evaluate(CONTAINS_COLOUR, DARK), "or the test proves nothing"
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(SHOWS, arg=DARK)
-    assert not page.evaluate(SHOWS, LIGHT)
+    page.wait_for_function(CONTAINS_COLOUR, arg=DARK)
+    assert not page.evaluate(CONTAINS_COLOUR, LIGHT)
 
 
-def test_without_javascript_the_table_stands_alone(browser: Browser, stack: Stack) -> None:
+def test_without_javascript_only_the_table_is_visible(browser: Browser, stack: Stack) -> None:
     alice = open_settings(browser, stack, java_script_enabled=False)
     assert alice.page.locator("#replay-table").is_visible()
     assert not alice.page.locator("canvas").is_visible()

@@ -1,4 +1,4 @@
-"""From decisions to mails, over a real SMTP server: who is due and nobody else, nothing twice or lost."""
+"""From decisions to mails, over a real SMTP server: each mail that is due is sent, once, and only to its addressee."""
 
 import time
 from collections import Counter
@@ -38,12 +38,12 @@ in_one_transaction = pytest.mark.django_db
 on_the_real_database = pytest.mark.django_db(transaction=True)
 
 LATER = timedelta(minutes=5)
-TROUBLE = RuntimeError("the worker dies here")
+FAILURE = RuntimeError("staged failure")
 
 
 @pytest.fixture
 def crowd(cast: Cast) -> list[Member]:
-    """Charlie, Mallory and three more in the group, beside Alice and Bob."""
+    """Add Charlie, Mallory and three more to the group; returns all members but Alice."""
     crowd = [make_member(cast.northwind, f"{name} Crowd") for name in ("Fay", "Gus", "Hal")]
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory, *crowd])
     return [cast.bob, cast.charlie, cast.mallory, *crowd]
@@ -58,11 +58,13 @@ def record(message: Message, member: Member) -> tuple[str, str]:
     return delivery.state, delivery.reason
 
 
-# -- Who is told ---------------------------------------------------------------------------------------
+# -- Recipients ----------------------------------------------------------------------------------------
 
 
 @in_one_transaction
-def test_each_member_but_the_author_gets_a_mail_of_their_own(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
+def test_each_member_except_the_author_gets_a_mail_of_their_own(
+    cast: Cast, crowd: list[Member], smtp: SmtpServer
+) -> None:
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
     assert sorted(smtp.recipients) == addresses(*crowd)
@@ -74,7 +76,7 @@ def test_each_member_but_the_author_gets_a_mail_of_their_own(cast: Cast, crowd: 
 
 
 @in_one_transaction
-def test_an_author_who_chose_so_gets_their_own(cast: Cast, smtp: SmtpServer) -> None:
+def test_an_author_who_wants_own_messages_gets_a_mail_too(cast: Cast, smtp: SmtpServer) -> None:
     MailPreference.objects.create(member=cast.alice, own_messages=True)
     MailPreference.objects.create(member=cast.bob, own_messages=False)
     notify_members(post(cast.payments, cast.alice).pk)
@@ -82,7 +84,7 @@ def test_an_author_who_chose_so_gets_their_own(cast: Cast, smtp: SmtpServer) -> 
 
 
 @in_one_transaction
-def test_a_message_within_the_interval_is_mailed_to_nobody(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_message_within_the_interval_is_not_mailed(cast: Cast, smtp: SmtpServer) -> None:
     notify_members(post(cast.payments, cast.alice).pk)
     silent = post(cast.payments, cast.alice)
     assert silent.outcome == "no_email", "or the test proves nothing"
@@ -93,15 +95,15 @@ def test_a_message_within_the_interval_is_mailed_to_nobody(cast: Cast, smtp: Smt
 
 
 @in_one_transaction
-def test_who_joins_after_the_message_is_not_told(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_member_who_joins_after_the_message_gets_no_mail(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     notify_members(message.pk)
     assert smtp.recipients == addresses(cast.bob)
 
 
-# The reasons that the record then gives.
-UNSEEN_CHANGES: dict[str, Callable[[Cast], object]] = {
+# By the reason that is then recorded.
+CHANGES_WITHOUT_CANCELLATION: dict[str, Callable[[Cast], object]] = {
     "left": lambda cast: cast.bob.group_memberships.update(left_at=timezone.now(), left_roster=1),
     "member_inactive": lambda cast: Member.objects.filter(pk=cast.bob.pk).update(is_active=False),
     "member_inactive, as a person": lambda cast: User.objects.filter(pk=cast.bob.user_id).update(is_active=False),
@@ -113,26 +115,26 @@ UNSEEN_CHANGES: dict[str, Callable[[Cast], object]] = {
 
 @in_one_transaction
 @pytest.mark.parametrize("fanned_out", [True, False])
-@pytest.mark.parametrize("change", UNSEEN_CHANGES)
-def test_access_is_asked_again_when_the_mail_goes_out(
+@pytest.mark.parametrize("change", CHANGES_WITHOUT_CANCELLATION)
+def test_access_is_checked_again_before_a_mail_is_sent(
     cast: Cast, smtp: SmtpServer, change: str, fanned_out: bool
 ) -> None:
-    """Even where the change went past everything that withdraws mails."""
+    """Even if the change bypassed everything that cancels mails."""
     message = post(cast.payments, cast.alice)
     if fanned_out:
         outbox.fan_out(message.pk)
         assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
-    UNSEEN_CHANGES[change](cast)
+    CHANGES_WITHOUT_CANCELLATION[change](cast)
     sweep()
     assert smtp.recipients == []
     assert record(message, cast.bob) == ("not_sent", change.partition(",")[0])
 
 
-# -- Refusals and servers that are away ----------------------------------------------------------------
+# -- Refusals and unreachable servers ------------------------------------------------------------------
 
 
 @in_one_transaction
-def test_an_address_that_is_refused_for_good_holds_up_nobody(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
+def test_a_permanently_refused_address_delays_no_other_mail(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
     smtp.refusals[cast.bob.user.email] = "550 No such user"
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
@@ -147,9 +149,7 @@ def test_an_address_that_is_refused_for_good_holds_up_nobody(cast: Cast, crowd: 
 
 
 @in_one_transaction
-def test_an_address_that_is_refused_for_now_gets_its_mail_later(
-    cast: Cast, crowd: list[Member], smtp: SmtpServer
-) -> None:
+def test_a_temporarily_refused_address_gets_its_mail_later(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
     smtp.refusals[cast.bob.user.email] = "450 Mailbox busy"
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
@@ -166,46 +166,46 @@ def test_an_address_that_is_refused_for_now_gets_its_mail_later(
 
 
 @in_one_transaction
-def test_attempts_grow_apart_and_end_after_a_day(cast: Cast, smtp: SmtpServer) -> None:
+def test_delays_between_attempts_grow_and_attempts_end_after_a_day(cast: Cast, smtp: SmtpServer) -> None:
     smtp.refusals[cast.bob.user.email] = "450 Mailbox busy"
-    waits, start_of_it = [], timezone.now()
-    with time_machine.travel(start_of_it, tick=False) as clock:
+    delays, begun = [], timezone.now()
+    with time_machine.travel(begun, tick=False) as clock:
         message = post(cast.payments, cast.alice)
         outbox.fan_out(message.pk)
         while record(message, cast.bob)[0] == "waiting":
             due = Delivery.objects.get(member=cast.bob).next_attempt_at
             assert due is not None
-            waits.append(due - timezone.now())
+            delays.append(due - timezone.now())
             clock.move_to(due)
             sweep()
-        given_up_after = timezone.now() - start_of_it
-    assert waits[1:] == sorted(waits[1:]), "never sooner than before"
+        given_up_after = timezone.now() - begun
+    assert delays[1:] == sorted(delays[1:]), "no delay is shorter than the one before"
     assert timedelta(hours=24) <= given_up_after <= timedelta(hours=28)
-    assert 5 < len(waits) < 30
+    assert 5 < len(delays) < 30
     assert record(message, cast.bob) == ("failed", "gave_up")
 
 
 @in_one_transaction
-def test_two_workers_that_meet_do_not_use_up_an_attempt_twice(
+def test_two_workers_on_one_delivery_use_up_one_attempt(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One has read what is due; before it comes to Bob, another has tried him and put him off."""
+    """After the first worker has read what is due, the second one tries Bob's mail and is refused."""
     smtp.refusals[cast.bob.user.email] = "450 Mailbox busy"
     outbox.fan_out(post(cast.payments, cast.alice).pk)
 
-    def connect_after_the_other() -> Any:
+    def connect_after_another_worker() -> Any:
         monkeypatch.setattr(sending, "get_connection", get_connection)
         outbox.deliver()
         return get_connection()
 
-    monkeypatch.setattr(sending, "get_connection", connect_after_the_other)
+    monkeypatch.setattr(sending, "get_connection", connect_after_another_worker)
     outbox.deliver()
     assert Delivery.objects.get(member=cast.bob).attempts == 1
 
 
 @in_one_transaction
 @pytest.mark.parametrize("address", ["no address at all", "two\nlines@northwind.example", "bob@", ""])
-def test_an_address_that_no_mail_can_go_to_holds_up_nobody(
+def test_an_invalid_address_delays_no_other_mail(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, address: str
 ) -> None:
     User.objects.filter(pk=cast.bob.user_id).update(email=address)
@@ -219,7 +219,7 @@ def test_an_address_that_no_mail_can_go_to_holds_up_nobody(
 
 
 @in_one_transaction
-def test_while_the_mail_server_is_away_nothing_is_lost_and_nothing_counted(
+def test_an_unreachable_mail_server_loses_no_mail_and_uses_up_no_attempt(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, settings: Any
 ) -> None:
     message = post(cast.payments, cast.alice)
@@ -236,7 +236,7 @@ def test_while_the_mail_server_is_away_nothing_is_lost_and_nothing_counted(
 
 
 @in_one_transaction
-def test_a_server_that_closes_in_the_middle_is_nobodys_attempt(cast: Cast, crowd: list[Member], settings: Any) -> None:
+def test_a_server_that_closes_the_connection_uses_up_no_attempt(cast: Cast, crowd: list[Member], settings: Any) -> None:
     message = post(cast.payments, cast.alice)
     with mailing_to(TiredServer(takes=2), settings) as server:
         notify_members(message.pk)
@@ -247,11 +247,11 @@ def test_a_server_that_closes_in_the_middle_is_nobodys_attempt(cast: Cast, crowd
         assert sorted(server.recipients) == addresses(*crowd)
 
 
-# -- Once, and not lost --------------------------------------------------------------------------------
+# -- Neither lost nor repeated -------------------------------------------------------------------------
 
 
 @in_one_transaction
-def test_a_task_that_comes_again_sends_nothing_again(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_repeated_task_sends_nothing_twice(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     for _ in range(3):
         notify_members(message.pk)
@@ -260,58 +260,55 @@ def test_a_task_that_comes_again_sends_nothing_again(cast: Cast, smtp: SmtpServe
 
 
 @in_one_transaction
-def test_a_task_about_nothing_does_nothing(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_task_for_a_missing_message_does_nothing(cast: Cast, smtp: SmtpServer) -> None:
     notify_members(10**17)
     sweep()
     assert smtp.recipients == []
 
 
 @in_one_transaction
-def test_a_decision_that_no_task_came_for_is_found_by_the_sweep(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_sweep_finds_a_message_whose_task_was_lost(cast: Cast, smtp: SmtpServer) -> None:
     post(cast.payments, cast.alice)
     sweep()
     assert smtp.recipients == addresses(cast.bob)
 
 
 @on_the_real_database
-def test_tasks_and_sweeps_at_the_same_time_send_nothing_twice(
-    cast: Cast, crowd: list[Member], smtp: SmtpServer
-) -> None:
+def test_concurrent_tasks_and_sweeps_send_nothing_twice(cast: Cast, crowd: list[Member], smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
-    at_once: list[Callable[[], None]] = [
+    workers: list[Callable[[], None]] = [
         lambda: notify_members(message.pk),
         lambda: notify_members(message.pk),
         sweep,
         sweep,
     ]
-    came_of_it = together(at_once)
-    assert came_of_it == [None] * 4
-    sweep()  # whatever one left to another that was just ending
+    assert together(workers) == [None] * 4
+    sweep()  # a worker may have skipped a delivery that another one had locked but did not send
     assert sorted(smtp.recipients) == addresses(*crowd)
 
 
-def dying(monkeypatch: pytest.MonkeyPatch, *, at: int, after_the_server_took_it: bool) -> None:
-    """The worker dies at its mail number `at`, before or after handing it over."""
+def crash_worker(monkeypatch: pytest.MonkeyPatch, *, at: int, after_sending: bool) -> None:
+    """Let the worker die at its mail number `at`, before or after the mail server has accepted it."""
     sent = Counter[str]()
 
     def send_or_die(mail: Any, connection: Any) -> None:
         sent["mails"] += 1
-        if sent["mails"] == at and not after_the_server_took_it:
-            raise TROUBLE
+        if sent["mails"] == at and not after_sending:
+            raise FAILURE
         sending.send(mail, connection)
         if sent["mails"] == at:
-            raise TROUBLE
+            raise FAILURE
 
     monkeypatch.setattr(outbox, "send", send_or_die)
 
 
 @on_the_real_database
-def test_a_worker_that_dies_before_a_mail_loses_and_repeats_nothing(
+def test_a_worker_that_dies_before_sending_loses_and_repeats_nothing(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = post(cast.payments, cast.alice)
     with monkeypatch.context() as patch:
-        dying(patch, at=3, after_the_server_took_it=False)
+        crash_worker(patch, at=3, after_sending=False)
         with pytest.raises(RuntimeError):
             notify_members(message.pk)
     assert len(smtp.recipients) == 2, "or the test proves nothing"
@@ -320,12 +317,12 @@ def test_a_worker_that_dies_before_a_mail_loses_and_repeats_nothing(
 
 
 @on_the_real_database
-def test_a_worker_that_dies_after_a_mail_repeats_that_one_under_the_same_id(
+def test_a_worker_that_dies_after_sending_repeats_one_mail_with_the_same_id(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = post(cast.payments, cast.alice)
     with monkeypatch.context() as patch:
-        dying(patch, at=3, after_the_server_took_it=True)
+        crash_worker(patch, at=3, after_sending=True)
         with pytest.raises(RuntimeError):
             notify_members(message.pk)
     sweep()
@@ -335,14 +332,14 @@ def test_a_worker_that_dies_after_a_mail_repeats_that_one_under_the_same_id(
 
 
 @on_the_real_database
-def test_a_worker_that_dies_while_fanning_out_leaves_it_all_to_the_next(
+def test_a_worker_that_dies_during_fan_out_leaves_no_deliveries(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = post(cast.payments, cast.alice)
 
     def die(message: Message, **options: Any) -> None:
         assert Delivery.objects.exists(), "deliveries are written, or the test proves nothing"
-        raise TROUBLE
+        raise FAILURE
 
     with monkeypatch.context() as patch:
         patch.setattr(Message, "save", die)
@@ -354,7 +351,7 @@ def test_a_worker_that_dies_while_fanning_out_leaves_it_all_to_the_next(
 
 
 @on_the_real_database
-def test_a_mail_that_somebody_is_just_sending_is_left_to_them(
+def test_a_mail_that_another_worker_is_sending_is_skipped(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.fan_out(post(cast.payments, cast.alice).pk)
@@ -376,7 +373,7 @@ def test_a_mail_that_somebody_is_just_sending_is_left_to_them(
 
 
 @on_the_real_database
-def test_two_who_walk_the_same_list_share_its_mails(
+def test_two_workers_on_the_same_list_share_its_mails(
     cast: Cast, crowd: list[Member], smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.fan_out(post(cast.payments, cast.alice).pk)
@@ -385,7 +382,7 @@ def test_two_who_walk_the_same_list_share_its_mails(
 
     def send_together(mail: Any, connection: Any) -> None:
         if get_ident() not in sent_by:
-            both.wait(PATIENCE)  # each holds their first
+            both.wait(PATIENCE)  # each worker holds its first mail
         sent_by[get_ident()] += 1
         sending.send(mail, connection)
         time.sleep(0.05)
@@ -394,30 +391,30 @@ def test_two_who_walk_the_same_list_share_its_mails(
     assert together([outbox.deliver, lambda: outbox.deliver(start_in_the_middle=True)]) == [None, None]
     assert sorted(smtp.recipients) == addresses(*crowd)
     assert len(sent_by) == 2
-    assert min(sent_by.values()) > 1, "both went on"
+    assert min(sent_by.values()) > 1, "each worker sent more than its first mail"
 
 
 @in_one_transaction
-@pytest.mark.parametrize(("mails_of_it", "helpers"), [(5, 1), (7, 0)])
-def test_with_a_message_of_many_mails_another_worker_helps(
+@pytest.mark.parametrize(("limit", "helpers"), [(5, 1), (7, 0)])
+def test_a_message_with_many_mails_gets_a_second_worker(
     cast: Cast,
     crowd: list[Member],
     smtp: SmtpServer,
     monkeypatch: pytest.MonkeyPatch,
-    mails_of_it: int,
+    limit: int,
     helpers: int,
 ) -> None:
-    hints: list[Any] = []
-    monkeypatch.setattr(tasks, "enqueue_on_commit", lambda *hint: hints.append(hint))
-    monkeypatch.setattr(outbox, "SECOND_WORKER_FROM", mails_of_it)
+    enqueued: list[Any] = []
+    monkeypatch.setattr(tasks, "enqueue_on_commit", lambda *task: enqueued.append(task))
+    monkeypatch.setattr(outbox, "SECOND_WORKER_FROM", limit)
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
-    assert hints == [(tasks.help_to_notify.name, message.pk)] * helpers
+    assert enqueued == [(tasks.help_to_notify.name, message.pk)] * helpers
     tasks.help_to_notify(message.pk)
-    assert sorted(smtp.recipients) == addresses(*crowd), "who helps too late finds nothing to do"
+    assert sorted(smtp.recipients) == addresses(*crowd), "a second worker that comes too late finds nothing to do"
 
 
-# -- Withdrawals ---------------------------------------------------------------------------------------
+# -- Cancellation --------------------------------------------------------------------------------------
 
 
 def set_topic_active(cast: Cast, active: bool) -> None:
@@ -446,7 +443,7 @@ def set_messenger(cast: Cast, on: bool) -> None:
     set_messenger_enabled(cast.northwind, on)
 
 
-# Each takes Bob's access to the topic away, and gives it back.
+# Each one removes or restores Bob's access to the topic.
 SWITCHES: dict[str, Callable[[Cast, bool], None]] = {
     "topic": set_topic_active,
     "group": set_group_active,
@@ -467,7 +464,7 @@ REASONS: dict[Callable[[Cast, bool], None], str] = {
 @in_one_transaction
 @pytest.mark.parametrize("fanned_out", [True, False])
 @each_switch
-def test_switching_off_cancels_what_waits_and_on_again_sends_nothing_late(
+def test_losing_access_cancels_pending_mails_and_regaining_it_sends_none(
     cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None], fanned_out: bool
 ) -> None:
     message = post(cast.payments, cast.alice)
@@ -487,7 +484,7 @@ def test_switching_off_cancels_what_waits_and_on_again_sends_nothing_late(
 
 @in_one_transaction
 @each_switch
-def test_once_it_is_on_again_new_messages_are_mailed(
+def test_new_messages_are_mailed_once_access_is_back(
     cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]
 ) -> None:
     switch(cast, False)
@@ -498,7 +495,7 @@ def test_once_it_is_on_again_new_messages_are_mailed(
 
 @in_one_transaction
 @each_switch
-def test_a_switching_off_that_is_rolled_back_cancels_nothing(
+def test_losing_access_in_a_rolled_back_transaction_cancels_nothing(
     cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]
 ) -> None:
     message = post(cast.payments, cast.alice)
@@ -508,7 +505,7 @@ def test_a_switching_off_that_is_rolled_back_cancels_nothing(
     def switch_off_and_fail() -> None:
         switch(cast, False)
         assert record(message, cast.bob)[0] == "not_sent", "or the test proves nothing"
-        raise TROUBLE
+        raise FAILURE
 
     with pytest.raises(RuntimeError):
         switch_off_and_fail()
@@ -519,7 +516,9 @@ def test_a_switching_off_that_is_rolled_back_cancels_nothing(
 
 @in_one_transaction
 @pytest.mark.parametrize("switch", [set_in_group, set_member_active], ids=["leaving", "member"])
-def test_who_stays_still_gets_theirs(cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]) -> None:
+def test_members_who_keep_their_access_get_their_mails(
+    cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]
+) -> None:
     post(cast.payments, cast.bob)  # to Alice
     switch(cast, False)
     sweep()
@@ -528,7 +527,7 @@ def test_who_stays_still_gets_theirs(cast: Cast, smtp: SmtpServer, switch: Calla
 
 @in_one_transaction
 @each_switch
-def test_other_topics_groups_and_tenancies_lose_no_mail(
+def test_no_mail_of_another_tenancy_is_cancelled(
     cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None]
 ) -> None:
     fay = make_member(cast.aurora, "Fay Foreign")
@@ -540,7 +539,7 @@ def test_other_topics_groups_and_tenancies_lose_no_mail(
 
 
 @in_one_transaction
-def test_what_was_sent_stays_sent(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_sent_mail_stays_sent_when_access_is_lost(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     sweep()
     set_messenger(cast, False)
@@ -549,7 +548,7 @@ def test_what_was_sent_stays_sent(cast: Cast, smtp: SmtpServer) -> None:
 
 @in_one_transaction
 @pytest.mark.parametrize("fanned_out", [True, False])
-def test_what_was_posted_while_somebody_was_deactivated_is_not_sent_when_they_are_back(
+def test_messages_posted_while_a_member_was_inactive_are_not_mailed_later(
     cast: Cast, smtp: SmtpServer, fanned_out: bool
 ) -> None:
     set_member_active(cast, False)
@@ -563,7 +562,7 @@ def test_what_was_posted_while_somebody_was_deactivated_is_not_sent_when_they_ar
 
 
 @in_one_transaction
-def test_what_was_posted_between_two_memberships_is_not_sent(cast: Cast, smtp: SmtpServer) -> None:
+def test_messages_posted_between_two_memberships_are_not_mailed(cast: Cast, smtp: SmtpServer) -> None:
     set_in_group(cast, False)
     message = post(cast.payments, cast.alice)
     set_in_group(cast, True)
@@ -574,7 +573,7 @@ def test_what_was_posted_between_two_memberships_is_not_sent(cast: Cast, smtp: S
 
 @on_the_real_database
 @each_switch
-def test_a_switching_off_that_meets_a_mail_going_out_calls_it_off_or_lets_it_go(
+def test_a_mail_being_sent_while_access_is_lost_is_recorded_as_sent(
     cast: Cast, smtp: SmtpServer, switch: Callable[[Cast, bool], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = post(cast.payments, cast.alice)
@@ -604,7 +603,7 @@ def test_without_redis_a_post_succeeds_at_once_and_the_sweep_mails_it(
 ) -> None:
     with redis_away(settings):
         with pytest.raises(OperationalError):
-            notify_members.delay(1)  # away, or the test proves nothing
+            notify_members.delay(1)  # Redis is unreachable, or the test proves nothing
         begun = time.monotonic()
         message = post(cast.payments, cast.alice)
         assert time.monotonic() - begun < 2
@@ -614,20 +613,20 @@ def test_without_redis_a_post_succeeds_at_once_and_the_sweep_mails_it(
     assert smtp.recipients == addresses(cast.bob)
 
 
-def test_a_queue_that_is_away_for_long_is_looked_for_as_often_as_at_first(settings: Any) -> None:
-    waits: list[float] = []
+def test_delays_between_reconnections_to_the_queue_do_not_grow(settings: Any) -> None:
+    delays: list[float] = []
 
-    def note(_error: Exception, wait: float) -> None:
-        waits.append(wait)
-        if len(waits) == 2:
-            raise TROUBLE
+    def record_delay(_error: Exception, delay: float) -> None:
+        delays.append(delay)
+        if len(delays) == 2:
+            raise FAILURE
 
     with redis_away(settings), app.connection_for_read() as connection, pytest.raises(RuntimeError):
-        connection.ensure_connection(note)
-    assert waits[0] == waits[1] <= 2
+        connection.ensure_connection(record_delay)
+    assert delays[0] == delays[1] <= 2
 
 
-# -- What the mail says --------------------------------------------------------------------------------
+# -- The content of a mail -----------------------------------------------------------------------------
 
 CANARIES = ("Canarygroup", "Canarytopic", "Canarytext", "Canaryauthor", "Canaryreader", "Canarydescription")
 
@@ -644,14 +643,14 @@ def canary_mail(cast: Cast, smtp: SmtpServer) -> EmailMessage:
 
 
 def everything_in(mail: EmailMessage) -> str:
-    """Headers and bodies of all parts, decoded, and the whole as it came."""
+    """Headers and bodies of all parts, decoded, and the raw mail."""
     parts = [part.get_content() for part in mail.walk() if not part.is_multipart()]
     headers = [f"{name}: {value}" for part in mail.walk() for name, value in part.items()]
     return "\n".join([*headers, *parts, mail.as_string()])
 
 
 @in_one_transaction
-def test_a_mail_tells_nothing_of_the_dialogue_nor_who_is_in_it(cast: Cast, canary_mail: EmailMessage) -> None:
+def test_a_mail_reveals_neither_the_conversation_nor_its_participants(cast: Cast, canary_mail: EmailMessage) -> None:
     found = everything_in(canary_mail).lower()
     assert "new message" in found, "or the test proves nothing"
     assert [canary for canary in CANARIES if canary.lower() in found] == []
@@ -659,7 +658,7 @@ def test_a_mail_tells_nothing_of_the_dialogue_nor_who_is_in_it(cast: Cast, canar
 
 
 @in_one_transaction
-def test_a_mail_has_text_and_html_and_both_lead_to_the_thread(cast: Cast, canary_mail: EmailMessage) -> None:
+def test_a_mail_has_text_and_html_and_both_link_to_the_thread(cast: Cast, canary_mail: EmailMessage) -> None:
     text, html = (canary_mail.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
     assert html is not None
@@ -671,7 +670,7 @@ def test_a_mail_has_text_and_html_and_both_lead_to_the_thread(cast: Cast, canary
 
 
 @in_one_transaction
-def test_a_mail_says_that_a_machine_sent_it(cast: Cast, canary_mail: EmailMessage, settings: Any) -> None:
+def test_a_mail_is_marked_as_generated_automatically(cast: Cast, canary_mail: EmailMessage, settings: Any) -> None:
     assert canary_mail["To"] == cast.bob.user.email
     assert canary_mail["From"] == settings.DEFAULT_FROM_EMAIL
     assert canary_mail["Auto-Submitted"] == "auto-generated"
@@ -689,7 +688,7 @@ def test_every_mail_of_a_topic_has_the_same_subject(cast: Cast, canary_mail: Ema
 
 @in_one_transaction
 @pytest.mark.parametrize(
-    ("language", "time_zone", "posted_at", "shown"),
+    ("language", "time_zone", "posted_at", "expected"),
     [
         ("en-gb", "Asia/Kolkata", "2026-11-22T20:35:00Z", ("23 November 2026", "02:05")),
         ("en-gb", "America/New_York", "2026-11-23T04:59:00Z", ("22 November 2026", "23:59")),
@@ -698,16 +697,16 @@ def test_every_mail_of_a_topic_has_the_same_subject(cast: Cast, canary_mail: Ema
     ],
 )
 def test_a_mail_is_in_the_language_and_time_zone_of_its_reader(
-    cast: Cast, language: str, time_zone: str, posted_at: str, shown: tuple[str, str]
+    cast: Cast, language: str, time_zone: str, posted_at: str, expected: tuple[str, str]
 ) -> None:
-    """As the choice of languages promises it (settings.LANGUAGES)."""
+    """As settings.LANGUAGES describes it."""
     with translation.override("en-gb"), time_machine.travel(posted_at, tick=False):
         message = Message(pk=1, topic=cast.payments, author=cast.alice, posted_at=timezone.now())
         cast.bob.user.language, cast.bob.user.time_zone = language, time_zone
         mail = message_mail(message, cast.bob)
-        assert translation.get_language() == "en-gb", "the sender's own is back"
+        assert translation.get_language() == "en-gb", "the sender's language is active again"
     for part in (mail.body, str(mail.alternatives[0][0])):
-        assert all(piece in part for piece in shown), part
+        assert all(piece in part for piece in expected), part
 
 
 @in_one_transaction
@@ -718,7 +717,7 @@ def test_a_mails_sentences_end_with_one_full_stop(cast: Cast, language: str) -> 
 
 
 @in_one_transaction
-def test_the_address_in_a_mail_is_the_installations_own(cast: Cast, settings: Any) -> None:
+def test_the_links_in_a_mail_start_with_the_configured_base_url(cast: Cast, settings: Any) -> None:
     settings.BASE_URL = "https://chat.example.org"
     mail = message_mail(post(cast.payments, cast.alice), cast.bob)
     assert "https://chat.example.org/northwind/messenger/" in mail.body
@@ -726,7 +725,7 @@ def test_the_address_in_a_mail_is_the_installations_own(cast: Cast, settings: An
 
 
 @in_one_transaction
-def test_a_line_break_in_a_subject_makes_no_header(cast: Cast) -> None:
+def test_a_line_break_in_a_subject_adds_no_header(cast: Cast) -> None:
     subject = "Hello\r\nBcc: mallory@x.example"
     context = {"message": post(cast.payments, cast.alice), "link": "", "preferences_link": ""}
     mail = sending.build_mail(
@@ -737,8 +736,8 @@ def test_a_line_break_in_a_subject_makes_no_header(cast: Cast) -> None:
 
 
 @on_the_real_database
-def test_who_leaves_while_a_mail_is_going_out_does_not_make_posts_wait_for_it(cast: Cast) -> None:
-    """The mail server stalls with Bob's mail; Dana takes him out of the group, and Alice goes on writing."""
+def test_removing_a_member_does_not_block_posts_while_their_mail_is_sent(cast: Cast) -> None:
+    """The mail server stalls with Bob's mail while Dana removes him from the group and Alice posts again."""
     outbox.fan_out(post(cast.payments, cast.alice).pk)
     with transaction.atomic():
         Delivery.objects.select_for_update().get(member=cast.bob)  # as its sender holds it
@@ -749,7 +748,7 @@ def test_who_leaves_while_a_mail_is_going_out_does_not_make_posts_wait_for_it(ca
 
 
 @in_one_transaction
-def test_an_address_at_which_the_server_hangs_up_holds_up_nobody_for_ever(
+def test_an_address_that_makes_the_server_hang_up_blocks_no_other_mail(
     cast: Cast, crowd: list[Member], smtp: SmtpServer
 ) -> None:
     smtp.refusals[cast.bob.user.email] = "421 Closing"
@@ -761,34 +760,34 @@ def test_an_address_at_which_the_server_hangs_up_holds_up_nobody_for_ever(
 
 
 @on_the_real_database
-def test_who_waited_for_another_to_fan_out_does_not_deadlock_with_what_is_said_of_the_mails(
+def test_muting_that_waited_for_a_fan_out_does_not_deadlock_with_a_new_revision(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = post(cast.payments, cast.alice)
-    written, go_on, at_the_topic, go_on_muting = Event(), Event(), Event(), Event()
+    fanned_out, commit, before_the_topic, go_on_muting = Event(), Event(), Event(), Event()
 
     def fan_out_slowly() -> None:
         with transaction.atomic():
             outbox.fan_out(message.pk)
-            written.set()
-            assert go_on.wait(PATIENCE)
+            fanned_out.set()
+            assert commit.wait(PATIENCE)
 
-    def touch_late(topics: Any) -> None:
-        at_the_topic.set()
+    def bump_late(topics: Any) -> None:
+        before_the_topic.set()
         assert go_on_muting.wait(PATIENCE)
         events.bump_audience_revision(topics)
 
-    monkeypatch.setattr(preferences, "bump_audience_revision", touch_late)
+    monkeypatch.setattr(preferences, "bump_audience_revision", bump_late)
     worker = start(fan_out_slowly)
-    assert written.wait(PATIENCE)
+    assert fanned_out.wait(PATIENCE)
     muting = start(lambda: set_muted(cast.payments, cast.bob, True))
-    assert somebody_waits_for_a_lock(), "the one who mutes, or the test proves nothing"
-    go_on.set()
+    assert somebody_waits_for_a_lock(), "muting waits for the fan-out, or the test proves nothing"
+    commit.set()
     worker.result(PATIENCE)
-    assert at_the_topic.wait(PATIENCE)
-    touching = start(lambda: events.bump_revision(message.pk))  # as `deliver` does when mails are out
-    time.sleep(0.1)  # it has the topic, and would wait here for the message
+    assert before_the_topic.wait(PATIENCE)
+    bumping = start(lambda: events.bump_revision(message.pk))  # as `deliver` does after sending
+    time.sleep(0.1)  # it has locked the topic; if muting still held the message, it would now wait for it
     go_on_muting.set()
-    touching.result(PATIENCE)
+    bumping.result(PATIENCE)
     muting.result(PATIENCE)
     assert record(message, cast.bob) == ("not_sent", "muted")

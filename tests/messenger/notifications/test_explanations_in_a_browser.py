@@ -1,4 +1,4 @@
-"""What people see of mails to come and mails gone, live, in a real browser."""
+"""Forecasts and records of mails, updated live in a real browser."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.support.stack import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
-# Fifty messages, as many as a page shows; the mail server puts off what is e-mailed about the first of them.
+# Fifty messages, which is one page; the mail about the first of them is to be tried again tomorrow.
 PUT_OFF_FOR_A_DAY = """
 from datetime import timedelta
 from uuid import uuid4
@@ -34,9 +34,7 @@ with transaction.atomic():
 """
 
 
-def test_the_forecast_follows_the_posts_of_others_and_counts_down_to_the_next_mail(
-    browser: Browser, stack: Stack
-) -> None:
+def test_the_forecast_follows_other_peoples_posts_and_counts_down(browser: Browser, stack: Stack) -> None:
     alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)
     bob = Person(browser, stack.address, "bob@northwind.example", PASSWORD)
     bob.page.clock.install()
@@ -53,8 +51,8 @@ def test_the_forecast_follows_the_posts_of_others_and_counts_down_to_the_next_ma
     expect(alice.page.locator("[data-forecast] p:visible")).to_contain_text("No e-mail if you send now")
     countdown = line.locator("[data-countdown]")
     expect(countdown).to_have_text(re.compile(r"^\((29:\d\d|30:00) left\)$"))
-    bob.page.route("**/messages/?since=*", lambda route: route.abort())  # the server knows nothing of Bob's clock
-    bob.page.wait_for_timeout(2_000)  # an answer that was on its way before would set the countdown anew
+    bob.page.route("**/messages/?since=*", lambda route: route.abort())  # the server does not follow Bob's clock
+    bob.page.wait_for_timeout(2_000)  # a response that is already on its way would reset the countdown
     bob.page.clock.fast_forward("15:00")
     expect(countdown).to_have_text(re.compile(r"^\(1[45]:\d\d left\)$"))
     bob.page.clock.fast_forward("15:05")
@@ -70,7 +68,7 @@ def test_the_line_below_a_message_follows_its_mails_and_opens_the_record(browser
     alice.click("Send", "button")
     row = alice.page.locator("[data-sequence]", has_text="The portal is down.")
     link = row.locator("[data-record]")
-    expect(link).to_have_text(re.compile(r"^E-mailed to \d+ people$"), timeout=30_000)  # by itself, without reloading
+    expect(link).to_have_text(re.compile(r"^E-mailed to \d+ people$"), timeout=30_000)  # without reloading the page
     link.click()
     dialog = alice.page.get_by_role("dialog")
     expect(dialog.get_by_role("heading", level=2)).to_have_text(re.compile(r"^E-mailed to \d+ people$"))
@@ -94,7 +92,7 @@ def test_without_javascript_the_record_is_a_page_and_muting_works(browser: Brows
     assert kate.sees("You will get e-mails about “Payments processing” again.")
 
 
-def test_new_messages_come_though_a_mail_of_a_page_ago_is_still_on_its_way(browser: Browser, stack: Stack) -> None:
+def test_new_messages_arrive_while_a_mail_about_an_earlier_page_is_pending(browser: Browser, stack: Stack) -> None:
     name = "A slow mail server"
     stack.manage("shell", "--no-imports", "-c", PUT_OFF_FOR_A_DAY.format(name=name))
     alice = Person(browser, stack.address, "alice@northwind.example", PASSWORD)

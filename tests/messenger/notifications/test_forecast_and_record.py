@@ -1,4 +1,4 @@
-"""What the interface says about mails: before a message is posted, below it, and in its record."""
+"""What the interface shows about mails: before a message is posted, below the message, and in its record."""
 
 import re
 from datetime import timedelta
@@ -62,7 +62,7 @@ def record(member: Member, message: Message) -> str:
 # -- Forecast ------------------------------------------------------------------------------------------
 
 
-def test_the_composer_says_what_posting_now_would_do(cast: Cast) -> None:
+def test_the_composer_shows_what_posting_now_would_do(cast: Cast) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         assert line(cast.alice, cast.payments) == "If you send now, 1 person will get an e-mail."
         post(cast.payments, cast.alice)
@@ -86,15 +86,15 @@ def test_the_composer_says_what_posting_now_would_do(cast: Cast) -> None:
         )
 
 
-def test_the_forecast_names_the_day_when_it_is_another(cast: Cast) -> None:
+def test_the_forecast_names_the_day_if_it_is_not_today(cast: Cast) -> None:
     change(cast.payments, notification_interval=24 * 60)
     with time_machine.travel(NOON, tick=False):
         post(cast.payments, cast.alice)
         assert "If no one posts before Mon 23 Nov, 12:00:00" in line(cast.bob, cast.payments)
 
 
-def test_the_forecast_counts_whom_fan_out_then_counts(cast: Cast) -> None:
-    """The same rule, asked before and after, for every reason not to be mailed and for own messages."""
+def test_the_forecast_counts_the_same_recipients_as_fan_out(cast: Cast) -> None:
+    """For every reason not to be mailed, and for own messages."""
     crowd = [make_member(cast.northwind, f"{name} Crowd") for name in ("Fay", "Gus", "Hal", "Ida")]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
     change(cast.payments, notification_interval=0)
@@ -105,15 +105,15 @@ def test_the_forecast_counts_whom_fan_out_then_counts(cast: Cast) -> None:
     own.own_messages = True
     save_preference(own)
     for author, expected in [(cast.alice, 3), (crowd[2], 4), (crowd[0], 4)]:
-        told = forecast(Topic.objects.get(pk=cast.payments.pk), author, timezone.now())
+        before = forecast(Topic.objects.get(pk=cast.payments.pk), author, timezone.now())
         message = post(cast.payments, author)
         outbox.fan_out(message.pk)
         message.refresh_from_db()
-        assert told.recipients == message.addressees == expected
+        assert before.recipients == message.addressees == expected
         assert Delivery.objects.filter(message=message, state="waiting").count() == expected
 
 
-def test_where_nobody_would_get_one_it_says_so(cast: Cast) -> None:
+def test_a_topic_without_recipients_is_explained_before_and_after_posting(cast: Cast) -> None:
     set_muted(cast.payments, cast.bob, True)
     assert "no one else gets e-mails" in line(cast.alice, cast.payments)
     message = post(cast.payments, cast.alice)
@@ -123,7 +123,7 @@ def test_where_nobody_would_get_one_it_says_so(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("what", ["post", "interval", "join", "mute", "deactivate"])
-def test_open_threads_are_told_when_the_forecast_changes(cast: Cast, what: str) -> None:
+def test_a_change_of_the_forecast_raises_the_revision(cast: Cast, what: str) -> None:
     def revision() -> int:
         return Topic.objects.get(pk=cast.payments.pk).revision
 
@@ -159,18 +159,18 @@ def test_the_line_below_a_message_follows_its_mails(cast: Cast, smtp: SmtpServer
     assert outcome(cast.alice, message) == "E-mailed to 1 of 3 people, 1 failed, 1 cancelled"
 
 
-def test_when_all_mails_are_out_it_says_to_how_many(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_line_below_a_message_counts_the_mails_once_all_are_sent(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     before = Topic.objects.get(pk=cast.payments.pk).revision
     notify_members(message.pk)
     assert outcome(cast.bob, message) == "E-mailed to 1 person"
-    assert Topic.objects.get(pk=cast.payments.pk).revision > before, "open threads look again"
+    assert Topic.objects.get(pk=cast.payments.pk).revision > before, "open threads are notified"
 
 
 # -- The record ----------------------------------------------------------------------------------------
 
 
-def test_the_record_says_for_each_member_what_they_got_and_why(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_record_explains_for_each_member_what_they_received(cast: Cast, smtp: SmtpServer) -> None:
     people = {name: make_member(cast.northwind, f"{name} Crowd") for name in ("Fay", "Gus", "Hal", "Ida", "Jon")}
     save_group(cast.payroll, [cast.alice, cast.bob, *people.values()])
     set_muted(cast.payments, people["Fay"], True)
@@ -181,11 +181,11 @@ def test_the_record_says_for_each_member_what_they_got_and_why(cast: Cast, smtp:
     save_group(cast.payroll, [cast.alice, cast.bob, *[people[name] for name in ("Fay", "Gus", "Ida", "Jon")]])
     smtp.refusals = {people["Ida"].user.email: "550 No such user", people["Jon"].user.email: "450 Busy"}
     notify_members(message.pk)
-    told = record(cast.bob, message)
-    assert told.startswith("E-mailed to 1 of 4 people, 1 on the way, 1 failed, 1 cancelled")
-    assert "It was e-mailed because it was the first message in the topic." in told
-    assert "7 people were in the group at the time" in told
-    assert re.search(r"Bob Brandt you E-mailed, \d+ \w+ \d{4}, \d\d:\d\d", told)
+    text = record(cast.bob, message)
+    assert text.startswith("E-mailed to 1 of 4 people, 1 on the way, 1 failed, 1 cancelled")
+    assert "It was e-mailed because it was the first message in the topic." in text
+    assert "7 people were in the group at the time" in text
+    assert re.search(r"Bob Brandt you E-mailed, \d+ \w+ \d{4}, \d\d:\d\d", text)
     for sentence in (
         "Alice Almeida Not e-mailed: wrote the message",
         "Fay Crowd Not e-mailed: had muted the topic",
@@ -194,32 +194,32 @@ def test_the_record_says_for_each_member_what_they_got_and_why(cast: Cast, smtp:
         "Ida Crowd Failed: the mail server refused the e-mail",
         "Jon Crowd Waiting: the mail server has not accepted the e-mail yet (1 attempt). Messenger will try again",
     ):
-        assert sentence in told
+        assert sentence in text
 
 
-def test_the_record_keeps_the_interval_and_the_members_of_then(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_record_shows_interval_and_members_at_the_time_of_posting(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(NOON) as clock:
         post(cast.payments, cast.alice)
         clock.shift(timedelta(minutes=14))
         silent = post(cast.payments, cast.alice)
     change(cast.payments, notification_interval=5)
     save_group(cast.payroll, [cast.alice, cast.charlie])
-    told = record(cast.charlie, silent)
-    assert told.startswith("Not e-mailed: 14 minutes after the previous message (interval: 30 minutes)")
-    assert "which is less than the notification interval of 30 minutes" in told
-    assert "2 people were in the group at the time" in told
-    assert "Alice Almeida Not e-mailed: wrote the message" in told
-    assert re.search("Bob Brandt Not e-mailed(?!:)", told), "he wrote nothing: there is no other reason"
-    assert "Charlie Chen" not in told
-    assert "1 person joined the group later" in told
+    text = record(cast.charlie, silent)
+    assert text.startswith("Not e-mailed: 14 minutes after the previous message (interval: 30 minutes)")
+    assert "which is less than the notification interval of 30 minutes" in text
+    assert "2 people were in the group at the time" in text
+    assert "Alice Almeida Not e-mailed: wrote the message" in text
+    assert re.search("Bob Brandt Not e-mailed(?!:)", text), "he wrote nothing: there is no other reason"
+    assert "Charlie Chen" not in text
+    assert "1 person joined the group later" in text
 
 
-def test_the_record_names_the_catch_up_mail_that_counted_the_message(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_record_mentions_the_catch_up_mail_that_counted_the_message(cast: Cast, smtp: SmtpServer) -> None:
     change(cast.payments, notifications_enabled=False)
     with time_machine.travel(NOON) as clock:
-        choice = preference_of(cast.bob)
-        choice.catch_up = MailPreference.CatchUp.DAILY
-        save_preference(choice)
+        preference = preference_of(cast.bob)
+        preference.catch_up = MailPreference.CatchUp.DAILY
+        save_preference(preference)
         message = post(cast.payments, cast.alice)
         clock.move_to("2026-11-23 07:00:00+00:00")
         digest.send_due()
@@ -227,7 +227,7 @@ def test_the_record_names_the_catch_up_mail_that_counted_the_message(cast: Cast,
     assert "Included in the catch-up e-mail of 23 November 2026, 07:00" in record(cast.alice, message)
 
 
-def test_the_record_tells_no_address_whatever_the_mail_server_says(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_record_shows_no_address_from_the_mail_servers_answer(cast: Cast, smtp: SmtpServer) -> None:
     smtp.refusals[cast.bob.user.email] = f"550 <{cast.bob.user.email}> unknown"
     message = post(cast.payments, cast.alice)
     notify_members(message.pk)
@@ -236,7 +236,7 @@ def test_the_record_tells_no_address_whatever_the_mail_server_says(cast: Cast, s
     assert "@" not in record(cast.alice, message)
 
 
-def test_a_big_group_has_a_record_of_several_pages(cast: Cast) -> None:
+def test_the_record_of_a_large_group_has_several_pages(cast: Cast) -> None:
     crowd = [make_member(cast.northwind, f"Crowd{number:03} Person") for number in range(120)]
     save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
     message = post(cast.payments, cast.alice)
@@ -249,6 +249,6 @@ def test_a_big_group_has_a_record_of_several_pages(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("sequence", ["0", "2", "999999999999999999"])
-def test_a_message_that_is_not_there_has_no_record(cast: Cast, sequence: str) -> None:
+def test_the_record_of_a_missing_message_is_a_404(cast: Cast, sequence: str) -> None:
     post(cast.payments, cast.alice)
     assert sign_in(cast.bob).get(f"{path_of(cast.payments)}messages/{sequence}/record/").status_code == 404

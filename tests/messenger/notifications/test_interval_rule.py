@@ -15,9 +15,9 @@ NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
         (None, 0 * MINUTE, True),
         (14 * MINUTE, 15 * MINUTE, False),
         (15 * MINUTE - timedelta(microseconds=1), 15 * MINUTE, False),
-        (15 * MINUTE, 15 * MINUTE, True),  # suppressed is only what is less than the interval
+        (15 * MINUTE, 15 * MINUTE, True),  # exactly the interval is enough
         (16 * MINUTE, 15 * MINUTE, True),
-        (0 * MINUTE, 0 * MINUTE, True),  # an interval of nothing: every message
+        (0 * MINUTE, 0 * MINUTE, True),  # with an interval of 0, every message
         (0 * MINUTE, MINUTE, False),
         (timedelta(days=7), timedelta(days=7), True),
         (timedelta(days=6, hours=23), timedelta(days=7), False),

@@ -1,4 +1,4 @@
-"""What the mails hold, as an SMTP server received them; and the links in them that end them."""
+"""The content of mails as an SMTP server received them, and their unsubscribe links."""
 
 import re
 from datetime import timedelta
@@ -23,7 +23,7 @@ from tests.support.smtp import SmtpServer
 pytestmark = pytest.mark.django_db
 
 CANARIES = ("Canarygroup", "Canarytopic", "Canarytext", "Canaryauthor", "Canaryreader", "Canarydescription")
-MAY_HOLD = {
+ALLOWED = {
     MailDetail.MINIMAL: set[str](),
     MailDetail.TOPIC_AND_SENDER: {"Canarytopic", "Canaryauthor"},
     MailDetail.FULL_TEXT: {"Canarytopic", "Canaryauthor", "Canarytext"},
@@ -49,7 +49,7 @@ def mail_about(topic: Topic, author: Member, smtp: SmtpServer, body: str = "Cana
 
 
 def parts_of(mail: EmailMessage) -> dict[str, str]:
-    """What can be read of a mail: its headers, its text and its HTML, each decoded."""
+    """The headers, the text and the HTML of a mail, each decoded."""
     text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
     assert html is not None
@@ -62,20 +62,20 @@ def found_in(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("detail", MailDetail)
-def test_a_mail_holds_what_the_level_allows_and_nothing_else(
+def test_a_mail_contains_only_what_its_level_of_detail_allows(
     cast: Cast, canaries: None, smtp: SmtpServer, detail: MailDetail
 ) -> None:
     set_detail(cast, detail)
     parts = parts_of(mail_about(cast.payments, cast.alice, smtp))
-    assert found_in(parts["text"]) == found_in(parts["html"]) == MAY_HOLD[detail]
-    assert found_in(parts["headers"]) == MAY_HOLD[detail] & {"Canarytopic"}, "the subject names the topic at most"
+    assert found_in(parts["text"]) == found_in(parts["html"]) == ALLOWED[detail]
+    assert found_in(parts["headers"]) == ALLOWED[detail] & {"Canarytopic"}, "the subject names the topic at most"
     assert cast.alice.user.email not in "".join(parts.values())
     link = f"http://messenger.test/northwind/messenger/topics/{cast.payments.pk}/"
     assert link in parts["text"]
     assert f'href="{link}"' in parts["html"]
 
 
-def test_a_stricter_level_counts_for_mails_that_wait(cast: Cast, canaries: None, smtp: SmtpServer) -> None:
+def test_a_stricter_level_of_detail_applies_to_pending_mails(cast: Cast, canaries: None, smtp: SmtpServer) -> None:
     set_detail(cast, MailDetail.FULL_TEXT)
     message = post(cast.payments, cast.alice, "Canarytext")
     set_detail(cast, MailDetail.MINIMAL)
@@ -83,7 +83,7 @@ def test_a_stricter_level_counts_for_mails_that_wait(cast: Cast, canaries: None,
     assert found_in("".join(parts_of(smtp.mails[-1]).values())) == set()
 
 
-def test_the_full_text_comes_as_it_was_written_and_as_it_looks(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_full_text_is_sent_as_markdown_and_as_html(cast: Cast, smtp: SmtpServer) -> None:
     set_detail(cast, MailDetail.FULL_TEXT)
     parts = parts_of(mail_about(cast.payments, cast.alice, smtp, "**Net** & gross <script>alert(1)</script>"))
     assert "**Net** & gross <script>alert(1)</script>" in parts["text"]
@@ -92,8 +92,8 @@ def test_the_full_text_comes_as_it_was_written_and_as_it_looks(cast: Cast, smtp:
 
 
 @pytest.mark.parametrize("detail", MailDetail)
-def test_no_name_makes_a_header(cast: Cast, smtp: SmtpServer, detail: MailDetail) -> None:
-    """Even one that went past every form."""
+def test_no_name_adds_a_header(cast: Cast, smtp: SmtpServer, detail: MailDetail) -> None:
+    """Not even a name that no form has validated."""
     set_detail(cast, detail)
     Topic.objects.filter(pk=cast.payments.pk).update(name="Hello\r\nBcc: mallory@x.example\r\n\r\nBody")
     Member.objects.filter(pk=cast.alice.pk).update(name="Alice\nX-Evil: 1")
@@ -115,10 +115,12 @@ def test_the_mails_of_a_topic_are_one_conversation(cast: Cast, smtp: SmtpServer)
     assert len({mail["Message-ID"] for mail in (first, second, other)}) == 3
 
 
-def test_what_a_mail_looks_like_at_the_level_is_shown_by_its_preview(cast: Cast, canaries: None) -> None:
+def test_the_preview_follows_the_level_of_detail(cast: Cast, canaries: None) -> None:
     set_detail(cast, MailDetail.TOPIC_AND_SENDER)
     mail = preview(Topic.objects.get(pk=cast.payments.pk), Member.objects.select_related("tenancy").get(pk=cast.bob.pk))
-    assert found_in(f"{mail.subject} {mail.body}") == {"Canarytopic", "Canaryreader"}, "Bob as the example's author"
+    assert found_in(f"{mail.subject} {mail.body}") == {"Canarytopic", "Canaryreader"}, (
+        "Bob is the author in the preview"
+    )
 
 
 # -- Settings ------------------------------------------------------------------------------------------
@@ -126,27 +128,27 @@ def test_what_a_mail_looks_like_at_the_level_is_shown_by_its_preview(cast: Cast,
 SETTINGS = "/northwind/administration/system/settings/notifications/"
 
 
-def test_the_administrator_sets_the_level_for_the_tenancy(cast: Cast) -> None:
+def test_the_administrator_sets_the_level_of_detail_for_the_tenancy(cast: Cast) -> None:
     dana = sign_in(cast.dana)
-    assert cast.northwind.mail_detail == MailDetail.MINIMAL, "the usual"
+    assert cast.northwind.mail_detail == MailDetail.MINIMAL, "the default"
     assert 'value="minimal"' in dana.get(SETTINGS).content.decode()
     assert dana.post(SETTINGS, {"mail_detail": "full_text"}).status_code == 302
     cast.northwind.refresh_from_db()
     cast.aurora.refresh_from_db()
     assert cast.northwind.mail_detail == MailDetail.FULL_TEXT
-    assert cast.aurora.mail_detail == MailDetail.MINIMAL, "another client's is theirs"
+    assert cast.aurora.mail_detail == MailDetail.MINIMAL, "the other client's level is unchanged"
 
 
-def test_a_level_that_is_none_is_refused(cast: Cast) -> None:
+def test_an_unknown_level_of_detail_is_refused(cast: Cast) -> None:
     assert sign_in(cast.dana).post(SETTINGS, {"mail_detail": "everything"}).status_code == 422
     cast.northwind.refresh_from_db()
     assert cast.northwind.mail_detail == MailDetail.MINIMAL
 
 
-# -- The links that end mails --------------------------------------------------------------------------
+# -- Unsubscribe links ---------------------------------------------------------------------------------
 
 
-def stop_path(mail: EmailMessage) -> str:
+def unsubscribe_path(mail: EmailMessage) -> str:
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     match = re.fullmatch(r"<(http://messenger\.test/unsubscribe/[^>]+)>", mail["List-Unsubscribe"].strip())
     assert match, mail["List-Unsubscribe"]
@@ -154,33 +156,31 @@ def stop_path(mail: EmailMessage) -> str:
 
 
 def one_click(path: str) -> Any:
-    """As a mail program does: without cookies, without a token, without being asked."""
+    """Send the request of a mail program: without cookies, CSRF token or confirmation."""
     client = Client(enforce_csrf_checks=True)
     return client.post(path, "List-Unsubscribe=One-Click", content_type="application/x-www-form-urlencoded")
 
 
 def undo_in(page: Any) -> str:
     match = re.search(r'name="again" value="([^"]+)"', page.content.decode())
-    assert match, "there is a button Undo"
+    assert match, "there is an Undo button"
     return match[1]
 
 
-def test_a_mail_programs_own_button_mutes_the_topic_for_that_member(
-    cast: Cast, smtp: SmtpServer, settings: Any
-) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+def test_the_unsubscribe_button_of_a_mail_program_mutes_the_topic(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
     assert one_click(path).status_code == 200
     assert list(TopicMute.objects.values_list("member", "topic")) == [(cast.bob.pk, cast.payments.pk)]
     mails = len(smtp.mails)
     notify_members(post(cast.payments, cast.alice).pk)
     assert len(smtp.mails) == mails, "no more for Bob"
     mail_about(make_topic(cast.payroll, "Pensions"), cast.alice, smtp)
-    assert len(smtp.mails) == mails + 1, "his other topics go on"
+    assert len(smtp.mails) == mails + 1, "Bob still gets mails about other topics"
     assert one_click(path).status_code == 200, "again is harmless"
 
 
-def test_looking_at_the_link_changes_nothing(cast: Cast, smtp: SmtpServer) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+def test_opening_the_link_changes_nothing(cast: Cast, smtp: SmtpServer) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
     for method in ("get", "head", "options"):
         getattr(Client(), method)(path)
     assert not TopicMute.objects.exists()
@@ -188,8 +188,10 @@ def test_looking_at_the_link_changes_nothing(cast: Cast, smtp: SmtpServer) -> No
     assert '<form method="post"' in page
 
 
-def test_the_page_behind_the_link_names_nobody_and_nothing(cast: Cast, canaries: None, smtp: SmtpServer) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+def test_the_page_behind_the_link_names_no_person_topic_or_tenancy(
+    cast: Cast, canaries: None, smtp: SmtpServer
+) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
     stopped = Client().post(path)
     for page in (Client().get(path), stopped, Client().post(path, {"again": undo_in(stopped)})):
         text = page.content.decode()
@@ -198,16 +200,16 @@ def test_the_page_behind_the_link_names_nobody_and_nothing(cast: Cast, canaries:
         assert "northwind" not in text.lower()
 
 
-def test_it_can_be_undone_where_it_was_done(cast: Cast, smtp: SmtpServer) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+def test_unsubscribing_can_be_undone_on_the_same_page(cast: Cast, smtp: SmtpServer) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
     undo = undo_in(Client().post(path))
     Client().post(path, {"again": undo})
     assert not TopicMute.objects.exists()
 
 
-def test_an_old_link_ends_mails_and_never_begins_any(cast: Cast, smtp: SmtpServer) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
-    other = stop_path(mail_about(make_topic(cast.payroll, "Pensions"), cast.alice, smtp))
+def test_only_a_fresh_undo_of_the_same_link_resumes_mails(cast: Cast, smtp: SmtpServer) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
+    other = unsubscribe_path(mail_about(make_topic(cast.payroll, "Pensions"), cast.alice, smtp))
     undo = undo_in(Client().post(path))
     with time_machine.travel(timezone.now() + timedelta(hours=2)):
         Client().post(path, {"again": undo})
@@ -216,13 +218,13 @@ def test_an_old_link_ends_mails_and_never_begins_any(cast: Cast, smtp: SmtpServe
     assert TopicMute.objects.count() == 2
 
 
-def test_the_link_works_for_its_member_whoever_is_signed_in(cast: Cast, smtp: SmtpServer) -> None:
-    path = stop_path(mail_about(cast.payments, cast.alice, smtp))
+def test_the_link_works_for_its_member_even_if_another_user_is_signed_in(cast: Cast, smtp: SmtpServer) -> None:
+    path = unsubscribe_path(mail_about(cast.payments, cast.alice, smtp))
     assert sign_in(cast.erin).post(path).status_code == 200
     assert TopicMute.objects.get().member == cast.bob
 
 
-def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
+def test_a_forged_link_is_a_404(cast: Cast) -> None:
     path = urlsplit(unsubscribe_link(cast.bob, cast.payments)).path
     forged = path[:-2] + ("A" if path[-2] != "A" else "B") + "/"
     foreign = urlsplit(unsubscribe_link(cast.bob, cast.secrets)).path
@@ -232,22 +234,22 @@ def test_a_link_that_nobody_was_mailed_is_a_404(cast: Cast) -> None:
     assert not TopicMute.objects.exists()
 
 
-def test_the_link_in_a_catch_up_mail_ends_those(cast: Cast) -> None:
-    choice = preference_of(cast.bob)
-    choice.catch_up = MailPreference.CatchUp.WEEKDAYS
-    save_preference(choice)
+def test_the_link_in_a_catch_up_mail_ends_catch_up_mails(cast: Cast) -> None:
+    preference = preference_of(cast.bob)
+    preference.catch_up = MailPreference.CatchUp.WEEKDAYS
+    save_preference(preference)
     path = urlsplit(unsubscribe_link(cast.bob, None)).path
     Client().get(path)
-    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.WEEKDAYS, "looking changes nothing"
+    assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.WEEKDAYS, "opening the link changes nothing"
     assert one_click(path).status_code == 200
     assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.NEVER
     assert preference_of(cast.bob).next_catch_up_at is None
 
 
-def test_to_undo_it_brings_the_catch_up_mails_back_on_the_days_on_which_they_came(cast: Cast) -> None:
-    choice = preference_of(cast.bob)
-    choice.catch_up = MailPreference.CatchUp.WEEKDAYS
-    save_preference(choice)
+def test_undoing_restores_the_days_of_the_catch_up_mails(cast: Cast) -> None:
+    preference = preference_of(cast.bob)
+    preference.catch_up = MailPreference.CatchUp.WEEKDAYS
+    save_preference(preference)
     path = urlsplit(unsubscribe_link(cast.bob, None)).path
     page = one_click(path).content.decode()
     assert preference_of(cast.bob).catch_up == MailPreference.CatchUp.NEVER, "or the test proves nothing"

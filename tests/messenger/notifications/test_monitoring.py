@@ -1,4 +1,4 @@
-"""Delivery health: counts against a staged history, addresses that fail, and the test e-mail over real SMTP."""
+"""The report on e-mail delivery for a staged history, failing addresses, and the test e-mail over real SMTP."""
 
 import asyncio
 import re
@@ -45,7 +45,7 @@ def clock() -> Iterator[Any]:
 
 
 def delivered(message: Message, member: Any, state: str, settled_at: datetime | None = None, **columns: Any) -> None:
-    """A delivery that was due, as the outbox leaves it."""
+    """Create a delivery that was due, in a state in which the outbox leaves it."""
     Delivery.objects.create(
         tenancy_id=message.tenancy_id,
         message=message,
@@ -57,7 +57,7 @@ def delivered(message: Message, member: Any, state: str, settled_at: datetime | 
 
 
 def days_of(found: Health) -> dict[int, tuple[int, int, int, int, int]]:
-    """By the number of days ago, where there is anything: sent, waiting, cancelled, failed, not e-mailed."""
+    """By days ago, for days that are not empty: sent, waiting, cancelled, failed, not e-mailed."""
     numbers = {
         (TODAY - day.day).days: (day.sent, day.waiting, day.cancelled, day.failed, day.not_emailed)
         for day in found.days
@@ -74,7 +74,7 @@ def fanned_out(message: Message) -> Message:
 # -- Numbers -------------------------------------------------------------------------------------------
 
 
-def test_each_email_is_counted_on_its_day_by_what_became_of_it(cast: Cast, clock: Any) -> None:
+def test_each_email_is_counted_on_its_day_and_by_its_state(cast: Cast, clock: Any) -> None:
     day = timedelta(days=1)
     clock.move_to(NOW - 15 * day)
     old = fanned_out(post(cast.payments, cast.alice))
@@ -130,18 +130,18 @@ def test_another_tenancys_emails_do_not_count(cast: Cast, clock: Any) -> None:
     assert (found.waiting.emails, found.waiting.messages) == (0, 0)
 
 
-# -- The state as a whole ----------------------------------------------------------------------------------
+# -- The summary -------------------------------------------------------------------------------------------
 
 
-def test_without_any_history_the_page_is_calm(cast: Cast) -> None:
+def test_without_any_history_no_problem_is_reported(cast: Cast) -> None:
     assert health_of(cast.northwind, timezone.now()).sentences == ["No e-mails were due in the last 14 days."]
     text = page(cast)
     assert "No messages were posted, so there was nothing to e-mail." in text
     assert "No addresses failed in the last 14 days." in text
-    assert "chart.umd" not in text, "only pages with a chart load what draws it"
+    assert "chart.umd" not in text, "only pages with a chart load the chart library"
 
 
-def test_all_is_delivered_when_all_is_delivered(cast: Cast, smtp: SmtpServer) -> None:
+def test_no_problem_is_reported_when_all_mails_are_sent(cast: Cast, smtp: SmtpServer) -> None:
     post(cast.payments, cast.alice)
     assert health_of(cast.northwind, timezone.now()).sentences == ["E-mails are on their way."]
     sweep()
@@ -151,7 +151,7 @@ def test_all_is_delivered_when_all_is_delivered(cast: Cast, smtp: SmtpServer) ->
     assert found.is_well
 
 
-def test_what_waits_while_the_mail_server_is_away_is_said_with_its_age(
+def test_the_report_shows_how_long_mails_wait_for_an_unreachable_mail_server(
     cast: Cast, smtp: SmtpServer, settings: Any, clock: Any
 ) -> None:
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
@@ -165,8 +165,8 @@ def test_what_waits_while_the_mail_server_is_away_is_said_with_its_age(
     assert late.oldest == "25 minutes"
 
 
-def test_messages_that_nobody_turns_into_emails_are_not_called_delivered(cast: Cast, clock: Any) -> None:
-    """Where no worker runs there are no deliveries at all that could wait."""
+def test_messages_that_are_not_fanned_out_are_reported_as_waiting(cast: Cast, clock: Any) -> None:
+    """If no worker runs, there are not even deliveries that could wait."""
     post(cast.payments, cast.alice)
     assert not Delivery.objects.exists(), "or the test proves nothing"
     late = health_of(cast.northwind, NOW + timedelta(hours=2))
@@ -179,7 +179,9 @@ def test_messages_that_nobody_turns_into_emails_are_not_called_delivered(cast: C
     assert "plus those for 1 message" in page(cast)
 
 
-def test_a_refused_address_is_no_sign_that_the_mail_server_is_away(cast: Cast, smtp: SmtpServer, clock: Any) -> None:
+def test_a_refused_address_does_not_count_as_an_unreachable_mail_server(
+    cast: Cast, smtp: SmtpServer, clock: Any
+) -> None:
     smtp.refusals[cast.bob.user.email] = "451 Greylisted"
     post(cast.payments, cast.alice)
     sweep()
@@ -194,7 +196,7 @@ def test_a_refused_address_is_no_sign_that_the_mail_server_is_away(cast: Cast, s
 # -- Addresses that fail -----------------------------------------------------------------------------------
 
 
-def test_an_address_that_fails_is_named_with_the_last_answer_and_since_when(
+def test_a_failing_address_is_listed_with_its_last_answer_and_its_first_failure(
     cast: Cast, smtp: SmtpServer, clock: Any
 ) -> None:
     for days_ago, answer in ((4, "250 OK"), (3, "550 No such user"), (1, "550 Still no such user")):
@@ -202,7 +204,7 @@ def test_an_address_that_fails_is_named_with_the_last_answer_and_since_when(
         smtp.refusals = {} if answer == "250 OK" else {cast.bob.user.email: answer}
         post(cast.payments, cast.alice, "canary-of-a-message")
         sweep()
-    assert len(smtp.envelopes) == 1, "it took a mail before it failed"
+    assert len(smtp.envelopes) == 1, "the address accepted a mail before it failed"
     clock.move_to(NOW)
     found = health_of(cast.northwind, NOW)
     (address,) = found.addresses
@@ -219,7 +221,7 @@ def test_an_address_that_fails_is_named_with_the_last_answer_and_since_when(
         assert secret not in text, "the administrator is in no group"
 
 
-def test_an_address_that_took_a_mail_since_works_again(cast: Cast, smtp: SmtpServer, clock: Any) -> None:
+def test_an_address_that_accepted_a_mail_since_works_again(cast: Cast, smtp: SmtpServer, clock: Any) -> None:
     clock.move_to(NOW - timedelta(days=2))
     smtp.refusals[cast.bob.user.email] = "550 Mailbox full"
     post(cast.payments, cast.alice)
@@ -235,15 +237,13 @@ def test_an_address_that_took_a_mail_since_works_again(cast: Cast, smtp: SmtpSer
     assert "Works again" in page(cast)
 
 
-def test_failures_of_long_ago_are_forgotten(cast: Cast, clock: Any) -> None:
+def test_failures_before_the_last_14_days_are_not_listed(cast: Cast, clock: Any) -> None:
     message = fanned_out(post(cast.payments, cast.alice))
     delivered(message, cast.bob, "failed", NOW - timedelta(days=15), reason="refused", last_error="550 No")
     assert health_of(cast.northwind, NOW).addresses == []
 
 
-def test_of_very_many_addresses_the_last_ones_are_shown_and_the_rest_counted(
-    cast: Cast, clock: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_addresses_beyond_the_limit_are_only_counted(cast: Cast, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "MAX_ADDRESSES", 2)
     message = fanned_out(post(cast.payments, cast.alice))
     for hours_ago, member in enumerate([cast.bob, cast.charlie, cast.mallory]):
@@ -263,7 +263,7 @@ def page(cast: Cast) -> str:
     return str(response.content.decode())
 
 
-def test_the_page_is_found_in_the_menu_and_shown_while_messenger_is_off(cast: Cast) -> None:
+def test_the_page_is_in_the_menu_and_opens_while_messenger_is_off(cast: Cast) -> None:
     Tenancy.objects.filter(pk=cast.northwind.pk).update(messenger_enabled=False)
     assert "E-mail delivery" in page(cast)
     for place in ("/northwind/", "/northwind/administration/"):
@@ -271,7 +271,7 @@ def test_the_page_is_found_in_the_menu_and_shown_while_messenger_is_off(cast: Ca
         assert PAGE not in sign_in(cast.alice).get(place).content.decode()
 
 
-def test_the_table_holds_what_the_chart_shows(cast: Cast, clock: Any) -> None:
+def test_the_table_contains_the_numbers_of_the_chart(cast: Cast, clock: Any) -> None:
     message = fanned_out(post(cast.payments, cast.alice))
     delivered(message, cast.bob, "sent", NOW)
     delivered(message, cast.charlie, "failed", NOW, reason="refused")
@@ -295,27 +295,27 @@ def test_the_page_groups_the_digits_of_large_numbers_but_not_those_of_the_chart(
     assert 'data-value="6789">6,789</td>' in text
 
 
-def test_the_page_costs_the_same_whatever_happened(cast: Cast, clock: Any) -> None:
-    def cost() -> int:
+def test_the_number_of_queries_does_not_grow_with_failures(cast: Cast, clock: Any) -> None:
+    def count_queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             health_of(cast.northwind, NOW)
         return len(captured)
 
     message = fanned_out(post(cast.payments, cast.alice))
     delivered(message, cast.bob, "failed", NOW, reason="refused")
-    before = cost()
+    before = count_queries()
     for number in range(20):
         member = make_member(cast.northwind, f"crowd{number} Person")
         delivered(message, member, "failed", NOW - timedelta(hours=number), reason="refused")
     assert len(health_of(cast.northwind, NOW).addresses) == 21, "or the test proves nothing"
-    assert cost() == before <= 14
+    assert count_queries() == before <= 14
 
 
 # -- The test e-mail -----------------------------------------------------------------------------------------
 
 
-def ask_for_test(cast: Cast) -> tuple[str, str]:
-    """The level and the text of the banner that answers."""
+def send_test_email(cast: Cast) -> tuple[str, str]:
+    """Send it as Dana; returns the level and the text of the banner."""
     dana = sign_in(cast.dana)
     response: Response = dana.post(TEST, follow=True)
     assert response.redirect_chain == [(PAGE, 302)]
@@ -323,8 +323,8 @@ def ask_for_test(cast: Cast) -> tuple[str, str]:
     return level, text
 
 
-def test_the_test_email_goes_to_the_administrator_alone_at_once(cast: Cast, smtp: SmtpServer) -> None:
-    level, text = ask_for_test(cast)
+def test_the_test_email_is_sent_at_once_and_to_the_administrator_only(cast: Cast, smtp: SmtpServer) -> None:
+    level, text = send_test_email(cast)
     assert smtp.recipients == [cast.dana.user.email]
     (mail,) = smtp.mails
     assert mail["Subject"] == "Test e-mail from IPPEX Cloud Messenger"
@@ -342,19 +342,19 @@ def test_the_test_email_goes_to_the_administrator_alone_at_once(cast: Cast, smtp
 @pytest.mark.parametrize("answer", ["550 No such user", "451 Greylisted", "421 Go away"])
 def test_a_refusal_is_shown_in_the_mail_servers_words(cast: Cast, smtp: SmtpServer, answer: str) -> None:
     smtp.refusals[cast.dana.user.email] = answer
-    assert ask_for_test(cast) == ("error", f"The mail server refused the test e-mail: {answer}")
+    assert send_test_email(cast) == ("error", f"The mail server refused the test e-mail: {answer}")
     assert smtp.envelopes == []
 
 
-def test_a_mail_server_that_is_away_is_said_to_be(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
+def test_an_unreachable_mail_server_is_reported_as_such(cast: Cast, smtp: SmtpServer, settings: Any) -> None:
     with mail_server_away(settings):
-        level, text = ask_for_test(cast)
+        level, text = send_test_email(cast)
     assert level == "error"
     assert text == "The mail server can't be reached: Connection refused."
 
 
 class StrictServer(SmtpServer):
-    """Takes no mail from this sender."""
+    """Refuses the sender."""
 
     async def handle_MAIL(  # noqa: N802  (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
@@ -362,18 +362,18 @@ class StrictServer(SmtpServer):
         return "553 Sender not allowed"
 
 
-def test_a_sender_who_is_refused_is_a_refusal_too(cast: Cast, settings: Any) -> None:
+def test_a_refused_sender_is_shown_as_a_refusal(cast: Cast, settings: Any) -> None:
     with mailing_to(StrictServer(), settings):
-        assert ask_for_test(cast) == ("error", "The mail server refused the test e-mail: 553 Sender not allowed")
+        assert send_test_email(cast) == ("error", "The mail server refused the test e-mail: 553 Sender not allowed")
 
 
-def test_a_mail_server_that_closes_is_a_refusal_too(cast: Cast, settings: Any) -> None:
+def test_a_mail_server_that_closes_the_connection_is_shown_as_a_refusal(cast: Cast, settings: Any) -> None:
     with mailing_to(TiredServer(takes=0), settings):
-        assert ask_for_test(cast) == ("error", "The mail server refused the test e-mail: 421 Too tired")
+        assert send_test_email(cast) == ("error", "The mail server refused the test e-mail: 421 Too tired")
 
 
 class SlowServer(SmtpServer):
-    """Answers each line, each just in time, and would take very long in all."""
+    """Answers each command within the timeout, but takes longer than that for a whole mail."""
 
     async def handle_MAIL(  # noqa: N802  (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
@@ -389,34 +389,34 @@ class SlowServer(SmtpServer):
         return await super().handle_RCPT(server, session, envelope, address, options)
 
 
-def test_nobody_waits_for_a_slow_mail_server_beyond_the_limit(
+def test_a_slow_mail_server_is_not_awaited_beyond_the_limit(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp_check, "TIMEOUT_SECONDS", 0.6)
     with mailing_to(SlowServer(), settings) as server:
         begun = time.monotonic()
-        level, text = ask_for_test(cast)
+        level, text = send_test_email(cast)
         assert time.monotonic() - begun < 3
         assert level == "error"
         assert text.endswith("The e-mail may still arrive.")
         deadline = time.monotonic() + 10
         while not server.envelopes and time.monotonic() < deadline:
             time.sleep(0.05)
-    assert server.recipients == [cast.dana.user.email], "and it does, for each line came in time"
+    assert server.recipients == [cast.dana.user.email], "it does arrive, because each answer came in time"
 
 
-def test_the_test_email_speaks_the_administrators_language(cast: Cast, smtp: SmtpServer) -> None:
+def test_the_test_email_is_in_the_administrators_language(cast: Cast, smtp: SmtpServer) -> None:
     User.objects.filter(pk=cast.dana.user_id).update(language="en", time_zone="Asia/Tokyo")
-    ask_for_test(cast)
+    send_test_email(cast)
     (mail,) = smtp.mails
     html = mail.get_body(("html",))
     assert html is not None
     assert '<html lang="en">' in html.get_content()
 
 
-def test_a_test_email_is_no_delivery_and_withholds_none(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_test_email_creates_no_delivery_and_sends_no_pending_one(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     outbox.fan_out(message.pk)
-    ask_for_test(cast)
+    send_test_email(cast)
     assert smtp.recipients == [cast.dana.user.email]
     assert Delivery.objects.get(member=cast.bob).state == "waiting"

@@ -1,4 +1,4 @@
-"""What members choose about their own mails: muted topics, own messages, the catch-up mail."""
+"""Members' preferences about their own mails: muted topics, own messages, catch-up mails."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -41,7 +41,7 @@ def record(message: Message, member: Member) -> tuple[str, str]:
 # -- Muting --------------------------------------------------------------------------------------------
 
 
-def test_who_mutes_a_topic_gets_no_mails_about_it_and_everybody_else_does(cast: Cast, smtp: SmtpServer) -> None:
+def test_muting_a_topic_stops_the_mails_to_that_member_only(cast: Cast, smtp: SmtpServer) -> None:
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     set_muted(cast.payments, cast.bob, True)
     message = post(cast.payments, cast.alice)
@@ -53,7 +53,7 @@ def test_who_mutes_a_topic_gets_no_mails_about_it_and_everybody_else_does(cast: 
 
 
 @pytest.mark.parametrize("fanned_out", [True, False])
-def test_muting_cancels_what_waits_and_unmuting_sends_nothing_late(
+def test_muting_cancels_pending_mails_and_unmuting_sends_none_late(
     cast: Cast, smtp: SmtpServer, fanned_out: bool
 ) -> None:
     message = post(cast.payments, cast.alice)
@@ -66,7 +66,7 @@ def test_muting_cancels_what_waits_and_unmuting_sends_nothing_late(
     assert smtp.recipients == []
 
 
-def test_what_was_posted_while_it_was_muted_is_not_mailed_after_it(cast: Cast, smtp: SmtpServer) -> None:
+def test_messages_posted_while_a_topic_was_muted_are_not_mailed_later(cast: Cast, smtp: SmtpServer) -> None:
     set_muted(cast.payments, cast.bob, True)
     message = post(cast.payments, cast.alice)
     assert not Delivery.objects.exists(), "or the test proves nothing"
@@ -76,10 +76,10 @@ def test_what_was_posted_while_it_was_muted_is_not_mailed_after_it(cast: Cast, s
     assert record(message, cast.bob) == ("not_sent", "muted")
 
 
-def test_a_mute_is_asked_for_again_when_the_mail_goes_out(cast: Cast, smtp: SmtpServer) -> None:
+def test_mutes_are_checked_again_before_a_mail_is_sent(cast: Cast, smtp: SmtpServer) -> None:
     message = post(cast.payments, cast.alice)
     outbox.fan_out(message.pk)
-    TopicMute.objects.create(tenancy=cast.northwind, topic=cast.payments, member=cast.bob)  # past every door
+    TopicMute.objects.create(tenancy=cast.northwind, topic=cast.payments, member=cast.bob)  # bypassing set_muted
     sweep()
     assert smtp.recipients == []
     assert record(message, cast.bob) == ("not_sent", "muted")
@@ -93,7 +93,7 @@ def test_the_button_in_the_topic_mutes_and_unmutes_and_preferences_list_it(cast:
     assert "Unmute <span" in bob.get(path).content.decode()
     assert "Muted by you" in bob.get("/northwind/messenger/").content.decode()
     assert "Payments processing" in bob.get(preferences).content.decode()
-    assert "Unmute <span" not in sign_in(cast.alice).get(path).content.decode(), "Bob's own choice"
+    assert "Unmute <span" not in sign_in(cast.alice).get(path).content.decode(), "only Bob has muted the topic"
     assert bob.post(f"{path}mute/", {"from": "preferences"})["Location"] == preferences
     muted_topics = bob.get(preferences).content.decode().partition('id="muted-topics"')[2]
     assert muted_topics, "or the test proves nothing"
@@ -104,40 +104,42 @@ def test_the_button_in_the_topic_mutes_and_unmutes_and_preferences_list_it(cast:
 # -- Own messages --------------------------------------------------------------------------------------
 
 
-def choose(member: Member, **columns: object) -> MailPreference:
-    choice = preference_of(member)
+def set_preference(member: Member, **columns: object) -> MailPreference:
+    preference = preference_of(member)
     for name, value in columns.items():
-        setattr(choice, name, value)
-    save_preference(choice)
-    return choice
+        setattr(preference, name, value)
+    save_preference(preference)
+    return preference
 
 
 @pytest.mark.parametrize("fanned_out", [True, False])
-def test_to_choose_own_messages_counts_from_the_next_message_on(cast: Cast, smtp: SmtpServer, fanned_out: bool) -> None:
+def test_wanting_own_messages_takes_effect_with_the_next_message(
+    cast: Cast, smtp: SmtpServer, fanned_out: bool
+) -> None:
     message = post(cast.payments, cast.alice)
     if fanned_out:
         outbox.fan_out(message.pk)
-    choose(cast.alice, own_messages=True)
+    set_preference(cast.alice, own_messages=True)
     sweep()
     assert smtp.recipients == [cast.bob.user.email]
     assert record(message, cast.alice) == ("not_sent", "author")
 
 
-def test_not_to_want_own_messages_any_more_cancels_those_that_wait(cast: Cast, smtp: SmtpServer) -> None:
-    choose(cast.alice, own_messages=True)
+def test_no_longer_wanting_own_messages_cancels_pending_mails(cast: Cast, smtp: SmtpServer) -> None:
+    set_preference(cast.alice, own_messages=True)
     message = post(cast.payments, cast.alice)
-    choose(cast.alice, own_messages=False)
+    set_preference(cast.alice, own_messages=False)
     sweep()
     assert smtp.recipients == [cast.bob.user.email]
     assert record(message, cast.alice) == ("not_sent", "author")
 
 
-def test_it_is_asked_for_again_when_the_mail_goes_out(cast: Cast, smtp: SmtpServer) -> None:
-    choose(cast.alice, own_messages=True)
+def test_wanting_own_messages_is_checked_again_before_a_mail_is_sent(cast: Cast, smtp: SmtpServer) -> None:
+    set_preference(cast.alice, own_messages=True)
     message = post(cast.payments, cast.alice)
     outbox.fan_out(message.pk)
     assert record(message, cast.alice) == ("waiting", ""), "or the test proves nothing"
-    # As it is where the mail was just going out, and did not after all: what goes out is not waited for.
+    # `cancel` skips a mail that is just being sent. This is the state if that attempt then fails.
     MailPreference.objects.filter(member=cast.alice).update(own_messages=False)
     sweep()
     assert smtp.recipients == [cast.bob.user.email]
@@ -180,21 +182,21 @@ def test_the_next_morning_is_at_7_in_the_members_time_zone(
 # -- The catch-up mail ---------------------------------------------------------------------------------
 
 SUNDAY_NOON = "2026-11-22 12:00:00+00:00"
-MONDAY_MORNING = "2026-11-23 07:00:00+00:00"  # everybody's time zone here is UTC
+MONDAY_MORNING = "2026-11-23 07:00:00+00:00"  # all members here are in UTC
 TUESDAY_MORNING = "2026-11-24 07:00:00+00:00"
 
 
 def post_silently(topic: Topic, author: Member, count: int = 1) -> None:
-    """Messages that nobody is e-mailed about."""
+    """Post messages that are not e-mailed."""
     Topic.objects.filter(pk=topic.pk).update(notifications_enabled=False)
     for _ in range(count):
         assert post(topic, author).outcome == "no_email"
 
 
-def test_what_is_unread_and_was_not_mailed_is_counted_in_the_morning(cast: Cast, smtp: SmtpServer) -> None:
+def test_unread_messages_without_a_mail_are_counted_in_the_morning(cast: Cast, smtp: SmtpServer) -> None:
     cut_off = make_topic(cast.payroll, "Cut-off")
     with time_machine.travel(SUNDAY_NOON):
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice, 3)
         post_silently(cut_off, cast.alice, 1)
         send_catch_ups()
@@ -202,38 +204,38 @@ def test_what_is_unread_and_was_not_mailed_is_counted_in_the_morning(cast: Cast,
     with time_machine.travel(MONDAY_MORNING):
         send_catch_ups()
         send_catch_ups()
-    assert smtp.recipients == [cast.bob.user.email], "once, and to nobody who did not choose it"
+    assert smtp.recipients == [cast.bob.user.email], "once, and only to the member who wants it"
     text = smtp.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert "4 unread messages" in text
     assert "3 messages" in text
     assert f"/northwind/messenger/topics/{cut_off.pk}/" in text
-    assert "Cut-off" not in text, "the level is minimal"
+    assert "Cut-off" not in text, "the level of detail is minimal"
     assert "Hello" not in text, "counts and links only"
 
 
-def test_a_message_that_was_mailed_is_not_counted_and_one_that_failed_is(cast: Cast, smtp: SmtpServer) -> None:
+def test_mailed_messages_are_not_counted_but_failed_ones_are(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON):
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         notify_members(post(cast.payments, cast.alice).pk)
         assert smtp.recipients == [cast.bob.user.email]
         assert digest.unread_topics_of(cast.bob) == []
         smtp.refusals[cast.bob.user.email] = "550 No"
         notify_members(post(make_topic(cast.payroll, "Failing"), cast.alice).pk)
-        assert [one.messages for one in digest.unread_topics_of(cast.bob)] == [1]
+        assert [topic.messages for topic in digest.unread_topics_of(cast.bob)] == [1]
 
 
-@pytest.mark.parametrize("written", [True, False])
-def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_before(
-    cast: Cast, smtp: SmtpServer, written: bool
+@pytest.mark.parametrize("fanned_out", [True, False])
+def test_a_message_with_a_pending_mail_is_counted_only_once_the_mail_fails(
+    cast: Cast, smtp: SmtpServer, fanned_out: bool
 ) -> None:
     with time_machine.travel(SUNDAY_NOON) as clock:
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         clock.move_to("2026-11-23 06:59:30+00:00")
         Topic.objects.filter(pk=cast.payments.pk).update(notifications_enabled=True)
         message = post(cast.payments, cast.alice)
         smtp.refusals[cast.bob.user.email] = "450 Later"
-        if written:
+        if fanned_out:
             notify_members(message.pk)
             assert record(message, cast.bob) == ("waiting", ""), "or the test proves nothing"
         post_silently(cast.payments, cast.alice)
@@ -249,9 +251,9 @@ def test_a_message_whose_mail_is_on_its_way_is_counted_when_that_fails_and_not_b
         assert digest.unread_topics_of(cast.bob) == [catch_up_mail.UnreadTopic(cast.payments, 1, 3, 2)]
 
 
-def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
+def test_no_catch_up_mail_is_sent_if_everything_is_read(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON):
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice, 3)
         sign_in(cast.bob).post(f"/northwind/messenger/topics/{cast.payments.pk}/read/", {"up_to": "3"})
     with time_machine.travel(MONDAY_MORNING):
@@ -261,16 +263,16 @@ def test_never_when_all_is_read(cast: Cast, smtp: SmtpServer) -> None:
     assert not CatchUp.objects.exists()
 
 
-def test_each_message_is_counted_in_one_catch_up_mail_only(cast: Cast, smtp: SmtpServer) -> None:
+def test_each_message_is_counted_in_only_one_catch_up_mail(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON):
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice, 3)
     with time_machine.travel(MONDAY_MORNING):
         send_catch_ups()
         assert len(smtp.mails) == 1
     with time_machine.travel(TUESDAY_MORNING) as clock:
         send_catch_ups()
-        assert len(smtp.mails) == 1, "nothing new, no nagging"
+        assert len(smtp.mails) == 1, "no reminder without new messages"
         post_silently(cast.payments, cast.alice)
         clock.shift(timedelta(days=1))
         send_catch_ups()
@@ -282,10 +284,10 @@ def test_each_message_is_counted_in_one_catch_up_mail_only(cast: Cast, smtp: Smt
 
 
 @pytest.mark.parametrize("why", ["muted", "own", "left", "inactive", "messenger off", "joined later"])
-def test_what_one_may_not_read_or_does_not_want_is_left_out(cast: Cast, smtp: SmtpServer, why: str) -> None:
+def test_unreadable_and_unwanted_messages_are_not_counted(cast: Cast, smtp: SmtpServer, why: str) -> None:
     reader = cast.charlie if why == "joined later" else cast.bob
     with time_machine.travel(SUNDAY_NOON):
-        choose(reader, catch_up=DAILY)
+        set_preference(reader, catch_up=DAILY)
         post_silently(cast.payments, cast.bob if why == "own" else cast.alice, 2)
         if why == "joined later":
             save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
@@ -305,9 +307,9 @@ def test_what_one_may_not_read_or_does_not_want_is_left_out(cast: Cast, smtp: Sm
     assert smtp.recipients == []
 
 
-def test_on_weekdays_only_the_weekend_waits_for_monday(cast: Cast, smtp: SmtpServer) -> None:
+def test_with_weekdays_only_the_weekends_messages_are_counted_on_monday(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel("2026-11-20 12:00:00+00:00") as clock:  # a Friday
-        choose(cast.bob, catch_up=WEEKDAYS)
+        set_preference(cast.bob, catch_up=WEEKDAYS)
         post_silently(cast.payments, cast.alice)
         for day in ("2026-11-21", "2026-11-22"):
             clock.move_to(f"{day} 09:00:00+00:00")
@@ -318,9 +320,9 @@ def test_on_weekdays_only_the_weekend_waits_for_monday(cast: Cast, smtp: SmtpSer
     assert len(smtp.mails) == 1
 
 
-def test_who_moved_to_another_time_zone_gets_it_in_the_morning_there(cast: Cast, smtp: SmtpServer) -> None:
+def test_a_member_who_changed_time_zone_gets_the_mail_in_the_new_morning(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON) as clock:
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         cast.bob.user.time_zone = "America/New_York"
         cast.bob.user.save()
@@ -332,9 +334,9 @@ def test_who_moved_to_another_time_zone_gets_it_in_the_morning_there(cast: Cast,
     assert len(smtp.mails) == 1
 
 
-def test_while_the_mail_server_is_away_the_catch_up_waits(cast: Cast, smtp: SmtpServer, settings: object) -> None:
+def test_the_catch_up_mail_waits_for_an_unreachable_mail_server(cast: Cast, smtp: SmtpServer, settings: object) -> None:
     with time_machine.travel(SUNDAY_NOON) as clock:
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         clock.move_to(MONDAY_MORNING)
         with mail_server_away(settings):
@@ -345,9 +347,9 @@ def test_while_the_mail_server_is_away_the_catch_up_waits(cast: Cast, smtp: Smtp
     assert len(smtp.mails) == 1
 
 
-def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast, smtp: SmtpServer) -> None:
+def test_only_a_temporarily_refused_catch_up_mail_is_tried_again(cast: Cast, smtp: SmtpServer) -> None:
     with time_machine.travel(SUNDAY_NOON) as clock:
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         clock.move_to(MONDAY_MORNING)
         smtp.refusals[cast.bob.user.email] = "450 Later"
@@ -364,40 +366,38 @@ def test_an_address_that_is_refused_is_tried_until_noon_or_not_at_all(cast: Cast
         assert list(CatchUp.objects.order_by("day").values_list("state", flat=True)) == ["sent", "failed"]
         assert "550" in CatchUp.objects.get(state="failed").last_error
         preferences = sign_in(cast.bob).get("/northwind/messenger/preferences/").content.decode()
-        assert "The mail server refused the catch-up e-mail" in preferences, "and Bob finds out"
-        assert [one.messages for one in digest.unread_topics_of(cast.bob)] == [1], (
-            "told of by no mail, so still to be told"
-        )
+        assert "The mail server refused the catch-up e-mail" in preferences, "the page shows it to Bob"
+        assert [topic.messages for topic in digest.unread_topics_of(cast.bob)] == [1], "the next mail counts it again"
 
 
-def test_choosing_it_sets_the_time_and_choosing_never_takes_it(cast: Cast) -> None:
+def test_the_chosen_days_set_the_next_time_and_never_clears_it(cast: Cast) -> None:
     bob, path = sign_in(cast.bob), "/northwind/messenger/preferences/"
     with time_machine.travel(SUNDAY_NOON, tick=False):
         sign_in(cast.bob)
         assert bob.post(path, {"catch_up": "weekdays"}).status_code == 302
         assert preference_of(cast.bob).next_catch_up_at == datetime.fromisoformat(MONDAY_MORNING)
         assert bob.post(path, {"own_messages": "on"}).status_code == 302
-        assert preference_of(cast.bob).catch_up == WEEKDAYS, "not chosen: as it was"
+        assert preference_of(cast.bob).catch_up == WEEKDAYS, "left out of the form, it is unchanged"
         assert bob.post(path, {"catch_up": "never"}).status_code == 302
-    choice = preference_of(cast.bob)
-    assert (choice.catch_up, choice.next_catch_up_at) == (NEVER, None)
+    preference = preference_of(cast.bob)
+    assert (preference.catch_up, preference.next_catch_up_at) == (NEVER, None)
 
 
-def test_what_was_missed_is_counted_once(cast: Cast) -> None:
+def test_the_query_for_unread_topics_counts_once(cast: Cast) -> None:
     post_silently(cast.payments, cast.alice)
     with CaptureQueriesContext(connection) as captured:
         assert len(digest.unread_topics_of(cast.bob)) == 1
     assert sum(query["sql"].count("COUNT(") for query in captured.captured_queries) == 1
 
 
-def test_one_run_sends_some_catch_up_mails_and_leaves_the_workers_to_others_in_between(
+def test_one_run_sends_a_limited_number_of_catch_up_mails(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(digest, "BATCH", 2)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie, cast.mallory])
     with time_machine.travel(SUNDAY_NOON) as clock:
         for member in (cast.bob, cast.charlie, cast.mallory):
-            choose(member, catch_up=DAILY)
+            set_preference(member, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         clock.move_to(MONDAY_MORNING)
         send_catch_ups()
@@ -406,10 +406,12 @@ def test_one_run_sends_some_catch_up_mails_and_leaves_the_workers_to_others_in_b
     assert sorted(smtp.recipients) == [member.user.email for member in (cast.bob, cast.charlie, cast.mallory)]
 
 
-def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: SmtpServer, settings: object) -> None:
+def test_changing_another_preference_does_not_postpone_a_due_catch_up_mail(
+    cast: Cast, smtp: SmtpServer, settings: object
+) -> None:
     bob = sign_in(cast.bob)
     with time_machine.travel(SUNDAY_NOON) as clock:
-        choose(cast.bob, catch_up=DAILY)
+        set_preference(cast.bob, catch_up=DAILY)
         post_silently(cast.payments, cast.alice)
         clock.move_to(MONDAY_MORNING)
         with mail_server_away(settings):
@@ -422,7 +424,7 @@ def test_other_choices_put_off_no_catch_up_mail_that_is_due(cast: Cast, smtp: Sm
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_from_posting(
+def test_saving_preferences_while_a_catch_up_mail_is_sent_blocks_no_posts(
     cast: Cast, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_sending, go_on = Event(), Event()
@@ -432,15 +434,15 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
         assert go_on.wait(PATIENCE)
         sending.send(mail, connection)
 
-    choose(cast.bob, catch_up=DAILY)
+    set_preference(cast.bob, catch_up=DAILY)
     post_silently(cast.payments, cast.alice)
     MailPreference.objects.update(next_catch_up_at=timezone.now())
     monkeypatch.setattr(digest, "is_too_early", lambda *_: False)
     monkeypatch.setattr(digest, "send", send_slowly)
     slow = start(send_catch_ups)
     assert is_sending.wait(PATIENCE)
-    saving = start(lambda: choose(cast.bob, own_messages=True))
-    assert somebody_waits_for_a_lock(), "Bob for his choice, or the test proves nothing"
+    saving = start(lambda: set_preference(cast.bob, own_messages=True))
+    assert somebody_waits_for_a_lock(), "saving waits for Bob's preference, or the test proves nothing"
     posting = start(lambda: post(cast.payments, cast.alice))
     try:
         posting.result(2)
@@ -452,20 +454,20 @@ def test_who_changes_choices_while_their_catch_up_mail_goes_out_keeps_nobody_fro
     assert preference_of(cast.bob).own_messages
 
 
-# -- What counts as read -------------------------------------------------------------------------------
+# -- Read positions ------------------------------------------------------------------------------------
 
 
 def read_up_to(topic: Topic, member: Member) -> int:
     return ReadPosition.objects.filter(topic=topic, member=member).values_list("sequence", flat=True).first() or 0
 
 
-def test_reading_moves_forward_only(cast: Cast) -> None:
-    for sequence, then in [(3, 3), (2, 3), (5, 5), (5, 5), (1, 5)]:
+def test_a_read_position_only_moves_forward(cast: Cast) -> None:
+    for sequence, expected in [(3, 3), (2, 3), (5, 5), (5, 5), (1, 5)]:
         mark_read(cast.payments, cast.bob, sequence)
-        assert read_up_to(cast.payments, cast.bob) == then
+        assert read_up_to(cast.payments, cast.bob) == expected
 
 
-def test_ones_own_message_is_read_if_nothing_before_it_was_unread(cast: Cast) -> None:
+def test_own_messages_are_read_unless_an_earlier_one_is_unread(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     post(cast.payments, cast.alice)
     assert read_up_to(cast.payments, cast.alice) == 2
@@ -475,7 +477,7 @@ def test_ones_own_message_is_read_if_nothing_before_it_was_unread(cast: Cast) ->
     assert read_up_to(cast.payments, cast.alice) == 2, "Bob's is unread"
 
 
-def test_who_joins_or_comes_back_starts_with_nothing_unread(cast: Cast) -> None:
+def test_new_and_returning_members_start_with_nothing_unread(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     assert read_up_to(cast.payments, cast.charlie) == 1
@@ -483,4 +485,4 @@ def test_who_joins_or_comes_back_starts_with_nothing_unread(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     assert read_up_to(cast.payments, cast.charlie) == 2
-    assert read_up_to(cast.payments, cast.bob) == 0, "nobody else's is moved"
+    assert read_up_to(cast.payments, cast.bob) == 0, "other members' positions stay"

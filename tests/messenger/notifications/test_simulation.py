@@ -1,4 +1,4 @@
-"""Compare intervals: a table of cases, and the decisions that posting itself makes."""
+"""Comparing intervals: the replay is checked with a table of cases and against the decisions of posting."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,16 +44,16 @@ def at(*minutes: float) -> list[datetime]:
         ([], None, 0, 0),
         ([0], None, 1, 0),  # the first message of a topic
         ([0], -30, 1, 0),
-        ([0], -29, 0, 0),  # nothing is e-mailed, and it went on for no time
+        ([0], -29, 0, 0),  # nothing is e-mailed, but a single message is no silence
         ([0, 10, 35, 65], None, 2, 35),  # the example of the help text: 9:00, 9:10, 9:35, 10:05
         ([0, 30, 60], None, 3, 0),
-        ([0, 29, 58, 87], None, 1, 87),  # a busy topic stays silent
-        ([0, 10, 20], -5, 0, 20),  # from the first message of the window
-        ([0, 10, 50, 60, 70, 80, 200], -5, 2, 30),  # the longest of three stretches
+        ([0, 29, 58, 87], None, 1, 87),  # a busy topic is never e-mailed again
+        ([0, 10, 20], -5, 0, 20),  # counted from the first message of the window
+        ([0, 10, 50, 60, 70, 80, 200], -5, 2, 30),  # the longest of several silences
         ([0, 20, 100, 105], None, 2, 20),
     ],
 )
-def test_emails_and_the_longest_stretch_without_one(
+def test_a_replay_counts_emails_and_finds_the_longest_silence(
     posted: list[float], previous: float | None, emails: int, longest: float
 ) -> None:
     before = None if previous is None else at(previous)[0]
@@ -61,12 +61,12 @@ def test_emails_and_the_longest_stretch_without_one(
 
 
 @pytest.mark.parametrize("previous", [None, NOON])
-def test_with_an_interval_of_nothing_every_message_is_emailed(previous: datetime | None) -> None:
+def test_with_an_interval_of_zero_every_message_is_emailed(previous: datetime | None) -> None:
     assert replay(at(0, 0, 1, 500), previous, timedelta(0)) == Replay(4, timedelta(0))
 
 
 @given(gaps=st.lists(st.integers(0, 3000), max_size=30), intervals=st.tuples(*[st.integers(0, 3000)] * 2))
-def test_a_longer_interval_never_emails_more_nor_makes_a_stretch_shorter(
+def test_a_longer_interval_never_sends_more_emails_or_shortens_a_silence(
     gaps: list[int], intervals: tuple[int, int]
 ) -> None:
     posted = at(*(sum(gaps[:end]) for end in range(1, len(gaps) + 1)))
@@ -82,7 +82,9 @@ def test_a_longer_interval_never_emails_more_nor_makes_a_stretch_shorter(
     earlier=st.booleans(),
 )
 @settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_it_agrees_with_what_posting_decided(cast: Cast, gaps: list[int], interval: int, earlier: bool) -> None:
+def test_a_replay_agrees_with_the_decisions_of_posting(
+    cast: Cast, gaps: list[int], interval: int, earlier: bool
+) -> None:
     with undone():
         topic = make_topic(cast.payroll, "Replayed", notification_interval=interval)
         moment = timezone.now()
@@ -99,7 +101,7 @@ def test_it_agrees_with_what_posting_decided(cast: Cast, gaps: list[int], interv
 
 
 def longest_silence(messages: list[Message]) -> timedelta:
-    """The same in other words: the longest run of messages that were not e-mailed, and where it began."""
+    """An independent definition: the longest run of messages that were not e-mailed, and the message before it."""
     longest = timedelta(0)
     for first in range(len(messages)):
         for last in range(first, len(messages)):
@@ -114,7 +116,7 @@ def longest_silence(messages: list[Message]) -> timedelta:
 
 
 def converse(topic: Topic, author: Any, *minutes_ago: int) -> None:
-    """Messages posted so long ago, oldest first."""
+    """Post messages with these ages in minutes, oldest first."""
     now = timezone.now()
     for minutes in minutes_ago:
         message = post(topic, author)
@@ -123,7 +125,7 @@ def converse(topic: Topic, author: Any, *minutes_ago: int) -> None:
 
 
 @pytest.mark.django_db
-def test_the_usual_intervals_the_saved_and_the_chosen_one_shortest_first(cast: Cast) -> None:
+def test_usual_saved_and_chosen_intervals_are_listed_shortest_first(cast: Cast) -> None:
     converse(cast.payments, cast.alice, 100, 55, 0)
     rows = simulate(cast.payments, saved=45, chosen=50, now=timezone.now()).rows
     assert [row.minutes for row in rows] == sorted([*INTERVALS, 45, 50])
@@ -137,18 +139,20 @@ def test_the_usual_intervals_the_saved_and_the_chosen_one_shortest_first(cast: C
 
 
 @pytest.mark.django_db
-def test_only_the_last_four_weeks_count_and_the_message_before_them_is_their_previous(cast: Cast) -> None:
+def test_the_replay_starts_with_the_message_before_the_last_four_weeks(cast: Cast) -> None:
     weeks = int(WINDOW.total_seconds() // 60)
     converse(cast.payments, cast.alice, weeks + 90, weeks + 5, weeks - 5, weeks - 10)
     simulated = simulate(cast.payments, saved=30, chosen=30, now=timezone.now())
     assert simulated.messages == 2
     assert not simulated.is_capped
     assert {row.minutes: row.replay.emails for row in simulated.rows}[0] == 2
-    assert {row.minutes: row.replay.emails for row in simulated.rows}[30] == 0, "10 minutes after the one before"
+    assert {row.minutes: row.replay.emails for row in simulated.rows}[30] == 0, "10 minutes after the previous message"
 
 
 @pytest.mark.django_db
-def test_of_a_very_busy_topic_the_newest_count_and_it_is_said(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_messages_of_a_busy_topic_count_and_the_page_says_so(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     converse(cast.payments, cast.alice, 60, 50, 40, 30)
     for most, messages, is_capped in ((3, 3, True), (4, 4, False), (5, 4, False)):
         monkeypatch.setattr(simulation, "MAX_MESSAGES", most)
@@ -167,7 +171,7 @@ def test_another_topics_messages_do_not_count(cast: Cast) -> None:
     assert simulate(cast.payments, saved=30, chosen=30, now=timezone.now()).messages == 0
 
 
-# -- The page of settings -------------------------------------------------------------------------------
+# -- The settings page ----------------------------------------------------------------------------------
 
 
 def edit_path(topic: Topic) -> str:
@@ -178,12 +182,12 @@ def page(cast: Cast) -> str:
     return str(sign_in(cast.alice).get(edit_path(cast.payments)).content.decode())
 
 
-def ask(cast: Cast, number: str, unit: str = "minutes") -> Response:
+def get_replay(cast: Cast, number: str, unit: str = "minutes") -> Response:
     query = {"notification_interval_0": number, "notification_interval_1": unit}
     return sign_in(cast.alice).get(edit_path(cast.payments) + "replay/", query)
 
 
-def marked(response: Response) -> dict[str, list[int]]:
+def highlighted(response: Response) -> dict[str, list[int]]:
     rows = response.context["simulation"].rows
     return {
         "chosen": [row.minutes for row in rows if row.is_chosen],
@@ -195,7 +199,7 @@ def marked(response: Response) -> dict[str, list[int]]:
 def test_the_page_shows_the_saved_interval_and_the_mail(cast: Cast) -> None:
     post(cast.payments, cast.bob)
     response = sign_in(cast.alice).get(edit_path(cast.payments))
-    assert marked(response) == {"chosen": [30], "saved": [30]}
+    assert highlighted(response) == {"chosen": [30], "saved": [30]}
     text = response.content.decode()
     assert "Compare intervals" in text
     assert "With an interval of 30 minutes, the only message would have been e-mailed." in text
@@ -203,7 +207,7 @@ def test_the_page_shows_the_saved_interval_and_the_mail(cast: Cast) -> None:
     mail = response.context["mail"]
     assert mail.subject in text
     assert mail.body.strip().splitlines()[0] in text
-    assert mail.to == [cast.alice.user.email], "one's own, not somebody else's"
+    assert mail.to == [cast.alice.user.email], "the preview is addressed to its reader"
 
 
 def test_the_page_groups_the_digits_of_large_numbers_but_not_those_of_the_chart() -> None:
@@ -215,16 +219,16 @@ def test_the_page_groups_the_digits_of_large_numbers_but_not_those_of_the_chart(
 
 
 @pytest.mark.django_db
-def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast) -> None:
+def test_a_typed_interval_is_highlighted_and_the_saved_one_stays(cast: Cast) -> None:
     converse(cast.payments, cast.alice, 300, 100, 90)
-    response = ask(cast, "3", "hours")
+    response = get_replay(cast, "3", "hours")
     assert response.status_code == 200
-    assert marked(response) == {"chosen": [180], "saved": [30]}
+    assert highlighted(response) == {"chosen": [180], "saved": [30]}
     text = response.content.decode()
     assert "With an interval of 3 hours, 2 of 3 messages would have been e-mailed" in text
     assert "longest stretch of messages without an e-mail: 10 minutes" in text
     assert text.count("data-value") == len(INTERVALS) + 1
-    assert Topic.objects.get(pk=cast.payments.pk).notification_interval == 30, "asking saves nothing"
+    assert Topic.objects.get(pk=cast.payments.pk).notification_interval == 30, "the replay saves nothing"
 
 
 @pytest.mark.django_db
@@ -242,26 +246,26 @@ def test_an_interval_that_is_typed_is_marked_and_the_saved_one_stays(cast: Cast)
         ("1", "", "Enter a whole number."),
     ],
 )
-def test_what_is_no_interval_gets_a_sentence_and_the_table_stays(
+def test_an_invalid_interval_gets_an_error_and_the_table_stays(
     cast: Cast, number: str, unit: str, sentence: str
 ) -> None:
     post(cast.payments, cast.bob)
-    response = ask(cast, number, unit)
+    response = get_replay(cast, number, unit)
     assert response.status_code == 200
     assert sentence in response.content.decode()
-    assert marked(response) == {"chosen": [], "saved": [30]}
+    assert highlighted(response) == {"chosen": [], "saved": [30]}
 
 
 @pytest.mark.django_db
-def test_a_refused_form_shows_the_interval_that_was_typed(cast: Cast) -> None:
+def test_an_invalid_form_shows_the_typed_interval(cast: Cast) -> None:
     post(cast.payments, cast.bob)
     form = {"name": "", "notification_interval_0": "50", "notification_interval_1": "minutes"}
     alice = sign_in(cast.alice)
     refused = alice.post(edit_path(cast.payments), form)
     assert refused.status_code == 422
-    assert marked(refused) == {"chosen": [50], "saved": [30]}
+    assert highlighted(refused) == {"chosen": [50], "saved": [30]}
     refused = alice.post(edit_path(cast.payments), {**form, "notification_interval_0": "x"})
-    assert marked(refused) == {"chosen": [30], "saved": [30]}
+    assert highlighted(refused) == {"chosen": [30], "saved": [30]}
 
 
 @pytest.mark.django_db
@@ -273,17 +277,17 @@ def test_an_empty_topic_has_nothing_to_compare(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_the_piece_opened_as_a_page_leads_to_the_settings(cast: Cast) -> None:
+def test_the_fragment_opened_as_a_page_redirects_to_the_settings(cast: Cast) -> None:
     opened = sign_in(cast.alice).get(edit_path(cast.payments) + "replay/", headers={"Sec-Fetch-Dest": "document"})
     assert opened["Location"] == edit_path(cast.payments)
 
 
 @pytest.mark.django_db
-def test_the_replay_costs_two_statements_whatever_was_posted(cast: Cast) -> None:
-    costs = []
+def test_a_replay_takes_two_queries_for_any_number_of_messages(cast: Cast) -> None:
+    counts = []
     for _ in range(2):
         converse(cast.payments, cast.alice, *range(60, 0, -2))
         with CaptureQueriesContext(connection) as captured:
             assert simulate(cast.payments, saved=30, chosen=45, now=timezone.now()).messages > 0
-        costs.append(len(captured))
-    assert max(costs) <= 2
+        counts.append(len(captured))
+    assert max(counts) <= 2
