@@ -1,7 +1,7 @@
-"""Search over the messages that one reads: the newest hits first, page by page, without OFFSET and COUNT.
+"""Search over the messages that a member may read: newest hits first, page by page, without OFFSET and COUNT.
 
-Frequent words are found by walking from the newest message backwards, others by the index, in stretches of time that
-grow until a page is full (docs/decisions/0027-search-by-time-range.md, and 0019).
+Frequent words are found by scanning back from the newest message, all others by the index, in time ranges that grow
+until a page is full (docs/decisions/0027-search-by-time-range.md, and 0019).
 """
 
 from collections.abc import Iterator
@@ -27,111 +27,116 @@ from messenger.search.query import (
     to_websearch,
 )
 from messenger.search.scan import Sample, scan
-from messenger.search.scope import Cursor, Patience, Scope, patient
+from messenger.search.scope import Cursor, Deadline, Scope, search_deadline
 from tenancy.models import Member
 
 PAGE_LENGTH = 20
-# How many of the newest messages are walked through before the index is asked: a millisecond or two.
+# How many of the newest messages are scanned before the index is used: takes a millisecond or two.
 SCAN_LENGTH = 1_000
-# As many more, where that is likely to fill the page: no more than the index would cost.
+# If that is likely to fill the page, the scan is repeated for this many times as many messages: it costs no more than
+# a lookup.
 SCAN_GROWTH = 5
-# The first stretch should hold this many pages of hits, if the word is as frequent there as among the messages walked
-# through: to look once more costs more than to fetch a few hits in vain.
+# The first time range is to contain this many pages of hits, provided that the word is as frequent there as among the
+# scanned messages: another lookup costs more than fetching a few hits too many.
 PAGES_EXPECTED = 1.5
-# Each other is so many times as long, the last one is all there is. Where the first two hold nothing, that comes next
-# (one would be too few: of a sudden bustle the newest messages lie close together); among certain topics or authors,
-# who may have been silent lately, after one more.
+# Each time range is this many times as long as the one before it; the last one is everything that is left.
 GROWTH = 16
 TIME_RANGES = 4
+# If there is no hit at all after this many time ranges, everything that is left comes next. One range would be too few:
+# after a sudden burst the newest messages lie close together. If topics or authors were chosen, which may have been
+# silent lately, one more range is tried.
 EMPTY_TIME_RANGES = 2
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Hits:
+class HitPage:
     hits: list[Hit]
-    next: Cursor | None  # where the next page goes on
+    next: Cursor | None  # where the next page begins
 
 
-def find(reader: Member, text: str, scope: Scope) -> Hits:
-    """A page of the messages that hold the words, newest first.
+def find(reader: Member, text: str, scope: Scope) -> HitPage:
+    """A page of the messages in `scope` that match the text as typed, newest first.
 
-    Raises NothingToFindError for a text without a word, SearchTimeoutError where it takes too long.
+    Raises NothingToFindError if the text contains no word to look for, SearchTimeoutError if it takes too long.
     """
-    with patient() as patience:
-        query, found = _newest_hits(patience, reader, to_websearch(text), scope)
-        hits = _fetch(patience, scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]]) if found else []
-    return Hits(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
+    with search_deadline() as deadline:
+        query, found = _newest_hits(deadline, reader, to_websearch(text), scope)
+        hits = _fetch(deadline, scope, query, [cursor.pk for cursor in found[:PAGE_LENGTH]]) if found else []
+    return HitPage(hits, found[PAGE_LENGTH - 1] if len(found) > PAGE_LENGTH else None)
 
 
-def _newest_hits(patience: Patience, reader: Member, words: Words, scope: Scope) -> tuple[Query, list[Cursor]]:
-    """One more than a page of them, if there are."""
+def _newest_hits(deadline: Deadline, reader: Member, words: Words, scope: Scope) -> tuple[Query, list[Cursor]]:
+    """The hits of a page, and one more if there is another page."""
     if scope.length is not None and scope.length <= SCAN_LENGTH:
-        query = parse_result(*patience.ask(PARSED_QUERY, *words)[0])
-        return query, look_up(patience, scope, query, "", None, PAGE_LENGTH + 1)
-    scanned, (query, found, sample) = SCAN_LENGTH, scan(patience, reader, words, scope, SCAN_LENGTH, PAGE_LENGTH + 1)
+        query = parse_result(*deadline.run(PARSED_QUERY, *words)[0])
+        return query, look_up(deadline, scope, query, "", None, PAGE_LENGTH + 1)
+    scanned, (query, found, sample) = SCAN_LENGTH, scan(deadline, reader, words, scope, SCAN_LENGTH, PAGE_LENGTH + 1)
     if sample and len(found) <= PAGE_LENGTH < len(found) * SCAN_GROWTH:
         scanned = SCAN_GROWTH * SCAN_LENGTH
-        query, found, sample = scan(patience, reader, words, scope, scanned, PAGE_LENGTH + 1)
+        query, found, sample = scan(deadline, reader, words, scope, scanned, PAGE_LENGTH + 1)
     if sample:
-        found += _look_up_as_far_as_needed(patience, reader, query, scope, sample, scanned, len(found))
+        found += _look_up_growing_ranges(deadline, reader, query, scope, sample, scanned, len(found))
     return query, found[: PAGE_LENGTH + 1]
 
 
-def _look_up_as_far_as_needed(
-    patience: Patience, reader: Member, query: Query, scope: Scope, sample: Sample, scanned: int, count: int
+def _look_up_growing_ranges(
+    deadline: Deadline, reader: Member, query: Query, scope: Scope, sample: Sample, scanned: int, count: int
 ) -> list[Cursor]:
-    """The newest hits before those walked through, `count` of them: by the index, as few messages as are likely to do.
+    """The newest hits older than the `scanned` messages, among which `count` were found.
 
-    Each look-up goes on where the one before it ended.
+    Searches as few messages as are likely to fill the page; each lookup continues where the previous one ended.
     """
-    by_index = query.rest if sample.has_frequent_beginning and (query.rest or scope.is_narrow) else query.whole
-    # As far apart as the older half: a long silence after the others says nothing about those before.
-    apart = (sample.middle - sample.last.posted_at) / (scanned / 2)
-    length = max(apart * (scanned / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, time_buckets.SHORTEST)
+    skips_prefix = sample.has_frequent_prefix and (query.rest or scope.is_narrow)
+    indexed_query = query.rest if skips_prefix else query.whole
+    # The average of the older half of the scan: a long silence between newer messages does not concern older ones.
+    gap = (sample.middle - sample.last.posted_at) / (scanned / 2)
+    length = max(gap * (scanned / max(count, 1)) * PAGE_LENGTH * PAGES_EXPECTED, time_buckets.SHORTEST)
     found, end = list[Cursor](), sample.last
     for number, time_range in enumerate(_time_ranges(reader, sample, length)):
         is_worthwhile = count + len(found) > 0 or number < EMPTY_TIME_RANGES + scope.is_narrow
         if not is_worthwhile or (scope.since and time_range.since <= scope.since):
             break
-        within = replace(scope, before=end, since=time_range.since)
-        found += look_up(patience, within, query, by_index, time_range.buckets, PAGE_LENGTH + 1)
+        range_scope = replace(scope, before=end, since=time_range.since)
+        found += look_up(deadline, range_scope, query, indexed_query, time_range.buckets, PAGE_LENGTH + 1)
         if count + len(found) > PAGE_LENGTH:
             return found
         end = Cursor(time_range.since, 0)
-    everywhere = None
+    buckets = None
     if scope.since:
-        everywhere = time_buckets.of_time(reader.tenancy_id, scope.since, end.posted_at)
+        buckets = time_buckets.of_time(reader.tenancy_id, scope.since, end.posted_at)
     elif scope.topics is None:
-        everywhere = time_buckets.of_tenancy(reader.tenancy_id)
-    return found + look_up(patience, replace(scope, before=end), query, by_index, everywhere, PAGE_LENGTH + 1)
+        buckets = time_buckets.of_tenancy(reader.tenancy_id)
+    return found + look_up(deadline, replace(scope, before=end), query, indexed_query, buckets, PAGE_LENGTH + 1)
 
 
 class TimeRange(NamedTuple):
     since: datetime
-    buckets: list[int]  # that hold all messages from then on that the stretches before it don't
+    buckets: list[int]  # contain all messages from `since` up to the previous range
 
 
 def _time_ranges(reader: Member, sample: Sample, length: timedelta) -> Iterator[TimeRange]:
-    """One longer than the other, back from the messages walked through; the first is that long, or a little more."""
-    end, near = sample.last.posted_at, list[int]()
-    if sample.resumed and end - sample.resumed > 2 * time_buckets.SHORTEST:
-        # A silence, and between it and the messages walked through maybe more of the bustle that they are of.
-        near, end = time_buckets.of_time(reader.tenancy_id, end - time_buckets.SHORTEST, end), sample.resumed
+    """Growing time ranges, back from the scanned messages; the first has this length, or slightly more."""
+    end, extra_buckets = sample.last.posted_at, list[int]()
+    if sample.earlier and end - sample.earlier > 2 * time_buckets.SHORTEST:
+        # The scanned messages follow a silence. The first range begins at its far end, but also covers what may remain
+        # of their burst on this side of it.
+        extra_buckets = time_buckets.of_time(reader.tenancy_id, end - time_buckets.SHORTEST, end)
+        end = sample.earlier
     start = end
     for _ in range(TIME_RANGES):
-        if length >= start - _BEGINNING:
+        if length >= start - _EPOCH:
             return
-        since = time_buckets.beginning(start - length, end)
-        yield TimeRange(since, near + time_buckets.of_time(reader.tenancy_id, since, end))
-        near, end, length = [], since, length * GROWTH
+        since = time_buckets.covered_since(start - length, end)
+        yield TimeRange(since, extra_buckets + time_buckets.of_time(reader.tenancy_id, since, end))
+        extra_buckets, end, length = [], since, length * GROWTH
 
 
 def _marked(groups: list[int], query: str, pks: list[int]) -> QuerySet[Message, tuple[Any, ...]]:
-    # Character by character as long as the body: so its words stand at the same places.
-    apart = Func(F("body"), Value(JOINERS + START + STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
+    # Each joiner or marker becomes one space, so that words have the same positions as in the body.
+    separated = Func(F("body"), Value(JOINERS + START + STOP), Value(" " * (len(JOINERS) + 2)), function="translate")
     marked = SearchHeadline(
-        apart,
+        separated,
         Func(Value(query), template="%(expressions)s::tsquery"),  # type: ignore[arg-type]
         config=CONFIGURATION,
         start_sel=START,
@@ -150,6 +155,6 @@ def _marked(groups: list[int], query: str, pks: list[int]) -> QuerySet[Message, 
 MARKED = Prepared("marked_messages", _marked, "bigint[]", "text", "bigint[]")
 
 
-def _fetch(patience: Patience, scope: Scope, query: Query, pks: list[int]) -> list[Hit]:
-    """The hits to be shown; whether their topics are read is asked once more, for all of them."""
-    return [Hit._make(values) for values in patience.ask(MARKED, list(scope.groups), query.whole, pks)]
+def _fetch(deadline: Deadline, scope: Scope, query: Query, pks: list[int]) -> list[Hit]:
+    """The hits of a page; the access rule is applied to all of them once more."""
+    return [Hit._make(values) for values in deadline.run(MARKED, list(scope.groups), query.whole, pks)]

@@ -10,17 +10,17 @@ class Choice(NamedTuple):
 
 
 class FieldValues(NamedTuple):
-    """A field as the page shows it: nothing but values, so that what is made of them can be kept.
+    """A field as the page shows it. It holds plain values only, so it can be part of a cache key.
 
-    Put together like this in a sixth of the time that crispy-forms takes: search is asked again and again.
+    Rendering a field like this takes a sixth of the time that crispy-forms takes, and people search often.
     """
 
     name: str
     kind: str  # search, text, date, or select
     label: str
     value: str
-    choices: tuple[Choice, ...] = ()  # of a select, beside `every`
-    every: str = ""
+    choices: tuple[Choice, ...] = ()  # of a select, below `empty_label`
+    empty_label: str = ""
     placeholder: str = ""
     max_length: int = 0
     help: str = ""
@@ -29,7 +29,7 @@ class FieldValues(NamedTuple):
 
     @property
     def options(self) -> SafeString:
-        options = [f'<option value="">{escape(self.every)}</option>']
+        options = [f'<option value="">{escape(self.empty_label)}</option>']
         for pk, name in self.choices:
             selected = " selected" if str(pk) == self.value else ""
             options.append(f'<option value="{pk}"{selected}>{escape(name)}</option>')
@@ -37,10 +37,10 @@ class FieldValues(NamedTuple):
 
     @property
     def states(self) -> SafeString:
-        """The attributes that say what is wrong with it, and where its help stands."""
+        """HTML attributes: whether the value is invalid, which texts describe the field, whether it takes the focus."""
         texts = (("error", self.errors), ("helptext", self.help))
-        described_by = " ".join(f"id_{self.name}_{text}" for text, is_there in texts if is_there)
-        return mark_safe(  # noqa: S308  (names of ours)
+        described_by = " ".join(f"id_{self.name}_{text}" for text, is_present in texts if is_present)
+        return mark_safe(  # noqa: S308  (field names only)
             f' aria-describedby="{described_by}"' * bool(described_by)
             + ' aria-invalid="true"' * bool(self.errors)
             + " autofocus" * self.takes_focus

@@ -19,9 +19,9 @@ from tenancy.models import Member
 
 TEXT_MAX_LENGTH, NAME_MAX_LENGTH = 200, 120
 MAX_DIGITS = 18  # of an id
-# A list of thousands of topics helps nobody; the others are searched from their own page.
+# A list of thousands of topics is no help. The other topics can be searched from their own pages.
 OFFERED_TOPICS = 100
-# The fields that narrow it down.
+# The fields that narrow the search down.
 NARROWING = ("group", "topic", "author", "since", "until")
 FIELD = "messenger/search/_search_field.html"
 
@@ -47,23 +47,23 @@ CHOSEN = Prepared(
 )
 
 
-class Filled(NamedTuple):
-    """What stands in a field, and what is wrong with it."""
+class FieldState(NamedTuple):
+    """What the user entered in a field, and its errors."""
 
     value: str = ""
     errors: tuple[str, ...] = ()
     takes_focus: bool = False
 
 
-class FoundTopic(NamedTuple):
+class TopicChoice(NamedTuple):
     pk: int
     name: str
     group: int
-    length: int
+    length: int  # how many messages it contains at most
 
 
 class IdField(forms.Field):
-    """An id, or what is none: then there is no such thing."""
+    """An id. Anything else is an invalid choice, as if nothing had this id."""
 
     def to_python(self, value: str | None) -> int | None:
         if not value:
@@ -74,10 +74,10 @@ class IdField(forms.Field):
 
 
 class SearchForm(forms.Form):
-    """What to look for, and where; nothing of it names what its reader does not read."""
+    """Words and filters of a search. It reveals nothing that its reader may not read."""
 
     q = forms.CharField(label=gettext_lazy("Search for"), required=False, max_length=TEXT_MAX_LENGTH)
-    # The same words whether it is hidden or not there.
+    # Hidden groups and topics get the same message as those that do not exist.
     group = IdField(
         label=gettext_lazy("Messenger group"),
         required=False,
@@ -101,13 +101,14 @@ class SearchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        mine = [group.pk for group in self.groups]
-        if data.get("group") and data["group"] not in mine:
-            self._has_no_such("group")
-        self.searched_groups = [data["group"]] if data.get("group") else mine
-        chosen = [FoundTopic._make(values) for values in CHOSEN(data["topic"], mine)] if data.get("topic") else []
+        own_groups = [group.pk for group in self.groups]
+        if data.get("group") and data["group"] not in own_groups:
+            self._reject("group")
+        self.searched_groups = [data["group"]] if data.get("group") else own_groups
+        topics = CHOSEN(data["topic"], own_groups) if data.get("topic") else []
+        chosen = [TopicChoice._make(values) for values in topics]
         if data.get("topic") and not chosen:
-            self._has_no_such("topic")
+            self._reject("topic")
         self._offer_topics(chosen)
         if chosen and chosen[0].group not in self.searched_groups:
             said = _("This topic is in another messenger group. Change the group or the topic.")
@@ -116,18 +117,18 @@ class SearchForm(forms.Form):
             self.add_error("until", ValidationError(_("The end date is before the start date. Choose a later one.")))
         return data
 
-    def _has_no_such(self, name: str) -> None:
+    def _reject(self, name: str) -> None:
         self.add_error(name, ValidationError(self.fields[name].error_messages["invalid_choice"], "invalid_choice"))
         self.cleaned_data[name] = None
 
-    def _offer_topics(self, chosen: list[FoundTopic]) -> None:
+    def _offer_topics(self, chosen: list[TopicChoice]) -> None:
         latest = LATEST(self.reader.tenancy_id, self.searched_groups)
         self.offers_all_topics = len(latest) <= OFFERED_TOPICS
-        self.searched_topics = chosen or (list(map(FoundTopic._make, latest)) if self.offers_all_topics else None)
+        self.searched_topics = chosen or (list(map(TopicChoice._make, latest)) if self.offers_all_topics else None)
         self.offered = frozenset(Choice(pk, name) for pk, name, *_ in [*latest[:OFFERED_TOPICS], *chosen])
 
     def scope(self, before: Cursor | None) -> Scope:
-        """Among which messages, as chosen; the form is valid."""
+        """The messages to search, as chosen in a valid form; `before` is where the page begins."""
         data, topics = self.cleaned_data, self.searched_topics
         until = data["until"]
         return Scope(
@@ -141,76 +142,85 @@ class SearchForm(forms.Form):
         )
 
     def _authors(self, name: str) -> list[int]:
-        """Whoever of this name is or was in one of the reader's groups; who never wrote there is never found."""
+        """Members with this in their name who are, or were, in one of the reader's groups.
+
+        Members of other groups are left out; they could not have written anything that the reader may read.
+        """
         groups = MessengerGroup.objects.visible_to(self.reader)
         people = Member.objects.filter(tenancy=self.reader.tenancy_id, name__icontains=name)
         return list(people.filter(group_memberships__group__in=groups).distinct().values_list("pk", flat=True))
 
-    # -- As the page shows it, in HTML ------------------------------------------------------------------------
+    # -- HTML ------------------------------------------------------------------------
 
     @property
     def summary(self) -> str:
-        """What is wrong, above the fields."""
+        """The errors above the fields."""
         return render_to_string("_errors.html", {"form": self}) if self.errors else ""
 
     @property
     def words(self) -> bytes:
-        filled = self._filled("q")
-        if filled.errors:  # of which there is no end of different ones
-            context = {"field": _words(filled, get_language() or ""), "value": filled.value}
+        """The field for the words."""
+        state = self._state("q")
+        if state.errors:  # no skeleton: errors differ too much for a cache
+            context = {"field": _words(state, get_language() or ""), "value": state.value}
             return render_to_string(FIELD, context).encode()
-        return render_skeleton(FIELD, {"field": _words(Filled(), get_language() or "")}, {"value": filled.value})
+        return render_skeleton(FIELD, {"field": _words(FieldState(), get_language() or "")}, {"value": state.value})
 
     @property
     def narrowing(self) -> bytes:
-        """The fields that narrow it down, open where one of them is filled in."""
-        filled = tuple(map(self._filled, NARROWING))
-        return _narrowing(filled, tuple(self.groups), self.offered, self.offers_all_topics, get_language() or "")
+        """The fields that narrow the search down, open if one of them is filled in."""
+        states = tuple(map(self._state, NARROWING))
+        return _narrowing(states, tuple(self.groups), self.offered, self.offers_all_topics, get_language() or "")
 
-    def _filled(self, name: str) -> Filled:
+    def _state(self, name: str) -> FieldState:
         value = self.data.get(name, "")
         if not self.errors:
-            return Filled(value)
+            return FieldState(value)
         errors = tuple(map(str, self.errors.get(name, ())))
-        return Filled(value, errors, bool(errors) and name == next(each for each in self.fields if each in self.errors))
+        first_with_errors = next((field for field in self.fields if field in self.errors), None)
+        return FieldState(value, errors, takes_focus=name == first_with_errors)
 
 
 @lru_cache(maxsize=20)
-def _words(filled: Filled, language: str) -> FieldValues:
-    """In the active language: it only tells what was kept apart. Without the value, which is filled in."""
+def _words(state: FieldState, language: str) -> FieldValues:
+    """Without the value, which is filled in later. `language` is the active one, here as part of the cache key."""
     help_text = _(
         "Finds messages that contain all of these words; the last one may be incomplete. Use “quotation marks” for an "
         "exact phrase, -word to exclude a word, and “or” between words to find either."
     )
-    return _field("q", "search", filled._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
+    return _field("q", "search", state._replace(value=""), max_length=TEXT_MAX_LENGTH, help=help_text)
 
 
-# Fewer than other pieces of pages: with a hundred topics each is 12 kB, and not two people have the same.
+# A small cache: with a hundred topics an entry takes 12 kB, and hardly two people share one.
 @lru_cache(maxsize=200)
 def _narrowing(
-    filled: tuple[Filled, ...], groups: tuple[ReadGroup, ...], topics: frozenset[Choice], is_all: bool, language: str
+    states: tuple[FieldState, ...],
+    groups: tuple[ReadGroup, ...],
+    topics: frozenset[Choice],
+    is_complete: bool,
+    language: str,
 ) -> bytes:
-    """In the active language, as above; `is_all`: whether these are all topics."""
-    group, topic, author, since, until = filled
+    """The fields that narrow the search down. `is_complete`: `topics` are all there are; `language` as above."""
+    group, topic, author, since, until = states
     latest = _("Topics with the latest messages. To search another topic, open it and start the search there.")
-    only_latest = "" if is_all else latest
+    only_latest = "" if is_complete else latest
     offered = tuple(sorted(topics, key=lambda topic: (topic.name.casefold(), topic.pk)))
     fields = (
-        _field("group", "select", group, choices=groups, every=_("All groups")),
-        _field("topic", "select", topic, choices=offered, every=_("All topics"), help=only_latest),
+        _field("group", "select", group, choices=groups, empty_label=_("All groups")),
+        _field("topic", "select", topic, choices=offered, empty_label=_("All topics"), help=only_latest),
         _field("author", "text", author, max_length=NAME_MAX_LENGTH, placeholder=_("Name or part of it")),
         _field("since", "date", since),
         _field("until", "date", until),
     )
-    context = {"fields": fields, "is_open": any(each.value for each in filled)}
+    context = {"fields": fields, "is_open": any(state.value for state in states)}
     return render_to_string("messenger/search/_search_narrow.html", context).encode()
 
 
-def _field(name: str, kind: str, filled: Filled, **more: Any) -> FieldValues:
+def _field(name: str, kind: str, state: FieldState, **more: Any) -> FieldValues:
     label = str(SearchForm.base_fields[name].label)
-    return FieldValues(name, kind, label, filled.value, errors=filled.errors, takes_focus=filled.takes_focus, **more)
+    return FieldValues(name, kind, label, state.value, errors=state.errors, takes_focus=state.takes_focus, **more)
 
 
 def _midnight(day: date) -> datetime:
-    """When a day begins where the reader is."""
+    """When a day begins in the reader's time zone."""
     return datetime.combine(day, time.min, tzinfo=timezone.get_current_timezone())

@@ -1,6 +1,6 @@
-"""A message that a search has found, as the page shows it: where it was said, and the part around the words.
+"""A hit as the page shows it: where the message was posted, and an excerpt around the words found.
 
-String building over columns, as the rows of a thread are (messenger/messages/rendering.py).
+Built as strings from columns, like the messages of a thread (messenger/messages/rendering.py).
 """
 
 import re
@@ -17,9 +17,10 @@ from django.utils.translation import get_language
 
 from messenger.web.links import thread_url
 
-EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters of it, and of them before the first word found
-LONGEST_KEPT = 2_000  # characters of a message
-# Around the words found in `marked`; taken out of texts beforehand, so that nobody writes them.
+EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters in all, and before the first word found
+# Hits with longer texts are rendered each time: a thousand of them would fill the memory of the process.
+MAX_CACHED_LENGTH = 2_000  # characters
+# Around each word found in `marked`. The statement removes them from the body first, so none comes from a message.
 START, STOP = "\ue000", "\ue001"
 _EDGE = re.compile(f"({START}|{STOP})")
 
@@ -33,7 +34,7 @@ class Hit(NamedTuple):
     author: str
     posted_at: datetime
     body: str
-    marked: str  # the body with marks put in, and else as long as it
+    marked: str  # the body with START and STOP around the words found; joiners are spaces
 
     @property
     def excerpt(self) -> SafeString:
@@ -45,23 +46,23 @@ COLUMNS = [_NAMES.get(field, field) for field in Hit._fields]
 
 
 def render_hits(hits: Iterable[Hit], slug: str) -> SafeString:
-    """The items of their list, in the active language and time zone; `slug` is the tenancy's."""
+    """The items of the list of hits, in the active language and time zone; `slug` is the tenancy's."""
     zone, language = timezone.get_current_timezone(), get_language() or ""
-    return mark_safe("".join(_kept(hit)(hit, slug, zone, language) for hit in hits))  # noqa: S308  (escaped piece by piece)
+    return mark_safe("".join(_renderer(hit)(hit, slug, zone, language) for hit in hits))  # noqa: S308  (escaped piece by piece)
 
 
-def _kept(hit: Hit) -> Callable[[Hit, str, tzinfo, str], str]:
-    """How it is rendered: long texts each time, which by the thousand would fill a process."""
-    return _render if len(hit.body) <= LONGEST_KEPT else _render.__wrapped__
+def _renderer(hit: Hit) -> Callable[[Hit, str, tzinfo, str], str]:
+    """The cached renderer, or for long texts the one without a cache."""
+    return _render if len(hit.body) <= MAX_CACHED_LENGTH else _render.__wrapped__
 
 
 @lru_cache(maxsize=1_000)
 def _render(hit: Hit, slug: str, zone: tzinfo, language: str) -> str:
     posted_at = hit.posted_at.astimezone(zone)
     moment = _moment(posted_at.replace(second=0, microsecond=0), language)
-    place = f"{thread_url(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
+    url = f"{thread_url(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
     return (
-        f'<li class="hit"><h2 class="hit-topic"><a href="{place}">{escape(hit.topic)}</a></h2> '
+        f'<li class="hit"><h2 class="hit-topic"><a href="{url}">{escape(hit.topic)}</a></h2> '
         f'<p class="hit-where"><b>{escape(hit.author)}</b> · '
         f'<time datetime="{posted_at.isoformat()}">{moment}</time>'
         f' · {escape(hit.group)}</p> <p class="hit-text" dir="auto">{hit.excerpt}</p></li>'
@@ -74,10 +75,10 @@ def _moment(minute: datetime, language: str) -> str:
 
 
 def excerpt(body: str, marked: str) -> SafeString:
-    """The part of a text around the first word found, escaped, each word found in <mark>."""
+    """The part of a message around the first word found, escaped, with each word found in <mark>."""
     spans = list(_spans(marked)) if len(marked.replace(START, "").replace(STOP, "")) == len(body) else []
     start = max(0, spans[0][0] - EXCERPT_LEAD) if spans else 0
-    if start:  # at the beginning of a word
+    if start:  # back to the beginning of a word
         start = max(body.rfind(" ", 0, start + 1), body.rfind("\n", 0, start + 1), start - 40) + 1
     end = start + EXCERPT_LENGTH
     parts, position = ["… " if start else ""], start
@@ -91,7 +92,7 @@ def excerpt(body: str, marked: str) -> SafeString:
 
 
 def _spans(marked: str) -> Iterator[tuple[int, int]]:
-    """From where to where each word found stands in the text without the marks."""
+    """The start and end of each word found, as positions in the text without the markers."""
     position = start = 0
     for piece in _EDGE.split(marked):
         if piece == START:

@@ -1,4 +1,4 @@
-"""Among which messages is searched, and for how long."""
+"""Which messages a search covers, and how long it may take."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -15,16 +15,16 @@ from psycopg2 import errorcodes
 from common.database.prepared import Statement
 from messenger.models import Topic
 
-# What has not been found by then is not worth holding up the database for; the page says so.
+# A search that takes longer is stopped, to spare the database; the page says so.
 TIMEOUT_SECONDS = 2
 
 
 class SearchTimeoutError(Exception):
-    """It took longer than TIMEOUT_SECONDS."""
+    """The search took longer than TIMEOUT_SECONDS."""
 
 
 class Cursor(NamedTuple):
-    """The place of a hit in the order of hits."""
+    """A hit's position in the order of hits."""
 
     posted_at: datetime
     pk: int
@@ -32,15 +32,15 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True)
 class Scope:
-    """Among which messages."""
+    """The messages that a search covers."""
 
-    groups: Collection[int]  # of those that the reader reads, as found just now
-    topics: Collection[int] | None = None  # active ones of these groups; None: all of them
-    length: int | None = None  # how many messages these topics hold at most; None: not known
-    authors: Collection[int] | None = None  # members' ids; None: whoever wrote it
+    groups: Collection[int]  # ids, only of groups whose topics the reader may read, as found in this request
+    topics: Collection[int] | None = None  # ids of active topics of these groups; None: all of them
+    length: int | None = None  # how many messages these topics contain at most; None: unknown
+    authors: Collection[int] | None = None  # ids of members; None: any author
     since: datetime | None = None
-    until: datetime | None = None  # not included
-    before: Cursor | None = None
+    until: datetime | None = None  # exclusive
+    before: Cursor | None = None  # exclusive
 
     @property
     def is_narrow(self) -> bool:
@@ -48,25 +48,28 @@ class Scope:
 
     @property
     def end(self) -> Cursor | None:
-        """Before which all of it lies; ids begin with 1."""
+        """Every message of the scope comes before this cursor. Ids begin with 1, so 0 excludes `until` itself."""
         ends = [self.before, self.until and Cursor(self.until, 0)]
         return min((end for end in ends if end), default=None)
 
     @property
     def period(self) -> tuple[datetime | str, datetime | str, int]:
-        """From when on, and before which cursor, as the statements of search take them."""
+        """Parameters of the search statements: the first moment, and the cursor before which the scope ends."""
         return self.since or "-infinity", *(self.end or ("infinity", 0))
 
     @property
     def ids(self) -> tuple[list[int] | None, list[int] | None]:
-        """Of topics and of authors, as the statements of search take them."""
+        """Parameters of the search statements: ids of topics and of authors."""
         topics, authors = self.topics, self.authors
         return None if topics is None else list(topics), None if authors is None else list(authors)
 
 
 @cache
-def topic_of_groups(groups: str) -> str:
-    """The topic of a message if it is one of these groups, a parameter: in SQL, compiled once."""
+def topic_in_groups(groups: str) -> str:
+    """SQL for a message's topic if it is active and in one of `groups`, else NULL; compiled from `active_in`.
+
+    `groups` is the SQL of an array, for example "$10".
+    """
     topic = Topic.objects.active_in([0]).filter(pk=RawSQL("topic_id", ()))
     sql, parameters = topic.values("pk").query.sql_with_params()
     if parameters != ([0],):
@@ -74,13 +77,14 @@ def topic_of_groups(groups: str) -> str:
     return sql % groups
 
 
-class Patience:
-    """How long the database may still take."""
+class Deadline:
+    """Runs statements, all of them together for no longer than TIMEOUT_SECONDS."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + TIMEOUT_SECONDS
 
-    def ask(self, statement: Statement, *parameters: Any) -> list[tuple[Any, ...]]:
+    def run(self, statement: Statement, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The statement's rows; raises SearchTimeoutError if the time is up before it starts."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise SearchTimeoutError
@@ -88,15 +92,16 @@ class Patience:
 
 
 @contextmanager
-def patient() -> Iterator[Patience]:
+def search_deadline() -> Iterator[Deadline]:
+    """A deadline that starts now. Raises SearchTimeoutError if PostgreSQL stops a statement because of it."""
     try:
-        if connection.in_atomic_block:  # which is to outlive a statement that is stopped
-            with transaction.atomic():
-                yield Patience()
-                with connection.cursor() as cursor:  # the limit is this search's alone
+        if connection.in_atomic_block:
+            with transaction.atomic():  # a savepoint, so that the transaction survives a stopped statement
+                yield Deadline()
+                with connection.cursor() as cursor:  # the timeout is for this search only
                     cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
         else:
-            yield Patience()
+            yield Deadline()
     except OperationalError as error:
         if getattr(error.__cause__, "pgcode", None) != errorcodes.QUERY_CANCELED:
             raise

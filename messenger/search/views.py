@@ -15,8 +15,8 @@ from messenger.web.requests import MessengerHttpRequest
 from messenger.web.responses import render_page
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_DIGITS = 17  # of microseconds until the year 5138, and of an id
-NOTHING_DONE = {
+MAX_DIGITS = 17  # of a cursor's microseconds, which reach to the year 5138, and of its id
+INITIAL_VARIANT = {
     "has_hits": False,
     "has_next": False,
     "took_too_long": False,
@@ -31,11 +31,11 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
     member = request.member
     groups = groups_of(member)
     if not groups:
-        raise Http404  # for them there is no Messenger
+        raise Http404  # members without an active group do not have Messenger
     request.sees_messenger = True
-    older = _cursor(request.GET["older"]) if "older" in request.GET else None
+    older = _parse_cursor(request.GET["older"]) if "older" in request.GET else None
     form = SearchForm(request.GET, reader=member, groups=groups)
-    variant: dict[str, Any] = {**NOTHING_DONE, "is_refused": not form.is_valid(), "is_later_page": older is not None}
+    variant: dict[str, Any] = {**INITIAL_VARIANT, "is_refused": not form.is_valid(), "is_later_page": older is not None}
     values: dict[str, PlaceholderValue] = {"hits": b"", "next_url": ""}
     if variant["is_refused"]:
         variant["offers_new"] = True
@@ -55,7 +55,7 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
             }
             values |= {
                 "hits": render_hits(page.hits, member.tenancy.slug),
-                "next_url": _older_than(page.next, request) if page.next else "",
+                "next_url": _query_for_older(page.next, request) if page.next else "",
             }
     values |= {"errors": form.summary, "words": form.words, "narrowing": form.narrowing}
     return render_page(
@@ -63,13 +63,13 @@ def search(request: MessengerHttpRequest) -> HttpResponse:
     )
 
 
-def _older_than(cursor: Cursor, request: MessengerHttpRequest) -> str:
+def _query_for_older(cursor: Cursor, request: MessengerHttpRequest) -> str:
     query = request.GET.copy()
     query["older"] = f"{(cursor.posted_at - EPOCH) // timedelta(microseconds=1)}-{cursor.pk}"
     return "?" + query.urlencode()
 
 
-def _cursor(text: str) -> Cursor:
+def _parse_cursor(text: str) -> Cursor:
     moment, _, pk = text.partition("-")
     if not all(part.isascii() and part.isdigit() and len(part) <= MAX_DIGITS for part in (moment, pk)):
         raise Http404

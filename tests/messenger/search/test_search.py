@@ -1,4 +1,4 @@
-"""Who finds what, in which order, and what is said where nothing is found."""
+"""Which messages a search finds and in which order, what a page shows, and how the database is queried."""
 
 import re
 import time
@@ -43,12 +43,12 @@ EXAMPLES = settings(
 )
 
 
-def ask(client: Client, words: str, **fields: Any) -> Response:
+def search(client: Client, words: str, **fields: Any) -> Response:
     return client.get(PATH, {"q": words, **fields})
 
 
 def found(response: Response) -> list[int]:
-    """The ids of the messages that a page shows, in its order."""
+    """The ids of the messages on a page, in its order."""
     assert response.status_code == 200, response.status_code
     return hits_in(response.content.decode())
 
@@ -58,13 +58,13 @@ def scope_of(reader: Member) -> search_scope.Scope:
 
 
 def finds(member: Member, words: str, **fields: Any) -> list[int]:
-    return found(ask(sign_in(member), words, **fields))
+    return found(search(sign_in(member), words, **fields))
 
 
-# -- Who finds what --------------------------------------------------------------------------------------------
+# -- Access ---------------------------------------------------------------------------------------------------
 
 
-def test_access_is_asked_at_each_search(cast: Cast) -> None:
+def test_each_search_applies_the_access_rule(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Bonuses are due")
     assert len(finds(cast.bob, "bonuses")) == 1
     save_group(cast.payroll, [cast.alice])
@@ -74,10 +74,10 @@ def test_access_is_asked_at_each_search(cast: Cast) -> None:
     assert finds(cast.alice, "bonuses") == []
 
 
-@pytest.mark.parametrize("many", [0, 200])
-def test_few_and_many_topics_are_searched_alike(cast: Cast, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
-    finds(cast.bob, "bonuses")  # compiles the statement that holds the real number, for good
-    monkeypatch.setattr(search_forms, "OFFERED_TOPICS", many)
+@pytest.mark.parametrize("offered", [0, 200])
+def test_many_topics_give_the_same_hits_as_few(cast: Cast, monkeypatch: pytest.MonkeyPatch, offered: int) -> None:
+    finds(cast.bob, "bonuses")  # compiles the statement with the real number, once and for all
+    monkeypatch.setattr(search_forms, "OFFERED_TOPICS", offered)
     topics = [cast.payments, *(make_topic(cast.payroll, f"Topic {number}") for number in range(3))]
     mine = [post(topic, cast.alice, "Bonuses are due").pk for topic in topics]
     post(cast.pensions, cast.mallory, "Bonuses are due")
@@ -122,7 +122,7 @@ def test_few_and_many_topics_are_searched_alike(cast: Cast, monkeypatch: pytest.
         ("net wages due", '"net wages'),
     ],
 )
-def test_words_are_found(cast: Cast, body: str, words: str) -> None:
+def test_a_message_is_found_by_its_words(cast: Cast, body: str, words: str) -> None:
     message = post(cast.payments, cast.alice, body)
     post(cast.payments, cast.alice, "Something else entirely")
     assert finds(cast.bob, words) == [message.pk]
@@ -135,13 +135,13 @@ def test_words_are_found(cast: Cast, body: str, words: str) -> None:
         ("net wages and gross wages", "wages -gross"),
         ("net wages", 'wages -"net wages"'),
         ("net wages", "net bonus"),
-        ("payroll", "pa"),  # too short to be the beginning of a word
-        ("payroll run", "payr run"),  # only the last word may be a beginning
+        ("payroll", "pa"),  # too short for a prefix
+        ("payroll run", "payr run"),  # only the last word may be a prefix
         ("payroll", '"payr"'),
         ("4711 INV", "INV-4711"),
     ],
 )
-def test_what_does_not_match_is_not_found(cast: Cast, body: str, words: str) -> None:
+def test_a_message_that_does_not_match_is_not_found(cast: Cast, body: str, words: str) -> None:
     message = post(cast.payments, cast.alice, body)
     assert finds(cast.bob, body.split(",")[0].split()[0]) == [message.pk], "or the test proves nothing"
     assert finds(cast.bob, words) == []
@@ -150,30 +150,30 @@ def test_what_does_not_match_is_not_found(cast: Cast, body: str, words: str) -> 
 @pytest.mark.parametrize(
     "words", ["-", "--", "...", "-wages", '""', '"', "🎉", "&|!", ":*", "'", "\u200b", "-a -b", "﷽"]
 )
-def test_where_there_is_no_word_a_sentence_says_so(cast: Cast, words: str) -> None:
+def test_a_text_without_a_word_shows_an_explanation(cast: Cast, words: str) -> None:
     post(cast.payments, cast.alice, "wages")
-    response = ask(sign_in(cast.bob), words)
+    response = search(sign_in(cast.bob), words)
     assert response.status_code == 200
     assert "at least one word" in response.content.decode()
 
 
-def test_without_words_there_is_the_form_and_what_it_finds(cast: Cast) -> None:
+def test_an_empty_text_shows_what_a_search_finds(cast: Cast) -> None:
     for words in ("", "   ", "\t"):
-        response = ask(sign_in(cast.bob), words)
+        response = search(sign_in(cast.bob), words)
         assert response.status_code == 200
         assert "Enter one or more words to search the messages in your topics." in response.content.decode()
 
 
-def test_too_long_a_text_is_an_error_at_its_field(cast: Cast) -> None:
+def test_a_text_that_is_too_long_is_an_error_of_its_field(cast: Cast) -> None:
     for words in ("x" * 10_000, "é " * 5_000):
-        response = ask(sign_in(cast.bob), words)
+        response = search(sign_in(cast.bob), words)
         assert response.status_code == 422
         assert wrong_fields_in(response.content.decode()) == {"q"}
 
 
 @pytest.mark.parametrize("words", ["﷽" * 200, "𝔘" * 200, "x" * 200, "a " * 100, '" ' * 100, "-(a|b)&!c:*<->d\\ '"])
-def test_the_longest_texts_and_the_signs_of_the_query_language_do_no_harm(cast: Cast, words: str) -> None:
-    assert ask(sign_in(cast.bob), words).status_code == 200
+def test_the_longest_texts_and_the_operators_of_the_query_language_are_harmless(cast: Cast, words: str) -> None:
+    assert search(sign_in(cast.bob), words).status_code == 200
 
 
 def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
@@ -182,7 +182,7 @@ def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
 
 @EXAMPLES
 @given(body=st.text("ab <>&'\"\ue000\ue001é-\n/", min_size=1, max_size=400))
-def test_an_excerpt_is_escaped_text_of_the_message_whatever_it_is(cast: Cast, body: str) -> None:
+def test_an_excerpt_is_escaped_text_of_the_message(cast: Cast, body: str) -> None:
     with undone():
         message = post(cast.payments, cast.alice, f"needle {body}")
         (hit,) = engine.find(cast.bob, "needle", scope_of(cast.bob)).hits
@@ -195,12 +195,12 @@ def test_an_excerpt_is_escaped_text_of_the_message_whatever_it_is(cast: Cast, bo
 # -- Hits ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_hit_shows_the_words_who_where_and_when_and_leads_there(cast: Cast) -> None:
+def test_a_hit_shows_words_author_group_and_time_and_links_to_the_message(cast: Cast) -> None:
     User.objects.filter(pk=cast.bob.user_id).update(time_zone="Asia/Tokyo")
     post(cast.payments, cast.alice, "First")
     message = post(cast.payments, cast.alice, "<i>Die Löhne</i> & " + "so on " * 100 + "LOHNE again")
     Message.objects.filter(pk=message.pk).update(posted_at=datetime(2026, 3, 1, 20, 30, tzinfo=UTC))
-    page = ask(sign_in(cast.bob), "lohne").content.decode()
+    page = search(sign_in(cast.bob), "lohne").content.decode()
     assert f"/northwind/messenger/topics/{cast.payments.pk}/?at=2#message-2" in page
     assert "&lt;i&gt;Die <mark>Löhne</mark>&lt;/i&gt; &amp; so on" in page
     assert "LOHNE" not in page, "the excerpt ends before it"
@@ -211,12 +211,12 @@ def test_a_hit_shows_the_words_who_where_and_when_and_leads_there(cast: Cast) ->
 def test_the_excerpt_begins_shortly_before_the_first_word_found(cast: Cast) -> None:
     post(cast.payments, cast.alice, "so on " * 1000 + "bonus" + " and more" * 400)
     (excerpt,) = re.findall(
-        r'<p class="hit-text" dir="auto">(.*?)</p>', ask(sign_in(cast.bob), "bonus").content.decode()
+        r'<p class="hit-text" dir="auto">(.*?)</p>', search(sign_in(cast.bob), "bonus").content.decode()
     )
     assert re.fullmatch(r"… (so on ){8,10}<mark>bonus</mark>( and more)+[ andmore]* …", excerpt), excerpt
 
 
-def test_what_was_removed_is_not_found_and_of_what_was_edited_only_what_it_says_now(cast: Cast) -> None:
+def test_removed_messages_and_former_versions_are_not_found(cast: Cast) -> None:
     post(cast.payments, cast.alice, "wages")
     edited = post(cast.payments, cast.alice, "wages")
     assert len(finds(cast.bob, "wages")) == 2
@@ -226,7 +226,7 @@ def test_what_was_removed_is_not_found_and_of_what_was_edited_only_what_it_says_
     assert finds(cast.bob, "salaries") == [edited.pk]
 
 
-def test_authors_who_left_are_found_by_their_name(cast: Cast) -> None:
+def test_messages_of_authors_who_left_are_found_by_their_name(cast: Cast) -> None:
     message = post(cast.payments, cast.alice, "wages")
     post(cast.payments, cast.bob, "wages")
     save_group(cast.payroll, [cast.bob])
@@ -234,18 +234,18 @@ def test_authors_who_left_are_found_by_their_name(cast: Cast) -> None:
     assert finds(cast.bob, "wages", author="Nobody") == []
 
 
-def test_groups_and_topics_narrow_it_down(cast: Cast) -> None:
+def test_group_and_topic_narrow_a_search_down(cast: Cast) -> None:
     save_group(cast.benefits, [cast.mallory, cast.bob])
     here, there = post(cast.payments, cast.alice, "wages"), post(cast.pensions, cast.mallory, "wages")
     assert finds(cast.bob, "wages") == [there.pk, here.pk]
     assert finds(cast.bob, "wages", group=cast.payroll.pk) == [here.pk]
     assert finds(cast.bob, "wages", topic=cast.pensions.pk) == [there.pk]
-    response = ask(sign_in(cast.bob), "wages", group=cast.payroll.pk, topic=cast.pensions.pk)
+    response = search(sign_in(cast.bob), "wages", group=cast.payroll.pk, topic=cast.pensions.pk)
     assert response.status_code == 422
 
 
 @pytest.mark.parametrize(("zone", "offset"), [("Asia/Tokyo", 9), ("UTC", 0), ("America/New_York", -5)])
-def test_days_begin_and_end_where_the_reader_is(cast: Cast, zone: str, offset: int) -> None:
+def test_days_begin_and_end_in_the_readers_time_zone(cast: Cast, zone: str, offset: int) -> None:
     User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
     midnight = datetime(2026, 1, 15, tzinfo=UTC) - timedelta(hours=offset)
     moments = [midnight - timedelta(microseconds=1), midnight, midnight + timedelta(days=1, microseconds=-1),
@@ -258,13 +258,13 @@ def test_days_begin_and_end_where_the_reader_is(cast: Cast, zone: str, offset: i
     assert finds(cast.bob, "wages", until="2026-01-15") == [last, first, before]
 
 
-def test_days_at_either_end_of_time_are_taken_and_those_the_wrong_way_round_are_an_error(cast: Cast) -> None:
+def test_the_first_and_last_days_of_the_calendar_are_valid_and_reversed_days_are_an_error(cast: Cast) -> None:
     for zone in ("Pacific/Kiritimati", "America/Los_Angeles"):
         User.objects.filter(pk=cast.bob.user_id).update(time_zone=zone)
         message = post(cast.payments, cast.alice, "wages")
         assert message.pk in finds(cast.bob, "wages", since="0001-01-01", until="9999-12-31")
     for fields in ({"since": "2026-02-02", "until": "2026-02-01"}, {"since": "2026-02-30"}, {"until": "soon"}):
-        assert ask(sign_in(cast.bob), "wages", **fields).status_code == 422
+        assert search(sign_in(cast.bob), "wages", **fields).status_code == 422
 
 
 # -- Pages -----------------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def pages(member: Member, words: str) -> Iterator[list[int]]:
     client, fields = sign_in(member), dict[str, str]()
     while True:
-        response = ask(client, words, **fields)
+        response = search(client, words, **fields)
         yield found(response)
         link = re.search(r'href="\?([^"]*older=[^"]*)"', response.content.decode())
         if link is None:
@@ -289,29 +289,33 @@ def pages(member: Member, words: str) -> Iterator[list[int]]:
 
 @settings(EXAMPLES, max_examples=25)
 @given(data=st.data())
-def test_pages_are_complete_without_doubles_newest_first(cast: Cast, short_pages: None, data: st.DataObject) -> None:
+def test_pages_are_complete_without_duplicates_and_newest_first(
+    cast: Cast, short_pages: None, data: st.DataObject
+) -> None:
     with undone():
         second = make_topic(cast.payroll, "Second")
-        spread = st.sampled_from([1, 3600, 86_400, 30 * 86_400, 400 * 86_400])  # ties, and years without a word
-        said = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4), spread), max_size=25))
+        spread = st.sampled_from([1, 3600, 86_400, 30 * 86_400, 400 * 86_400])  # ties, and years without a message
+        drawn = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4), spread), max_size=25))
         wanted = []
-        for in_second, holds, number, seconds in said:
-            text = "wages are due" if holds else "wageless"
+        for in_second, matches, number, seconds in drawn:
+            text = "wages are due" if matches else "wageless"
             message = post(second if in_second else cast.payments, cast.alice, text)
             post(cast.pensions, cast.mallory, "wages are due")
-            moment = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=number * seconds)  # not as the ids are
+            moment = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(
+                seconds=number * seconds
+            )  # in another order than the ids
             Message.objects.filter(pk=message.pk).update(posted_at=moment)
-            if holds:
+            if matches:
                 wanted.append((moment, message.pk))
-        # By the whole word, and by a beginning that is frequent, so that the index is asked for the other word.
-        shown = list(pages(cast.bob, data.draw(st.sampled_from(["wages", "due wag"]))))
-    assert [pk for page in shown for pk in page] == [pk for _, pk in sorted(wanted, reverse=True)]
-    assert all(len(page) == 3 for page in shown[:-1])
+        # A whole word, and a frequent prefix, with which the index looks up only the other word.
+        result = list(pages(cast.bob, data.draw(st.sampled_from(["wages", "due wag"]))))
+    assert [pk for page in result for pk in page] == [pk for _, pk in sorted(wanted, reverse=True)]
+    assert all(len(page) == 3 for page in result[:-1])
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AGO = st.one_of(
-    st.integers(0, 90),  # a bustle
+    st.integers(0, 90),  # a burst
     st.integers(0, 6 * 3600),
     st.sampled_from([86_400, 3 * 86_400, 90 * 86_400, 3 * 365 * 86_400]).flatmap(
         lambda start: st.integers(start, start + 300)
@@ -321,29 +325,31 @@ AGO = st.one_of(
 
 @settings(EXAMPLES, max_examples=40)
 @given(data=st.data())
-def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pages: None, data: st.DataObject) -> None:
+def test_a_search_that_is_narrowed_down_is_complete_and_newest_first(
+    cast: Cast, short_pages: None, data: st.DataObject
+) -> None:
     with undone():
         topics = [cast.payments, make_topic(cast.payroll, "Second"), cast.pensions]
         authors = [cast.alice, cast.bob]
-        said = data.draw(
+        drawn = data.draw(
             st.lists(st.tuples(st.sampled_from(topics), st.sampled_from(authors), AGO, st.booleans()), max_size=25)
         )
         messages = list[tuple[Message, bool]]()
-        for topic, author, moment, holds in said:
-            body = "wages are due" if holds else "wageless, are due"
+        for topic, author, moment, matches in drawn:
+            body = "wages are due" if matches else "wageless, are due"
             message = Message(
                 tenancy=cast.northwind, topic=topic, author=author, body=body, body_html="", client_id=uuid4(),
                 sequence=1000 + len(messages), roster=1, revision=1, interval_minutes=30, outcome=Message.Outcome.EMAIL,
                 posted_at=moment, renderer_version=1,
             )  # fmt: skip
-            messages.append((message, holds))
+            messages.append((message, matches))
         Message.objects.bulk_create(message for message, _ in messages)
-        mine = [topic.pk for topic in topics[:2]]
+        readable = [topic.pk for topic in topics[:2]]
         scope = search_scope.Scope(
             groups=[cast.payroll.pk],
-            topics=data.draw(st.one_of(st.none(), st.lists(st.sampled_from(mine), unique=True))),
+            topics=data.draw(st.one_of(st.none(), st.lists(st.sampled_from(readable), unique=True))),
             authors=data.draw(
-                st.one_of(st.none(), st.lists(st.sampled_from([one.pk for one in authors]), unique=True))
+                st.one_of(st.none(), st.lists(st.sampled_from([author.pk for author in authors]), unique=True))
             ),
             since=data.draw(st.one_of(st.none(), AGO)),
             until=data.draw(st.one_of(st.none(), AGO)),
@@ -355,21 +361,21 @@ def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pa
         )
         wanted = [
             (message.posted_at, message.pk)
-            for message, holds in messages
-            if (holds or finds_all)
-            and message.topic_id in (mine if scope.topics is None else scope.topics)
+            for message, matches in messages
+            if (matches or finds_all)
+            and message.topic_id in (readable if scope.topics is None else scope.topics)
             and (scope.authors is None or message.author_id in scope.authors)
             and (scope.since is None or message.posted_at >= scope.since)
             and (scope.until is None or message.posted_at < scope.until)
         ]
-        shown, before = list[int](), None
+        result, before = list[int](), None
         for _ in range(len(messages) + 1):
             page = engine.find(cast.bob, words, replace(scope, before=before))
-            shown += [hit.pk for hit in page.hits]
+            result += [hit.pk for hit in page.hits]
             before = page.next
             if before is None:
                 break
-    assert shown == [pk for _, pk in sorted(wanted, reverse=True)]
+    assert result == [pk for _, pk in sorted(wanted, reverse=True)]
 
 
 @settings(EXAMPLES, max_examples=100)
@@ -378,39 +384,38 @@ def test_what_is_narrowed_down_is_complete_and_newest_first(cast: Cast, short_pa
     seconds=st.floats(0, 4e9),
     length=st.timedeltas(timedelta(), timedelta(days=5000)),
 )
-def test_a_stretch_of_time_holds_what_the_index_counts_into_it(
+def test_the_buckets_of_a_time_range_agree_with_those_in_the_index(
     cast: Cast, tenancy: int, seconds: float, length: timedelta
 ) -> None:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     with connection.cursor() as cursor:
         cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, moment])
-        (counted,) = cursor.fetchone()
-    assert len(set(counted)) == 8
+        (stored,) = cursor.fetchone()
+    assert len(set(stored)) == 8
     for since, until in ((moment, moment), (moment - length, moment), (moment, moment + length)):
-        assert set(time_buckets.of_time(tenancy, since, until)) & set(counted)
-        assert not set(time_buckets.of_time(tenancy + 1, since, until)) & set(counted)
+        assert set(time_buckets.of_time(tenancy, since, until)) & set(stored)
+        assert not set(time_buckets.of_time(tenancy + 1, since, until)) & set(stored)
     until = moment + length
-    reached = time_buckets.beginning(until - timedelta(days=1), until)
-    assert reached <= until - timedelta(days=1)
-    asked = time_buckets.of_time(tenancy, until - timedelta(days=1), until)
+    covered_since = time_buckets.covered_since(until - timedelta(days=1), until)
+    assert covered_since <= until - timedelta(days=1)
+    buckets = time_buckets.of_time(tenancy, until - timedelta(days=1), until)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, reached])
-        assert set(asked) & set(cursor.fetchone()[0]), "from then on all are held"
-        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, reached - timedelta(microseconds=1)])
-        assert not set(asked) & set(cursor.fetchone()[0]), "and none before"
+        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, covered_since])
+        assert set(buckets) & set(cursor.fetchone()[0]), "from this moment on they contain all messages"
+        cursor.execute("SELECT messenger_places(%s, 5, 6, %s)", [tenancy, covered_since - timedelta(microseconds=1)])
+        assert not set(buckets) & set(cursor.fetchone()[0]), "and none before it"
     far = timedelta(days=1 + 2**25 // 86_400)
     if length < timedelta(days=2000):
-        assert not set(time_buckets.of_time(tenancy, moment + far, moment + far + length)) & set(counted)
-    assert set(time_buckets.of_tenancy(tenancy) + time_buckets.of_topics([5]) + time_buckets.of_authors([6])) <= set(
-        counted
-    )
+        assert not set(time_buckets.of_time(tenancy, moment + far, moment + far + length)) & set(stored)
+    others = time_buckets.of_tenancy(tenancy) + time_buckets.of_topics([5]) + time_buckets.of_authors([6])
+    assert set(others) <= set(stored)
 
 
-def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
+def test_an_invalid_cursor_is_not_found(cast: Cast) -> None:
     client = sign_in(cast.bob)
     for older in ("", "x", "1", "1-", "-1", "1-x", "1-2-3", "²-1", "9" * 18 + "-1", "1.5-2"):
-        assert ask(client, "wages", older=older).status_code == 404, older
-    assert ask(client, "wages", older="9" * 17 + "-" + "9" * 17).status_code == 200
+        assert search(client, "wages", older=older).status_code == 404, older
+    assert search(client, "wages", older="9" * 17 + "-" + "9" * 17).status_code == 200
 
 
 # -- Time ------------------------------------------------------------------------------------------------------------
@@ -419,11 +424,13 @@ def test_a_page_that_is_no_place_in_the_hits_is_not_found(cast: Cast) -> None:
 SLOW = PreparedSql("test_slow", "SELECT pg_sleep(5) WHERE $3 <> '{}'", "bigint[]", "text", "bigint[]")
 
 
-def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_takes_too_long_is_stopped_with_an_explanation(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     post(cast.payments, cast.alice, "wages")
     monkeypatch.setattr(search_scope, "TIMEOUT_SECONDS", 0.05)
     monkeypatch.setattr(engine, "MARKED", SLOW)
-    response = ask(sign_in(cast.bob), "wages")
+    response = search(sign_in(cast.bob), "wages")
     assert response.status_code == 200
     assert "took too long and was stopped" in response.content.decode()
     assert not has_hits(response.content.decode())
@@ -431,31 +438,31 @@ def test_a_search_that_takes_too_long_ends_with_a_sentence(cast: Cast, monkeypat
     assert len(finds(cast.bob, "wages")) == 1, "the connection is as good as before"
 
 
-def test_look_ups_together_take_no_longer_than_one_may(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_statements_of_a_search_share_one_time_limit(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     post(cast.payments, cast.alice, "wages")
-    asked = list[int]()
+    limits = list[int]()
 
     def slowly(statement: Statement, milliseconds: int, *values: Any) -> list[tuple[Any, ...]]:
-        asked.append(milliseconds)
+        limits.append(milliseconds)
         time.sleep(0.03)
         return statement(*values)
 
     monkeypatch.setattr(Statement, "within", slowly)
     assert len(finds(cast.bob, "wages")) == 1
-    assert len(asked) > 1
-    assert asked == sorted(asked, reverse=True)
-    assert asked[-1] < asked[0]
+    assert len(limits) > 1
+    assert limits == sorted(limits, reverse=True)
+    assert limits[-1] < limits[0]
     monkeypatch.setattr(search_scope, "TIMEOUT_SECONDS", 0.02)
-    assert "took too long" in ask(sign_in(cast.bob), "wages").content.decode()
+    assert "took too long" in search(sign_in(cast.bob), "wages").content.decode()
 
 
-def test_the_patience_for_a_search_ends_with_it(transactional_db: None) -> None:
-    statement = PreparedSql("test_patience", "SELECT current_setting('statement_timeout')")
+def test_the_time_limit_of_a_statement_ends_with_it(transactional_db: None) -> None:
+    statement = PreparedSql("test_time_limit", "SELECT current_setting('statement_timeout')")
     assert statement.within(1234) == [("1234ms",)]
     assert statement() == [("0",)]
 
 
-def test_a_search_takes_the_same_few_statements_whatever_there_is(cast: Cast) -> None:
+def test_a_search_makes_the_same_few_statements_however_many_messages_there_are(cast: Cast) -> None:
     client = sign_in(cast.bob)
     counts = set()
     for _ in range(3):
@@ -464,27 +471,27 @@ def test_a_search_takes_the_same_few_statements_whatever_there_is(cast: Cast) ->
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            assert found(ask(client, "wages"))
-        counts.add(len([one for one in queries if "SAVEPOINT" not in one["sql"]]))
+            assert found(search(client, "wages"))
+        counts.add(len([query for query in queries if "SAVEPOINT" not in query["sql"]]))
     assert max(counts) <= 9, counts
-    assert max(counts) - min(counts) <= 2, "a full page needs neither a survey nor the index"
+    assert max(counts) - min(counts) <= 2, "a full page needs neither a sample nor the index"
 
 
-def test_fields_and_hits_take_no_template_each(cast: Cast) -> None:
+def test_fields_and_hits_are_rendered_without_templates(cast: Cast) -> None:
     client = sign_in(cast.bob)
     for number in range(3):
         post(cast.payments, cast.alice, f"wages {number}")
-    ask(client, "wages")
-    response = ask(client, "wages 2")
+    search(client, "wages")
+    response = search(client, "wages 2")
     assert has_hits(response.content.decode())
     rendered = sorted(template.name for template in response.templates if template.name.startswith("messenger/"))
-    # Each once, by tests/conftest.py, which compares what is filled in.
+    # One rendering of each, by tests/conftest.py, which compares it with the page that was filled in.
     assert rendered == ["messenger/search/_search_field.html", "messenger/search/search.html"]
 
 
 @pytest.fixture
 def many_messages(cast: Cast) -> MessengerGroup:
-    """20,000 of Alice's: in a thousandth of them there is "rarity", in one of 250 "seldom"."""
+    """20,000 of Alice's messages: one of 1,000 contains "rarity", one of 250 "seldom"."""
     group = make_group(cast.northwind, "Large", cast.alice)
     topic = make_topic(group, "Long")
     with connection.cursor() as cursor:
@@ -509,26 +516,26 @@ def plan_of(sql: str) -> str:
 
 
 def plans(reader: Member, words: str, scope: search_scope.Scope) -> list[str]:
-    """How the database goes about the statements of a search that find messages by words."""
+    """The plans of those statements of a search that find messages by words."""
     with CaptureQueriesContext(connection) as queries:
         engine.find(reader, words, scope)
     return [plan_of(sql) for sql in executed(queries) if "EXECUTE search_" in sql]
 
 
 def executed(queries: CaptureQueriesContext) -> list[str]:
-    """Without what is set for each beforehand."""
-    return [re.sub(r"^SET LOCAL \S+ = \d+; ", "", one["sql"]) for one in queries]
+    """The statements without the time limit before each."""
+    return [re.sub(r"^SET LOCAL \S+ = \d+; ", "", query["sql"]) for query in queries]
 
 
 @pytest.fixture
 def planned_by_values() -> None:
-    """So that the plans hold the values of the parameters; in production there is one plan for all values."""
+    """Makes plans show the values of the parameters; in production there is one plan for all values."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 @pytest.mark.parametrize("names_topics", [True, False])
-def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
+def test_rare_words_are_found_by_the_index_and_frequent_ones_by_the_scan(
     cast: Cast, many_messages: MessengerGroup, *, names_topics: bool
 ) -> None:
     scope = scope_of(cast.alice)
@@ -536,81 +543,81 @@ def test_rare_words_are_found_by_the_index_and_frequent_ones_on_the_way(
         scope = replace(scope, topics=list(Topic.objects.visible_to(cast.alice).values_list("pk", flat=True)))
     (scan,) = plans(cast.alice, "frequent", scope)
     assert "message_newest_of_tenancy" in scan
-    assert "Sort" not in scan, "newest first is the order of the index"
+    assert "Sort" not in scan, "the index has this order"
     assert "Seq Scan on messenger_message" not in scan
-    scan, *look_ups = plans(cast.alice, "rarity", scope)
+    scan, *lookups = plans(cast.alice, "rarity", scope)
     assert "message_newest_of_tenancy" in scan
-    assert look_ups
-    for look_up in look_ups:
-        assert "Bitmap Index Scan on message_search" in look_up
-        assert "BitmapAnd" not in look_up, "no other index is read beside"
-        assert "Seq Scan on messenger_message" not in look_up
+    assert lookups
+    for lookup in lookups:
+        assert "Bitmap Index Scan on message_search" in lookup
+        assert "BitmapAnd" not in lookup, "no other index is read"
+        assert "Seq Scan on messenger_message" not in lookup
     assert len(finds(cast.alice, "rarity")) == 20
 
 
 @pytest.mark.usefixtures("planned_by_values")
-def test_the_beginning_of_a_frequent_word_is_asked_of_what_the_index_has_found(
+def test_a_frequent_prefix_is_checked_in_what_the_index_finds_by_the_other_words(
     cast: Cast, many_messages: MessengerGroup
 ) -> None:
-    for words, asked, left in (("rarity frequ", "rarity", "frequ"), ("frequent rari", "rari", "")):
-        _walk, *look_ups = plans(cast.alice, words, scope_of(cast.alice))
-        assert look_ups
-        for look_up in look_ups:
-            (by_index,) = re.findall(r"Index Cond: (.*messenger_places.*)", look_up)
-            assert asked in by_index
-            assert not left or (left in look_up and left not in by_index)
+    for words, indexed, filtered in (("rarity frequ", "rarity", "frequ"), ("frequent rari", "rari", "")):
+        _scan, *lookups = plans(cast.alice, words, scope_of(cast.alice))
+        assert lookups
+        for lookup in lookups:
+            (by_index,) = re.findall(r"Index Cond: (.*messenger_places.*)", lookup)
+            assert indexed in by_index
+            assert not filtered or (filtered in lookup and filtered not in by_index)
     assert len(finds(cast.alice, "rarity frequ")) == len(finds(cast.alice, "frequent rari")) == 20
 
 
-def test_the_index_is_asked_for_no_more_hits_than_a_few_pages(cast: Cast, many_messages: MessengerGroup) -> None:
+def test_the_index_returns_no_more_than_a_few_pages_of_hits(cast: Cast, many_messages: MessengerGroup) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert len(engine.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
     (fetched,) = rows_fetched_by(queries)
-    assert 20 < fetched < 50, "of 80 there are"
+    assert 20 < fetched < 50, "of the 80 that exist"
 
 
-def test_a_sudden_bustle_does_not_have_all_hits_fetched(cast: Cast, many_messages: MessengerGroup) -> None:
-    bustle(many_messages)
+def test_after_a_sudden_burst_not_all_hits_are_fetched(cast: Cast, many_messages: MessengerGroup) -> None:
+    add_burst(many_messages)
     with CaptureQueriesContext(connection) as queries:
         assert len(engine.find(cast.alice, "seldom", scope_of(cast.alice)).hits) == 20
-    first, second, *_ = look_ups_in(queries)
+    first, second, *_ = lookups_in(queries)
     assert "-infinity" not in first
-    assert "-infinity" not in second, "there is nothing in so short a time, and still not everything is asked for"
+    assert "-infinity" not in second, "the first range is too short for a hit, yet the second is not everything"
 
 
-def test_after_a_silence_what_was_said_before_it_is_found_at_once(cast: Cast, many_messages: MessengerGroup) -> None:
-    bustle(many_messages)
+def test_messages_before_a_silence_are_found_by_the_first_lookup(cast: Cast, many_messages: MessengerGroup) -> None:
+    add_burst(many_messages)
     with CaptureQueriesContext(connection) as queries:
         assert len(engine.find(cast.alice, "frequent", scope_of(cast.alice)).hits) == 20
     (fetched,) = rows_fetched_by(queries)
-    assert 20 < fetched < 300, "of 20,000 there are"
+    assert 20 < fetched < 300, "of the 20,000 that exist"
 
 
-def bustle(group: MessengerGroup) -> None:
-    """6,000 messages within a minute, a day after all others."""
+def add_burst(group: MessengerGroup) -> None:
+    """Adds 6,000 messages within a minute, a day after all others."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO messenger_message (tenancy_id, topic_id, sequence, author_id, client_id, body, body_html, "
             "renderer_version, posted_at, roster, revision, outcome, reason, interval_minutes, removal_reason) "
-            "SELECT tenancy_id, topic_id, 20000 + sequence, author_id, gen_random_uuid(), 'bustle', '', 1, "
+            "SELECT tenancy_id, topic_id, 20000 + sequence, author_id, gen_random_uuid(), 'burst', '', 1, "
             "now() + interval '1 day' + sequence * interval '10 ms', 0, 1, 'email', '', 30, '' "
             "FROM messenger_message WHERE sequence <= 6000 AND topic_id = %s",
             [group.topics.get().pk],
         )
 
 
-def look_ups_in(queries: CaptureQueriesContext) -> list[str]:
+def lookups_in(queries: CaptureQueriesContext) -> list[str]:
     return [sql for sql in executed(queries) if "EXECUTE search_looked_up" in sql]
 
 
 def rows_fetched_by(queries: CaptureQueriesContext) -> list[int]:
-    """How many messages each look-up found by the index."""
+    """How many messages each lookup found by the index."""
     found = []
-    for sql in look_ups_in(queries):
+    for sql in lookups_in(queries):
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {sql}")
             (plan,) = cursor.fetchone()[0]
-        scan = next(one for one in nodes(plan["Plan"]) if one["Node Type"] == "Bitmap Heap Scan")
+        scan = next(node for node in nodes(plan["Plan"]) if node["Node Type"] == "Bitmap Heap Scan")
         found.append(int(scan["Actual Rows"]))
     return found
 
@@ -621,40 +628,39 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(part)
 
 
-def test_the_models_do_not_load_the_words(cast: Cast) -> None:
+def test_the_models_do_not_load_the_search_column(cast: Cast) -> None:
     with CaptureQueriesContext(connection) as queries:
         message = post(cast.payments, cast.alice, "wages")
         Message.objects.get(pk=message.pk)
-    written = [one["sql"] for one in queries if "messenger_message" in one["sql"]]
+    written = [query["sql"] for query in queries if "messenger_message" in query["sql"]]
     assert written
     assert not [sql for sql in written if '"search"' in sql]
 
 
-# -- The ways to it ----------------------------------------------------------------------------------------------------
+# -- Entry points -----------------------------------------------------------------------------------------------------
 
 
-def test_the_topic_list_hands_its_words_on_and_a_thread_its_topic(cast: Cast) -> None:
+def test_the_topic_list_passes_its_words_to_the_search_and_a_thread_its_topic(cast: Cast) -> None:
     client = sign_in(cast.bob)
     listed = client.get("/northwind/messenger/?q=wages").content.decode()
     assert f'formaction="{PATH}"' in listed
-    assert f'href="{PATH}?q=wages"' in listed, "where no topic matches"
+    assert f'href="{PATH}?q=wages"' in listed, "if no topic matches"
     thread = client.get(f"/northwind/messenger/topics/{cast.payments.pk}/").content.decode()
     assert f'href="{PATH}?topic={cast.payments.pk}"' in thread
     form = client.get(PATH, {"topic": cast.payments.pk}).content.decode()
     assert f'<option value="{cast.payments.pk}" selected>' in form
 
 
-def test_a_list_of_very_many_topics_offers_the_latest_and_the_chosen_one(cast: Cast) -> None:
+def test_of_very_many_topics_the_form_offers_the_latest_and_the_chosen_one(cast: Cast) -> None:
     topics = [make_topic(cast.payroll, f"Topic {number:03}") for number in range(OFFERED_TOPICS + 2)]
     page = sign_in(cast.bob).get(PATH, {"topic": topics[0].pk}).content.decode()
     (_, *offered) = re.findall(
         r"<option[^>]*>([^<]*)</option>", page.partition('name="topic"')[2].partition("</select>")[0]
     )
-    # All but the chosen one are the latest ones.
     assert offered == [topic.name for topic in (topics[0], *topics[2:])]
 
 
-def test_who_left_every_group_has_no_search(cast: Cast) -> None:
+def test_a_member_who_left_every_group_has_no_search(cast: Cast) -> None:
     make_member(cast.northwind, "Olga Orlova")
     save_group(cast.payroll, [cast.alice])
-    assert ask(sign_in(cast.bob), "wages").status_code == 404
+    assert search(sign_in(cast.bob), "wages").status_code == 404

@@ -1,4 +1,4 @@
-"""Nobody finds what they may not read: by its words, by filters, or by differences in the answers."""
+"""A search reveals nothing that its reader may not read: not by words, filters, or differences between responses."""
 
 import re
 from typing import Any
@@ -25,34 +25,34 @@ EXAMPLES = settings(
 )
 
 
-def ask(client: Client, words: str, **fields: Any) -> Response:
+def search(client: Client, words: str, **fields: Any) -> Response:
     return client.get(PATH, {"q": words, **fields})
 
 
 def likeness(response: Response, typed: str = "") -> tuple[int, str]:
-    """An answer without the token of its form, and without what was typed into it."""
+    """A response to compare with another: without the form's token, and without the text that was typed."""
     text = re.sub('(name="csrfmiddlewaretoken" value=")[^"]*', "", response.content.decode())
     return response.status_code, text.replace(typed, "TYPED") if typed else text
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_finds_what_they_may_not_read(stage: Stage, role: str) -> None:
+def test_each_role_finds_only_what_it_may_read(stage: Stage, role: str) -> None:
     words = [word for word in CANARIES if word.endswith("-message")]
     assert len(words) == 5, "or the test proves nothing"
     for slug in ("northwind", "aurora"):
         for word in words:
             with undone():
                 response = stage.client(role).get(stage.path("messenger:search", slug=slug), {"q": word})
-            shown = has_hits(response.content.decode())
+            is_found = has_hits(response.content.decode())
             at_home = (role == "erin") == (slug == "aurora")
-            assert shown is (role in CANARIES[word] and at_home), (slug, word)
+            assert is_found is (role in CANARIES[word] and at_home), (slug, word)
             text = response.content.decode()
-            assert not [one for one in CANARIES if one != word and one in text and role not in CANARIES[one]]
+            assert not [other for other in CANARIES if other != word and other in text and role not in CANARIES[other]]
 
 
-def test_a_word_that_stands_only_where_one_does_not_read_is_as_if_it_stood_nowhere(stage: Stage) -> None:
+def test_a_word_only_in_hidden_messages_gives_the_same_response_as_an_unknown_word(stage: Stage) -> None:
     client = stage.client("bob")
-    unknown = likeness(ask(client, "canary-nowhere-message"), "canary-nowhere-message")
+    unknown = likeness(search(client, "canary-nowhere-message"), "canary-nowhere-message")
     for word in (
         "canary-benefits-message",
         "canary-aurora-message",
@@ -60,42 +60,44 @@ def test_a_word_that_stands_only_where_one_does_not_read_is_as_if_it_stood_nowhe
         "canary-closed-message",
     ):
         assert Message.objects.filter(body=word).exists(), "or the test proves nothing"
-        assert likeness(ask(client, word), word) == unknown, word
-    assert has_hits(ask(client, "canary-payroll-message").content.decode()), "or the test proves nothing"
+        assert likeness(search(client, word), word) == unknown, word
+    assert has_hits(search(client, "canary-payroll-message").content.decode()), "or the test proves nothing"
 
 
-def test_hidden_groups_and_topics_are_answered_as_those_that_never_were(stage: Stage) -> None:
+def test_hidden_groups_and_topics_give_the_same_response_as_missing_ones(stage: Stage) -> None:
     client, cast = stage.client("bob"), stage.cast
     hidden = {
         "group": [cast.benefits.pk, cast.foreign.pk, stage.closed.pk],
         "topic": [cast.pensions.pk, cast.secrets.pk, stage.inactive.pk, stage.closed_topic.pk],
     }
     for field, ids in hidden.items():
-        never = ask(client, "canary", **{field: NOBODYS_ID})
-        assert never.status_code == 422
-        assert wrong_fields_in(never.content.decode()) == {field}
+        missing = search(client, "canary", **{field: NOBODYS_ID})
+        assert missing.status_code == 422
+        assert wrong_fields_in(missing.content.decode()) == {field}
         for pk in ids:
-            assert likeness(ask(client, "canary", **{field: pk})) == likeness(never), (field, pk)
-    assert has_hits(ask(client, "canary", group=cast.payroll.pk, topic=cast.payments.pk).content.decode()), (
-        "his own are taken"
+            assert likeness(search(client, "canary", **{field: pk})) == likeness(missing), (field, pk)
+    assert has_hits(search(client, "canary", group=cast.payroll.pk, topic=cast.payments.pk).content.decode()), (
+        "his own are accepted"
     )
 
 
-def test_names_of_people_elsewhere_are_answered_as_names_of_nobody(stage: Stage) -> None:
+def test_names_of_people_in_other_groups_give_the_same_response_as_unknown_names(stage: Stage) -> None:
     client = stage.client("bob")
-    unknown = likeness(ask(client, "canary", author="Zacharias"), "Zacharias")
+    unknown = likeness(search(client, "canary", author="Zacharias"), "Zacharias")
     for name in (stage.cast.mallory.name, stage.cast.charlie.name, stage.cast.erin.name, stage.grace.name):
-        assert likeness(ask(client, "canary", author=name), name) == unknown, name
-    assert has_hits(ask(client, "canary", author=stage.cast.alice.name).content.decode()), "or the test proves nothing"
+        assert likeness(search(client, "canary", author=name), name) == unknown, name
+    assert has_hits(search(client, "canary", author=stage.cast.alice.name).content.decode()), (
+        "or the test proves nothing"
+    )
 
 
-def test_the_form_names_no_group_topic_or_person_of_others(stage: Stage) -> None:
+def test_the_form_shows_no_hidden_group_topic_or_person(stage: Stage) -> None:
     for role in ("bob", "alice", "mallory"):
         text = stage.client(role).get(PATH).content.decode()
         assert not [word for word in CANARIES if word in text and role not in CANARIES[word]], role
 
 
-def test_messages_of_the_groups_that_one_reads_are_those_that_one_may_read(stage: Stage) -> None:
+def test_active_in_the_visible_groups_selects_the_same_messages_as_visible_to(stage: Stage) -> None:
     found = 0
     for member in Member.objects.all():
         visible = set(Message.objects.visible_to(member))

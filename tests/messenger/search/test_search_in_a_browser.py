@@ -1,4 +1,4 @@
-"""The page of the search in a real browser: what is on the screen of a phone, and that axe finds nothing."""
+"""The search page in a real browser: what fits on a phone's screen, filters by keyboard, and no findings by axe."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def at(browser: Browser, stack: Stack, query: str, **context: Any) -> Page:
     return person.page
 
 
-def shown_filters(page: Page) -> list[str]:
+def visible_filters(page: Page) -> list[str]:
     return [name for name in FILTERS if page.get_by_label(name, exact=True).is_visible()]
 
 
@@ -34,18 +34,18 @@ def test_on_a_phone_the_first_hit_is_on_the_screen_and_the_filters_open_without_
     expect(page.get_by_label("Search for")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Search", exact=True)).to_be_in_viewport()
     expect(page.locator(".hit").first).to_be_in_viewport(ratio=1)
-    assert shown_filters(page) == []
+    assert visible_filters(page) == []
     page.get_by_text("Filter by group").click()
-    assert shown_filters(page) == [*FILTERS]
+    assert visible_filters(page) == [*FILTERS]
     page.get_by_label("Written by").fill("nobody of this name")
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.get_by_text("No matching messages in your topics.")).to_be_visible()
-    assert shown_filters(page) == [*FILTERS], "what is narrowed down says so"
+    assert visible_filters(page) == [*FILTERS], "they stay open while one of them is filled in"
 
 
-def test_where_there_is_room_the_filters_are_always_there(browser: Browser, stack: Stack) -> None:
+def test_on_a_wide_screen_the_filters_are_always_visible(browser: Browser, stack: Stack) -> None:
     page = at(browser, stack, "?q=the", viewport={"width": 1280, "height": 800})
-    assert shown_filters(page) == [*FILTERS]
+    assert visible_filters(page) == [*FILTERS]
     expect(page.get_by_text("Filter by group")).to_be_hidden()
     page.get_by_label("Search for").focus()
     for _ in range(3):
@@ -62,5 +62,5 @@ def test_axe_finds_nothing_in_hits_filters_and_errors(browser: Browser, stack: S
     page = at(browser, stack, "?q=the", viewport={"width": width, "height": 844}, color_scheme=scheme)
     for query in ("?q=the", "?q=the&author=a", "?q=the&since=x&topic=999999"):
         page.goto(stack.address + SEARCH + query)
-        assert [found["id"] for found in Axe().run(page).response["violations"]] == [], query
+        assert [violation["id"] for violation in Axe().run(page).response["violations"]] == [], query
         assert page.evaluate("document.documentElement.scrollWidth") <= width
