@@ -34,9 +34,9 @@ class GroupMembershipQuerySet(models.QuerySet["GroupMembership"]):
 
     def in_force(self) -> "GroupMembershipQuerySet":
         """Those that let their member read the group now. This is the access rule."""
-        return self.of_people().filter(**groups_in_use("group__"))
+        return self.of_active_members().filter(**groups_in_use("group__"))
 
-    def of_people(self) -> "GroupMembershipQuerySet":
+    def of_active_members(self) -> "GroupMembershipQuerySet":
         """The half of the rule that is about the member: for groups that are known to be in use."""
         return self.open().filter(member__is_active=True, member__user__is_active=True)
 

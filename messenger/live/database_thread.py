@@ -1,4 +1,4 @@
-"""A thread that asks the database for the event loop, over one connection, kept only while it is asked often."""
+"""A thread that runs database queries for the event loop, over one connection, which is closed when it is idle."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,39 +11,41 @@ from django.db import connection
 
 T = TypeVar("T")
 
-# Longer than what lies between two looks at who may listen: opening a connection takes as long as looking.
-KEPT_SECONDS = 3
+# Longer than the time between two checks of access, because opening a connection takes as long as a check.
+IDLE_SECONDS = 3
 
 
 class DatabaseThread:
+    """Runs functions one after the other, in the order of the calls; the thread starts with the first."""
+
     def __init__(self) -> None:
-        self._questions: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         self._starting = Lock()
         self._thread: Thread | None = None
 
-    async def answer(self, question: Callable[[], T]) -> T:
-        """One after the other, in the order in which they are asked."""
-        answer: Future[T] = Future()
-        self._questions.put((answer, question))
+    async def run(self, query: Callable[[], T]) -> T:
+        """What `query` returns; raises what it raises."""
+        future: Future[T] = Future()
+        self._queue.put((future, query))
         with self._starting:
             if self._thread is None:
-                self._thread = Thread(target=self._answer_all, name="stream-looks", daemon=True)
+                self._thread = Thread(target=self._run_all, name="stream-updates", daemon=True)
                 self._thread.start()
-        return await asyncio.wrap_future(answer)
+        return await asyncio.wrap_future(future)
 
-    def _answer_all(self) -> None:
+    def _run_all(self) -> None:
         while True:
             try:
-                answer, question = self._questions.get(timeout=KEPT_SECONDS)
+                future, query = self._queue.get(timeout=IDLE_SECONDS)
             except Empty:
                 connection.close()
-                answer, question = self._questions.get()
-            if not answer.set_running_or_notify_cancel():
-                continue  # nobody waits for it any more
+                future, query = self._queue.get()
+            if not future.set_running_or_notify_cancel():
+                continue  # the caller was cancelled
             try:
-                result = question()
-            except BaseException as error:  # whatever it was: for whoever asked
+                result = query()
+            except BaseException as error:  # the caller handles it, and the thread goes on
                 connection.close()
-                answer.set_exception(error)
+                future.set_exception(error)
             else:
-                answer.set_result(result)
+                future.set_result(result)

@@ -1,7 +1,7 @@
-"""Doing at once what need not wait: no task, no turn of the event loop, where an awaitable is done when it is asked.
+"""Starts a coroutine immediately, so that it needs no task if it finishes without waiting.
 
-A server that hands bytes on to a thread of its own answers `send` with something that is done already. A thousand
-streams that are woken up for that wait for each other's turns.
+A server that hands bytes to a thread of its own finishes `send` at once. With a task for each of a thousand streams,
+they would wait for each other's turns of the event loop.
 """
 
 import types
@@ -10,19 +10,19 @@ from typing import Any
 
 
 def start_eagerly(work: Awaitable[None]) -> Awaitable[None] | None:
-    """Do it as far as it goes without waiting; what is left of it, for a task to await, or None: it is done."""
+    """Run `work` until it first waits. Returns the rest of it, to be awaited in a task, or None if it has finished."""
     steps = work.__await__()
     try:
-        waits_for = next(steps)
+        awaited = next(steps)
     except StopIteration:
         return None
-    return _rest(waits_for, steps)
+    return _rest(awaited, steps)
 
 
 @types.coroutine
-def _rest(waits_for: Any, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+def _rest(awaited: Any, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
     try:
-        yield waits_for
+        yield awaited
     except BaseException:
         steps.close()
         raise

@@ -1,7 +1,8 @@
-"""The live stream: server-sent events that tell an open thread that there is something new.
+"""The live stream: server-sent events with what is new in an open thread.
 
-An event holds what changed in a topic since the one before it (updates.py); where that is too much, the page
-asks for it by the door that everybody uses. `serve_stream` is a bare ASGI callable (see ippex_messenger/asgi.py).
+An event contains what changed in a topic since the previous event (updates.py). If that is too much, it contains the
+revision only, and the page requests the changes (`messages/?since=`). `serve_stream` is a bare ASGI callable (see
+ippex_messenger/asgi.py).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from accounts.sessions import UserSessionStore, signed_in_user
 from common.middleware import holds_nul
 from messenger.events import CHANNEL
 from messenger.live.hub import Hub
-from messenger.live.listeners import with_messenger
+from messenger.live.stream_access import members_with_messenger
 from messenger.live.subscription import EVERY_TOPIC, Send, Subscription
 from messenger.live.updates import StreamContext
 from messenger.models import Topic
@@ -32,9 +33,9 @@ from tenancy.validators import SLUG_PATTERN
 
 log = logging.getLogger(__name__)
 
-# EventSource reconnects by itself; a short life picks up what its reader changed in their profile.
+# EventSource reconnects by itself, and then what its reader changed in their profile takes effect.
 STREAM_SECONDS = 5 * 60
-# Proxies close what is silent for a minute or less.
+# Proxies close connections after a minute of silence, or less.
 KEEP_ALIVE_SECONDS = 15
 
 _STREAM_PATH = re.compile(rf"/({SLUG_PATTERN})/messenger/stream/")
@@ -48,7 +49,7 @@ _hub = Hub(CHANNEL)
 
 
 def stream_slug(path: str) -> str | None:
-    """The tenancy's slug, where this is the path of a stream."""
+    """The tenancy's slug if this is the path of a stream, else None."""
     match = _STREAM_PATH.fullmatch(path)
     return match[1] if match else None
 
@@ -56,36 +57,37 @@ def stream_slug(path: str) -> str | None:
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-context")
 
 
-async def _admitted(scope: Scope) -> tuple[StreamContext, int] | None:
-    """Away from the event loop; the connection to PostgreSQL is not kept."""
+async def _authorize_in_thread(scope: Scope) -> tuple[StreamContext, int] | None:
+    """As `_authorize`, in a thread, which closes its connection to PostgreSQL afterwards."""
 
-    def look_up() -> tuple[StreamContext, int] | None:
+    def authorize_and_close() -> tuple[StreamContext, int] | None:
         try:
-            return _admit(scope)
+            return _authorize(scope)
         finally:
             connection.close()
 
-    return await asyncio.get_running_loop().run_in_executor(_threads, look_up)
+    return await asyncio.get_running_loop().run_in_executor(_threads, authorize_and_close)
 
 
 async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
-    """One stream, from its first bytes to its end: lost access, five minutes, or the reader's leaving."""
+    """Serve one stream until its member loses access, the client disconnects, or STREAM_SECONDS have passed."""
     if scope["method"] != "GET":
         await _refuse(send, 405)
         return
-    admitted = await _admitted(scope)
-    if admitted is None:
+    authorized = await _authorize_in_thread(scope)
+    if authorized is None:
         await _refuse(send, 404)
         return
 
-    context, revision = admitted
+    context, revision = authorized
     last_seen = _last_event_id(scope)
-    is_list = context.topic_id == EVERY_TOPIC  # its numbers are those of one connection: the page looks by itself
+    # A list's event ids mean nothing on a new connection: after reconnecting, the page requests the list by itself.
+    is_list = context.topic_id == EVERY_TOPIC
     subscription = Subscription(context, revision if last_seen is None or is_list else last_seen)
     _hub.join(subscription)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
-        await _send_piece(send, b": listening\nretry: 2000\n\n")
+        await _send_chunk(send, b": listening\nretry: 2000\n\n")
         if subscription.revision < revision:
             await _hub.send_updates([subscription])
         await _relay(subscription, receive, send)
@@ -102,7 +104,7 @@ _SAFE_HEADERS = [
 ]
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold back what is small
+    (b"x-accel-buffering", b"no"),  # nginx would hold small chunks back
     *_SAFE_HEADERS,
 ]
 
@@ -113,10 +115,10 @@ async def _refuse(send: Send, status: int) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _admit(scope: Scope) -> tuple[StreamContext, int] | None:
-    """Who asks, and the revision of the topic, where they may read it or see the list of topics.
+def _authorize(scope: Scope) -> tuple[StreamContext, int] | None:
+    """Who requests the stream, and the topic's revision; None unless they may read the topic, or see the topic list.
 
-    The same look-ups as for a page.
+    Uses the same lookups as a page.
     """
     is_list = not scope["query_string"]
     topic_id = parse_qs(scope["query_string"].decode("latin-1")).get("topic", [""])[0]
@@ -131,7 +133,7 @@ def _admit(scope: Scope) -> tuple[StreamContext, int] | None:
         return None
     try:
         member = find_member(user, stream_slug(scope["path"]) or "")
-        if is_list and not with_messenger({member.pk}):
+        if is_list and not members_with_messenger({member.pk}):
             return None
         topic = Topic(pk=EVERY_TOPIC) if is_list else Topic.objects.visible_to(member).get(pk=int(topic_id))
     except (Member.DoesNotExist, Topic.DoesNotExist):
@@ -156,28 +158,28 @@ def _last_event_id(scope: Scope) -> int | None:
 async def _relay(subscription: Subscription, receive: Receive, send: Send) -> None:
     loop = asyncio.get_running_loop()
     end = loop.call_later(STREAM_SECONDS, subscription.end)
-    leaving = asyncio.create_task(_left(receive))
-    leaving.add_done_callback(lambda _: subscription.end())
+    disconnect = asyncio.create_task(_wait_for_disconnect(receive))
+    disconnect.add_done_callback(lambda _: subscription.end())
     _keep_alive(subscription, loop)
     try:
         await subscription.relay(send)
     finally:
         end.cancel()
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(disconnect, return_exceptions=True)
 
 
 def _keep_alive(subscription: Subscription, loop: asyncio.AbstractEventLoop) -> None:
-    # Not a timer for each event, which a thousand streams would start again at each message.
+    # Not restarted by each event: with a thousand streams, each message would restart a thousand timers.
     if not subscription.is_over:
         subscription.send_keepalive()
         loop.call_later(KEEP_ALIVE_SECONDS, _keep_alive, subscription, loop)
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _send_piece(send: Send, piece: bytes) -> None:
-    await send({"type": "http.response.body", "body": piece, "more_body": True})
+async def _send_chunk(send: Send, chunk: bytes) -> None:
+    await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -1,7 +1,7 @@
-"""One look at the database for many open streams: who may still listen, and what is new for those who may.
+"""Collects updates for many open streams: which of them still have access, and what is new for those.
 
-All of a look is one snapshot. So nobody is handed a message who could not have opened the topic at the moment at
-which the message was there to be handed out (docs/decisions/0025-streams-carry-rows.md).
+Access and messages are read in one snapshot of the database. So a message reaches only members who could have opened
+the topic at that same moment (docs/decisions/0025-streams-carry-rows.md).
 """
 
 import json
@@ -18,7 +18,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from accounts.sessions import STILL_OPEN
 from common.database.prepared import Prepared, instance
-from messenger.live.listeners import LISTENING, TOPICS_IN_USE, readable_revisions
+from messenger.live.stream_access import SESSIONS_WITH_ACCESS, TOPICS_IN_USE, readable_revisions
 from messenger.messages.rendering import SHARED, Reader
 from messenger.models import MailPreference, Topic, TopicMute
 from messenger.notifications.explanations.forecast_text import ForecastText
@@ -35,10 +35,10 @@ WANTING_OWN = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """Whose stream it is and how they see things, as it was when the stream opened."""
+    """Whose stream it is, and their language and time zone, as of when the stream opened."""
 
     session_key: str
-    password: str | None  # hashed; None where the session does not know its user
+    password: str | None  # hashed; None if the session's row has no user
     member_id: int
     topic_id: int
     language: str
@@ -49,11 +49,11 @@ class StreamContext:
 @dataclass(frozen=True, slots=True)
 class Update:
     revision: int
-    event: bytes
+    event: bytes  # as sent
 
 
 class CloseReason(Enum):
-    """Why somebody may not listen any more."""
+    """Why a stream has to end."""
 
     NO_ACCESS = "no access"
     SIGNED_OUT = "signed out"
@@ -61,61 +61,64 @@ class CloseReason(Enum):
 
 def collect_updates(
     batches: Sequence[Sequence[tuple[StreamContext, int]]],
-    answer: Callable[[int, list[Update | CloseReason | None]], object],
+    on_batch: Callable[[int, list[Update | CloseReason | None]], object],
 ) -> None:
-    """For each of these, with the revision that they were told last: what is new, if anything is.
+    """Collect what is new for each stream since the last revision sent to it; None if nothing is.
 
-    `answer` is called with the number of each batch as soon as it is known; all of them are of one snapshot.
+    `on_batch` is called with the index and the results of each batch as soon as they are known. All batches are of one
+    snapshot. Must not be called within a transaction.
     """
     with _one_snapshot():
         topic_ids = {context.topic_id for batch in batches for context, _ in batch}
         topics = {topic.pk: topic for topic in map(_as_topic, TOPICS_IN_USE(sorted(topic_ids)))}
-        writer = _UpdateBuilder(topics)
+        builder = _UpdateBuilder(topics)
         for number, batch in enumerate(batches):
-            answer(number, _found(batch, topics, writer))
+            on_batch(number, _collect_batch(batch, topics, builder))
 
 
 def _as_topic(values: tuple[Any, ...]) -> Topic:
     return instance(Topic, values)
 
 
-def _found(
-    listening: Sequence[tuple[StreamContext, int]], topics: Mapping[int, Topic], writer: "_UpdateBuilder"
+def _collect_batch(
+    batch: Sequence[tuple[StreamContext, int]], topics: Mapping[int, Topic], builder: "_UpdateBuilder"
 ) -> list[Update | CloseReason | None]:
-    """One statement says who may listen; only where it does not name somebody, two more say why."""
-    groups = {topics[context.topic_id].group_id for context, _ in listening if context.topic_id in topics}
-    may = set(LISTENING([context.session_key for context, _ in listening], sorted(groups), timezone.now()))
-    found: list[Update | CloseReason | None] = []
-    unclear = []
-    for context, since in listening:
+    """One statement finds the streams with access. Only if it leaves some out, two more find out why."""
+    groups = {topics[context.topic_id].group_id for context, _ in batch if context.topic_id in topics}
+    session_keys = [context.session_key for context, _ in batch]
+    with_access = set(SESSIONS_WITH_ACCESS(session_keys, sorted(groups), timezone.now()))
+    results: list[Update | CloseReason | None] = []
+    left_out = []
+    for context, since in batch:
         topic = topics.get(context.topic_id)
-        if topic and (context.session_key, context.password, context.member_id, topic.group_id) in may:
-            found.append(writer.update(context, since) if topic.revision > since else None)
+        if topic and (context.session_key, context.password, context.member_id, topic.group_id) in with_access:
+            results.append(builder.update(context, since) if topic.revision > since else None)
         else:
-            unclear.append(len(found))
-            found.append(CloseReason.NO_ACCESS)
-    if unclear:
-        _make_clear(found, unclear, listening, writer)
-    return found
+            left_out.append(len(results))
+            results.append(CloseReason.NO_ACCESS)
+    if left_out:
+        _recheck(results, left_out, batch, builder)
+    return results
 
 
-def _make_clear(
-    found: list[Update | CloseReason | None],
-    unclear: Sequence[int],
-    listening: Sequence[tuple[StreamContext, int]],
-    writer: "_UpdateBuilder",
+def _recheck(
+    results: list[Update | CloseReason | None],
+    positions: Sequence[int],
+    batch: Sequence[tuple[StreamContext, int]],
+    builder: "_UpdateBuilder",
 ) -> None:
-    """Who is signed out, who has no access, and who may listen by a session that does not know its user."""
-    asked = [listening[place][0] for place in unclear]
-    sessions = dict(STILL_OPEN([context.session_key for context in asked], timezone.now()))
-    revisions = readable_revisions({context.member_id for context in asked}, {context.topic_id for context in asked})
-    for place in unclear:
-        context, since = listening[place]
+    """Correct the results at these positions: signed out, or with access by a session whose row has no user."""
+    contexts = [batch[position][0] for position in positions]
+    sessions = dict(STILL_OPEN([context.session_key for context in contexts], timezone.now()))
+    members, topics = {context.member_id for context in contexts}, {context.topic_id for context in contexts}
+    revisions = readable_revisions(members, topics)
+    for position in positions:
+        context, since = batch[position]
         revision = revisions.get((context.member_id, context.topic_id))
         if context.session_key not in sessions or sessions[context.session_key] != context.password:
-            found[place] = CloseReason.SIGNED_OUT
+            results[position] = CloseReason.SIGNED_OUT
         elif revision is not None:
-            found[place] = writer.update(context, since) if revision > since else None
+            results[position] = builder.update(context, since) if revision > since else None
 
 
 @contextmanager
@@ -138,68 +141,69 @@ def _one_snapshot() -> Iterator[None]:
 
 
 def changed_event(revision: int, **content: int | str | dict[str, Any]) -> bytes:
+    """The server-sent event for a change, as sent; `content` is added to its JSON."""
     data = json.dumps({"revision": revision, **content}, separators=(",", ":"), ensure_ascii=False)
     return f"id: {revision}\nevent: changed\ndata: {data}\n\n".encode()
 
 
 class _UpdateBuilder:
-    """Writes the events of one look, each distinct one once: most readers of a busy thread are told the same."""
+    """Builds the updates of one snapshot. Most readers of a busy thread get the same one, which is built once."""
 
     def __init__(self, topics: Mapping[int, Topic]) -> None:
         self._topics = topics
-        self._subjects: dict[int, _TopicState] = {}
+        self._states: dict[int, _TopicState] = {}
         self._changes: dict[tuple[int, int], _Change] = {}
 
     def update(self, context: StreamContext, since: int) -> Update:
-        """For somebody who passed the check of the same look."""
-        found = self._changes.get((context.topic_id, since))
-        if found is None:
-            subject = self._subjects.get(context.topic_id) or _TopicState(self._topics[context.topic_id])
-            self._subjects[context.topic_id] = subject
-            found = self._changes[context.topic_id, since] = _Change(subject, since)
-        return found.update(context)
+        """What changed since that revision. Call this only for a stream that has access in the same snapshot."""
+        change = self._changes.get((context.topic_id, since))
+        if change is None:
+            state = self._states.get(context.topic_id) or _TopicState(self._topics[context.topic_id])
+            self._states[context.topic_id] = state
+            change = self._changes[context.topic_id, since] = _Change(state, since)
+        return change.update(context)
 
 
 class _Change:
     """What changed in a topic since a revision."""
 
-    def __init__(self, subject: "_TopicState", since: int) -> None:
-        self._subject, self._since = subject, since
-        self._changes = changes(subject.topic.pk, since)
+    def __init__(self, state: "_TopicState", since: int) -> None:
+        self._state, self._since = state, since
+        self._changes = changes(state.topic.pk, since)
         self._concerned = self._changes.concerned
         self._is_too_much = self._changes.is_more_than_a_page
-        # To all others it is the same, but for language and zone.
-        self._special = self._concerned | subject.choosing
-        self._written: dict[tuple[int, int, str, str], Update] = {}
-        self._written_for_most: dict[tuple[str, str], Update] = {}
+        # All other members get the same update, except for language and time zone.
+        self._members_with_own_update = self._concerned | state.members_with_preferences
+        self._updates: dict[tuple[int, int, str, str], Update] = {}
+        self._updates_for_most: dict[tuple[str, str], Update] = {}
 
     def update(self, context: StreamContext) -> Update:
-        if context.member_id in self._special:
-            return self._news_for(context)
+        if context.member_id in self._members_with_own_update:
+            return self._update_for(context)
         key = (context.language, context.time_zone)
-        found = self._written_for_most.get(key)
-        if found is None:
-            found = self._written_for_most[key] = self._news_for(context)
-        return found
+        update = self._updates_for_most.get(key)
+        if update is None:
+            update = self._updates_for_most[key] = self._update_for(context)
+        return update
 
-    def _news_for(self, context: StreamContext) -> Update:
-        recipients = self._subject.recipients(context.member_id)
-        whose = context.member_id if context.member_id in self._concerned else SHARED
-        key = (recipients, whose, context.language, context.time_zone)
-        found = self._written.get(key)
-        if found is None:
-            event = self._write(context, whose, recipients)
-            found = self._written[key] = Update(self._subject.topic.revision, event)
-        return found
+    def _update_for(self, context: StreamContext) -> Update:
+        recipients = self._state.recipients(context.member_id)
+        reader = context.member_id if context.member_id in self._concerned else SHARED
+        key = (recipients, reader, context.language, context.time_zone)
+        update = self._updates.get(key)
+        if update is None:
+            event = self._event(context, reader, recipients)
+            update = self._updates[key] = Update(self._state.topic.revision, event)
+        return update
 
-    def _write(self, context: StreamContext, whose: int, recipients: int) -> bytes:
-        revision = self._subject.topic.revision
+    def _event(self, context: StreamContext, reader: int, recipients: int) -> bytes:
+        revision = self._state.topic.revision
         if self._is_too_much:
             return changed_event(revision)
         with translation.override(context.language), timezone.override(ZoneInfo(context.time_zone)):
-            html = self._changes.html(Reader.at(context.slug, context.topic_id, whose))
-            # In words: dressed with its icons it would be twice as long as the message, a thousand times over.
-            forecast = asdict(self._subject.forecast(recipients))
+            html = self._changes.html(Reader.at(context.slug, context.topic_id, reader))
+            # In words: as HTML with its icons it would be twice as long as the message, for each of a thousand streams.
+            forecast = asdict(self._state.forecast(recipients))
         return changed_event(revision, since=self._since, html=html, forecast=forecast)
 
 
@@ -213,12 +217,12 @@ class _TopicState:
         self._wanting_own = {member for (member,) in WANTING_OWN(topic.tenancy_id)}
 
     @property
-    def choosing(self) -> set[int]:
-        """Who chose something that makes their forecast another one."""
+    def members_with_preferences(self) -> set[int]:
+        """Members whose preferences change their forecast."""
         return self._muted | self._wanting_own
 
     def recipients(self, member_id: int) -> int:
-        """How many would be mailed a message of theirs."""
+        """How many people would be e-mailed a message of this member."""
         return self._audience.recipients(is_muted=member_id in self._muted, wants_own=member_id in self._wanting_own)
 
     def forecast(self, recipients: int) -> ForecastText:

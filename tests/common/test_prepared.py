@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts import sessions
 from common.database.prepared import Prepared
-from messenger.live import listeners
+from messenger.live import stream_access
 from messenger.messages.rendering import MessageRow, columns_of
 from messenger.models import Message, Topic
 from messenger.search.engine import MARKED
@@ -318,12 +318,12 @@ def test_access_of_streams_is_checked_by_session_and_not_by_scanning_a_group(cas
         keys = [key for (key,) in cursor.fetchall()]
         cursor.execute("ANALYZE messenger_groupmembership, messenger_messengergroup")
         cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")  # as on our connections
-    plan = plan_of(listeners.LISTENING, keys, [cast.payroll.pk], timezone.now())
+    plan = plan_of(stream_access.SESSIONS_WITH_ACCESS, keys, [cast.payroll.pk], timezone.now())
     assert plan.index("on accounts_session") < plan.index("on messenger_groupmembership"), plan
     for table in ("accounts_session", "accounts_user", "tenancy_member", "messenger_groupmembership"):
         assert f"Seq Scan on {table}" not in plan
     assert "Index Cond: (member_id = " in plan, "by index, for each member"
-    assert len(listeners.LISTENING(keys, [cast.payroll.pk], timezone.now())) == len(keys)
+    assert len(stream_access.SESSIONS_WITH_ACCESS(keys, [cast.payroll.pk], timezone.now())) == len(keys)
 
 
 def test_the_list_finds_its_topics_by_time_and_stops_after_one_page(cast: Cast) -> None:

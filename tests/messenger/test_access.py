@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.live.listeners import readable_revisions
+from messenger.live.stream_access import readable_revisions
 from messenger.models import GroupMembership, Message, MessengerGroup, Topic
 from messenger.notifications.recipients import audience_of, clear_audience_cache
 from tenancy.models import Member, Tenancy

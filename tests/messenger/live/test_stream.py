@@ -1,4 +1,4 @@
-"""The live stream, as a bare ASGI application in this process: real PostgreSQL, real Valkey."""
+"""The live stream as a bare ASGI application in this process, with a real PostgreSQL and a real Valkey."""
 
 import asyncio
 import json
@@ -31,12 +31,12 @@ from tests.support.faults import redis_away
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE = 5  # seconds: what the product promises for the end of a stream; all else is faster
+TIMEOUT_SECONDS = 5  # the product promises to end a stream within this time; everything else is faster
 T = TypeVar("T")
 
 
-async def elsewhere(work: Callable[[], T]) -> T:
-    """What touches the database, off the event loop; its connection is closed."""
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run what uses the database in a thread, not in the event loop; its connection is closed afterwards."""
 
     def work_and_close() -> T:
         try:
@@ -48,14 +48,14 @@ async def elsewhere(work: Callable[[], T]) -> T:
 
 
 class Stream:
-    """A reader of one stream: asks, keeps what is sent, and can leave."""
+    """A client of one stream: opens it, records what is sent, and can disconnect."""
 
     def __init__(self, path: str, query: str = "", cookie: str = "", method: str = "GET", **headers: str) -> None:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.text = ""
         self.is_over = False
-        self._news = asyncio.Condition()
+        self._received = asyncio.Condition()
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -83,22 +83,21 @@ class Stream:
 
     async def __aexit__(self, *_exc: object) -> None:
         self._inbox.put_nowait({"type": "http.disconnect"})
-        await asyncio.wait_for(self._task, PATIENCE)
+        await asyncio.wait_for(self._task, TIMEOUT_SECONDS)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with self._news:
-            await asyncio.wait_for(self._news.wait_for(condition), PATIENCE)
+        async with self._received:
+            await asyncio.wait_for(self._received.wait_for(condition), TIMEOUT_SECONDS)
 
-    async def revision(self, wanted: int) -> None:
-        """Wait for the event that tells of this revision."""
-        await self.until(lambda: wanted in self.revisions)
+    async def until_revision(self, revision: int) -> None:
+        await self.until(lambda: revision in self.revisions)
 
     @property
     def revisions(self) -> list[int]:
-        return [news["revision"] for news in self.news]
+        return [update["revision"] for update in self.updates]
 
     @property
-    def news(self) -> list[dict[str, Any]]:
+    def updates(self) -> list[dict[str, Any]]:
         return [json.loads(data) for event, data in self.events if event == "changed"]
 
     @property
@@ -112,25 +111,25 @@ class Stream:
 
     async def _run(self) -> None:
         await application(self._scope, self._inbox.get, self._take)
-        async with self._news:
+        async with self._received:
             self.is_over = True
-            self._news.notify_all()
+            self._received.notify_all()
 
     async def _take(self, message: dict[str, Any]) -> None:
-        async with self._news:
+        async with self._received:
             if message["type"] == "http.response.start":
                 self.status = message["status"]
                 self.headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
             else:
                 self.text += message.get("body", b"").decode()
-            self._news.notify_all()
+            self._received.notify_all()
 
 
 def cookie_of(member: Member) -> str:
     return f"sessionid={sign_in(member).cookies['sessionid'].value}"
 
 
-def streams_of(topic: Topic, cookie: str = "", **headers: str) -> Stream:
+def stream_of_topic(topic: Topic, cookie: str = "", **headers: str) -> Stream:
     return Stream("/northwind/messenger/stream/", f"topic={topic.pk}", cookie, **headers)
 
 
@@ -140,17 +139,17 @@ def subscriptions(settings: Any) -> int:
 
 
 async def subscribed(settings: Any) -> None:
-    """Wait until the process listens to Redis; what is announced before is for the page to fetch."""
-    async with asyncio.timeout(PATIENCE):
-        while await elsewhere(lambda: subscriptions(settings)) == 0:
+    """Wait until the process has subscribed to Redis; the page itself fetches what is announced before."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while await in_thread(lambda: subscriptions(settings)) == 0:
             await asyncio.sleep(0.01)
 
 
-def play(scene: Awaitable[None]) -> None:
-    """Run a scene; tasks that will not end are left behind rather than waited for for ever."""
+def run(scenario: Awaitable[None]) -> None:
+    """Run a scenario. Tasks that do not end are left behind, so that a test cannot wait for ever."""
 
     async def within() -> None:
-        await asyncio.wait_for(scene, 8 * PATIENCE)
+        await asyncio.wait_for(scenario, 8 * TIMEOUT_SECONDS)
 
     loop = asyncio.new_event_loop()
     try:
@@ -160,59 +159,59 @@ def play(scene: Awaitable[None]) -> None:
         for task in left:
             task.cancel()
         if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+            loop.run_until_complete(asyncio.wait(left, timeout=TIMEOUT_SECONDS))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
 
-# -- What a stream says ----------------------------------------------------------------------------------
+# -- Events ---------------------------------------------------------------------------------------------
 
 
-def test_a_stream_answers_with_its_first_bytes_at_once(cast: Cast) -> None:
+def test_a_stream_sends_its_first_bytes_at_once(cast: Cast) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             await stream.until(lambda: bool(stream.text))
             assert stream.status == 200
             assert stream.headers["content-type"].startswith("text/event-stream")
             assert stream.headers["cache-control"] == "no-store"
             assert stream.headers["x-content-type-options"] == "nosniff"
             assert "frame-ancestors 'none'" in stream.headers["content-security-policy"]
-            assert stream.events == [], "nothing happened yet"
+            assert stream.events == [], "nothing has happened yet"
             assert not stream.is_over
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_post_is_told_with_what_it_says_and_what_the_next_one_would_do(cast: Cast, settings: Any) -> None:
+def test_an_event_contains_the_new_message_and_the_forecast_for_the_next_one(cast: Cast, settings: Any) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             await subscribed(settings)
             for number in (1, 2):
-                await elsewhere(lambda number=number: post(cast.payments, cast.alice, f"Canary {number}"))  # type: ignore[misc]
-                await stream.revision(number)
-            first, second = stream.news
+                await in_thread(lambda number=number: post(cast.payments, cast.alice, f"Canary {number}"))  # type: ignore[misc]
+                await stream.until_revision(number)
+            first, second = stream.updates
             assert (first["since"], second["since"]) == (0, 1)
             assert ("Canary 1" in first["html"], "Canary 2" in first["html"]) == (True, False)
             assert ("Canary 1" in second["html"], "Canary 2" in second["html"]) == (False, True)
             assert "No e-mail if you send now" in second["forecast"]["now"]
             assert "id: 2\n" in stream.text
 
-    play(scene())
+    run(scenario())
 
 
-def asked_for(reader: Member, topic: Topic, since: int) -> tuple[str, str]:
-    """Rows and, as HTML, the forecast, as the page gets them that asks."""
+def requested_changes(reader: Member, topic: Topic, since: int) -> tuple[str, str]:
+    """The rows and the forecast, both HTML, that a page gets if it requests the changes."""
     url = f"/{reader.tenancy.slug}/messenger/topics/{topic.pk}/messages/?since={since}&from=0"
     rows, _, rest = sign_in(reader).get(url).content.decode().partition("<template")
     return rows.strip(), rest.partition(">")[2].partition("</template>")[0]
 
 
-def test_each_reader_is_told_what_they_would_have_been_answered(cast: Cast, settings: Any) -> None:
-    """In their zone and language, with their own rows and mentions marked, and their own choices in the forecast."""
+def test_each_reader_receives_what_a_request_for_the_changes_returns(cast: Cast, settings: Any) -> None:
+    """In their time zone and language, with their own messages and mentions marked, and their own forecast."""
     carol, dave = make_member(cast.northwind, "Carol Cox"), make_member(cast.northwind, "Dave Dunn")
     save_group(cast.payroll, [cast.alice, cast.bob, carol, dave])
     User.objects.filter(pk=cast.bob.user_id).update(language="en-gb", time_zone="Asia/Tokyo")
@@ -222,121 +221,127 @@ def test_each_reader_is_told_what_they_would_have_been_answered(cast: Cast, sett
     cookies = [cookie_of(reader) for reader in readers]
     start = Topic.objects.get(pk=cast.payments.pk).revision
 
-    async def scene() -> None:
-        streams = [streams_of(cast.payments, cookie) for cookie in cookies]
+    async def scenario() -> None:
+        streams = [stream_of_topic(cast.payments, cookie) for cookie in cookies]
         await open_all(streams)
         await subscribed(settings)
-        message = await elsewhere(lambda: post(cast.payments, cast.alice, "First, @Bob Brandt."))
+        message = await in_thread(lambda: post(cast.payments, cast.alice, "First, @Bob Brandt."))
         for reader, stream in zip(readers, streams, strict=True):
-            await stream.until(lambda stream=stream: bool(stream.news))  # type: ignore[misc]
-            rows, forecast = await elsewhere(lambda reader=reader: asked_for(reader, cast.payments, start))  # type: ignore[misc]
+            await stream.until(lambda stream=stream: bool(stream.updates))  # type: ignore[misc]
+            rows, forecast = await in_thread(lambda reader=reader: requested_changes(reader, cast.payments, start))  # type: ignore[misc]
             assert rows, "or the test proves nothing"
-            assert stream.news[-1]["html"] == rows
+            assert stream.updates[-1]["html"] == rows
             for words in ("now", "then"):
-                assert escape(stream.news[-1]["forecast"][words]) in forecast
-        html = [stream.news[-1]["html"] for stream in streams]
+                assert escape(stream.updates[-1]["forecast"][words]) in forecast
+        html = [stream.updates[-1]["html"] for stream in streams]
         assert len(set(html)) == 4
-        assert ["message-own" in one for one in html] == [True, False, False, False]
-        assert ["mention-own" in one for one in html] == [False, True, False, False]
-        assert ["Asia/Tokyo" in one for one in html] == [False, True, False, False]
-        forecasts = {stream.news[-1]["forecast"]["then"] for stream in (streams[2], streams[3])}
-        assert len(forecasts) == 2, "of who muted the topic, others would be e-mailed"
-        told = [len(stream.news) for stream in streams]
-        await elsewhere(lambda: edit_message(cast.payments.pk, message.sequence, cast.alice, "Second."))
-        for count, stream in zip(told, streams, strict=True):
-            await stream.until(lambda stream=stream, count=count: len(stream.news) > count)  # type: ignore[misc]
-            assert "Second." in stream.news[-1]["html"]
-            assert "message-edited" in stream.news[-1]["html"]
-        await elsewhere(lambda: remove_message(cast.payments.pk, message.sequence, cast.alice, ""))
-        for count, stream in zip(told, streams, strict=True):
-            await stream.until(lambda stream=stream, count=count: len(stream.news) > count + 1)  # type: ignore[misc]
-            assert "message-removed" in stream.news[-1]["html"]
-            assert "Second." not in stream.news[-1]["html"]
+        assert ["message-own" in rows for rows in html] == [True, False, False, False]
+        assert ["mention-own" in rows for rows in html] == [False, True, False, False]
+        assert ["Asia/Tokyo" in rows for rows in html] == [False, True, False, False]
+        forecasts = {stream.updates[-1]["forecast"]["then"] for stream in (streams[2], streams[3])}
+        assert len(forecasts) == 2, (
+            "Carol muted the topic, so a message of hers would be e-mailed to another number of people"
+        )
+        counts = [len(stream.updates) for stream in streams]
+        await in_thread(lambda: edit_message(cast.payments.pk, message.sequence, cast.alice, "Second."))
+        for count, stream in zip(counts, streams, strict=True):
+            await stream.until(lambda stream=stream, count=count: len(stream.updates) > count)  # type: ignore[misc]
+            assert "Second." in stream.updates[-1]["html"]
+            assert "message-edited" in stream.updates[-1]["html"]
+        await in_thread(lambda: remove_message(cast.payments.pk, message.sequence, cast.alice, ""))
+        for count, stream in zip(counts, streams, strict=True):
+            await stream.until(lambda stream=stream, count=count: len(stream.updates) > count + 1)  # type: ignore[misc]
+            assert "message-removed" in stream.updates[-1]["html"]
+            assert "Second." not in stream.updates[-1]["html"]
         await close_all(streams)
 
-    play(scene())
+    run(scenario())
 
 
-@pytest.mark.parametrize(("missed", "comes_along"), [(PAGE_LENGTH, True), (PAGE_LENGTH + 1, False)])
-def test_more_than_a_page_is_for_the_page_to_ask_for(cast: Cast, missed: int, comes_along: bool) -> None:
+@pytest.mark.parametrize(("missed", "is_included"), [(PAGE_LENGTH, True), (PAGE_LENGTH + 1, False)])
+def test_an_event_for_more_than_a_page_of_messages_has_the_revision_only(
+    cast: Cast, missed: int, is_included: bool
+) -> None:
     cookie = cookie_of(cast.bob)
     for number in range(missed):
         post(cast.payments, cast.alice, f"Canary {number}")
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie, last_event_id="0") as stream:
-            await stream.revision(missed)
-            (news,) = stream.news
-            if comes_along:
-                assert news["since"] == 0
-                assert news["html"].count("data-sequence") == missed
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie, last_event_id="0") as stream:
+            await stream.until_revision(missed)
+            (update,) = stream.updates
+            if is_included:
+                assert update["since"] == 0
+                assert update["html"].count("data-sequence") == missed
             else:
-                assert news == {"revision": missed}
+                assert update == {"revision": missed}
 
-    play(scene())
+    run(scenario())
 
 
-def test_what_happens_in_another_topic_is_not_told(cast: Cast, settings: Any) -> None:
+def test_a_stream_receives_nothing_from_other_topics(cast: Cast, settings: Any) -> None:
     cookie = cookie_of(cast.bob)
-    elsewhere_posted = [(make_topic(cast.payroll, "Overtime"), cast.alice), (cast.pensions, cast.mallory)]
+    others = [(make_topic(cast.payroll, "Overtime"), cast.alice), (cast.pensions, cast.mallory)]
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             await subscribed(settings)
-            await elsewhere(lambda: [post(topic, author, "Canary") for topic, author in elsewhere_posted])
-            await elsewhere(lambda: post(cast.payments, cast.alice))
-            await stream.revision(1)
+            await in_thread(lambda: [post(topic, author, "Canary") for topic, author in others])
+            await in_thread(lambda: post(cast.payments, cast.alice))
+            await stream.until_revision(1)
             assert len(stream.events) == 1
             assert "Canary" not in stream.text
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("last_seen", "told"), [("1", [2]), ("0", [2]), ("2", []), ("3", []), ("", []), ("x", []), ("²", [])]
+    ("last_seen", "received"), [("1", [2]), ("0", [2]), ("2", []), ("3", []), ("", []), ("x", []), ("²", [])]
 )
-def test_who_comes_back_is_told_at_once_what_they_missed(cast: Cast, last_seen: str, told: list[int]) -> None:
+def test_a_stream_that_reconnects_receives_at_once_what_it_missed(
+    cast: Cast, last_seen: str, received: list[int]
+) -> None:
     cookie = cookie_of(cast.bob)
     for _ in range(2):
         post(cast.payments, cast.alice)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie, last_event_id=last_seen) as stream:
-            await stream.until(lambda: bool(stream.text) and (not told or stream.revisions == told))
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie, last_event_id=last_seen) as stream:
+            await stream.until(lambda: bool(stream.text) and (not received or stream.revisions == received))
             await asyncio.sleep(0.05)
-            assert stream.revisions == told
-            for news in stream.news:
-                assert news["since"] == int(last_seen)
-                assert news["html"].count("data-sequence") == 2 - int(last_seen)
+            assert stream.revisions == received
+            for update in stream.updates:
+                assert update["since"] == int(last_seen)
+                assert update["html"].count("data-sequence") == 2 - int(last_seen)
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_message_that_comes_before_the_subscription_is_told_all_the_same(
+def test_a_message_posted_before_redis_has_subscribed_still_reaches_the_stream(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis answers late: the page has fetched what there was, and hears of nothing else until it does."""
+    """Redis answers late, so the announcement is lost: the next check of access finds the message."""
     cookie = cookie_of(cast.bob)
-    subscribe = hub.Hub._hear
+    subscribe = hub.Hub._read_channel
 
     @wraps(subscribe)
     async def subscribe_late(self: hub.Hub) -> None:
         await asyncio.sleep(0.3)
         await subscribe(self)
 
-    monkeypatch.setattr(hub.Hub, "_hear", subscribe_late)
+    monkeypatch.setattr(hub.Hub, "_read_channel", subscribe_late)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             await stream.until(lambda: bool(stream.text))
-            await elsewhere(lambda: post(cast.payments, cast.alice))
-            assert await elsewhere(lambda: subscriptions(settings)) == 0, "or the test proves nothing"
-            await stream.revision(1)
+            await in_thread(lambda: post(cast.payments, cast.alice))
+            assert await in_thread(lambda: subscriptions(settings)) == 0, "or the test proves nothing"
+            await stream.until_revision(1)
 
-    play(scene())
+    run(scenario())
 
 
-# -- Who may listen --------------------------------------------------------------------------------------
+# -- Access ----------------------------------------------------------------------------------------------
 
 
 async def refusal(stream: Stream) -> tuple[int | None, str, dict[str, str]]:
@@ -345,24 +350,24 @@ async def refusal(stream: Stream) -> tuple[int | None, str, dict[str, str]]:
     return stream.status, stream.text, stream.headers
 
 
-def test_for_everybody_else_there_is_no_such_stream(cast: Cast) -> None:
+def test_members_without_access_get_the_same_404_as_for_a_topic_that_does_not_exist(cast: Cast) -> None:
     outsiders = [cast.charlie, cast.dana, cast.mallory, cast.erin]
     cookies = ["", "sessionid=nonsense", *map(cookie_of, outsiders)]
     bob = cookie_of(cast.bob)
 
-    async def scene() -> None:
-        never = await refusal(Stream("/northwind/messenger/stream/", f"topic={10**15}", bob))
-        assert never[:2] == (404, "")
+    async def scenario() -> None:
+        missing = await refusal(Stream("/northwind/messenger/stream/", f"topic={10**15}", bob))
+        assert missing[:2] == (404, "")
         for cookie in cookies:
-            assert await refusal(streams_of(cast.payments, cookie)) == never
+            assert await refusal(stream_of_topic(cast.payments, cookie)) == missing
         for topic in (cast.pensions, cast.secrets):
-            assert await refusal(streams_of(topic, bob)) == never
+            assert await refusal(stream_of_topic(topic, bob)) == missing
         for slug in ("aurora", "atlantis"):
-            assert await refusal(Stream(f"/{slug}/messenger/stream/", f"topic={cast.payments.pk}", bob)) == never
-        async with streams_of(cast.payments, bob) as stream:
+            assert await refusal(Stream(f"/{slug}/messenger/stream/", f"topic={cast.payments.pk}", bob)) == missing
+        async with stream_of_topic(cast.payments, bob) as stream:
             assert stream.status == 200, "or the test proves nothing"
 
-    play(scene())
+    run(scenario())
 
 
 def change_password(member: Member) -> None:
@@ -377,66 +382,65 @@ SIGNING_OUT: dict[str, Callable[[Cast], object]] = {
 }
 
 
-def list_of(cookie: str) -> Stream:
-    """The stream of a topic list."""
+def stream_of_list(cookie: str) -> Stream:
     return Stream("/northwind/messenger/stream/", "", cookie)
 
 
-def test_an_open_topic_list_is_told_of_its_own_topics_and_of_no_others(cast: Cast, settings: Any) -> None:
+def test_a_topic_list_receives_changes_of_its_own_topics_only(cast: Cast, settings: Any) -> None:
     bob, mallory = cookie_of(cast.bob), cookie_of(cast.mallory)
 
-    async def scene() -> None:
-        async with list_of(bob) as bobs, list_of(mallory) as mallorys:
+    async def scenario() -> None:
+        async with stream_of_list(bob) as bobs, stream_of_list(mallory) as mallorys:
             assert (bobs.status, mallorys.status) == (200, 200)
             await subscribed(settings)
-            await elsewhere(lambda: post(cast.payments, cast.alice))
-            await bobs.revision(1)
-            await elsewhere(lambda: post(cast.pensions, cast.mallory))
-            await mallorys.revision(1)
-            assert bobs.revisions == [1], "not of Mallory's"
-            assert mallorys.revisions == [1], "not of Bob's"
-            assert [*bobs.news, *mallorys.news] == [{"revision": 1}] * 2, "and nothing of what was written"
+            await in_thread(lambda: post(cast.payments, cast.alice))
+            await bobs.until_revision(1)
+            await in_thread(lambda: post(cast.pensions, cast.mallory))
+            await mallorys.until_revision(1)
+            assert bobs.revisions == [1], "nothing about Mallory's topic"
+            assert mallorys.revisions == [1], "nothing about Bob's topic"
+            assert [*bobs.updates, *mallorys.updates] == [{"revision": 1}] * 2, "without the message"
 
-    play(scene())
+    run(scenario())
 
 
-def test_an_open_topic_list_ends_when_there_is_no_messenger_for_its_reader_any_more(cast: Cast) -> None:
+def test_the_stream_of_a_topic_list_ends_when_its_member_leaves_their_last_group(cast: Cast) -> None:
     bob = cookie_of(cast.bob)
 
-    async def scene() -> None:
-        async with list_of(bob) as bobs:
-            await elsewhere(lambda: save_group(cast.payroll, [cast.alice]))
+    async def scenario() -> None:
+        async with stream_of_list(bob) as bobs:
+            await in_thread(lambda: save_group(cast.payroll, [cast.alice]))
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == [("gone", "{}")]
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("way", SIGNING_OUT)
-def test_an_open_topic_list_ends_when_its_reader_is_signed_out(
+def test_the_stream_of_a_topic_list_ends_when_its_user_is_signed_out(
     cast: Cast, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 0.2)
     alice, bob = cookie_of(cast.alice), cookie_of(cast.bob)
 
-    async def scene() -> None:
-        async with list_of(alice) as alices, list_of(bob) as bobs:
-            await elsewhere(lambda: SIGNING_OUT[way](cast))
+    async def scenario() -> None:
+        async with stream_of_list(alice) as alices, stream_of_list(bob) as bobs:
+            await in_thread(lambda: SIGNING_OUT[way](cast))
             await bobs.until(lambda: bobs.is_over)
-            assert bobs.events == [], "the page asks again, and hears that it is signed out"
+            assert bobs.events == [], "the page requests it again, and learns that its user is signed out"
             assert not alices.is_over
 
-    play(scene())
+    run(scenario())
 
 
-def test_who_sees_no_messenger_has_no_stream_of_its_list(cast: Cast) -> None:
+def test_members_without_messenger_get_no_stream_of_the_topic_list(cast: Cast) -> None:
     cookies = [cookie_of(member) for member in (cast.charlie, cast.dana, cast.erin)]
 
-    async def scene() -> None:
+    async def scenario() -> None:
         for cookie in (*cookies, ""):
-            assert (await refusal(list_of(cookie)))[0] == 404
+            assert (await refusal(stream_of_list(cookie)))[0] == 404
 
-    play(scene())
+    run(scenario())
 
 
 MALFORMED = [
@@ -463,10 +467,10 @@ MALFORMED = [
 def test_a_malformed_query_is_a_404(cast: Cast, query: str) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         assert (await refusal(Stream("/northwind/messenger/stream/", query, cookie)))[0] in (400, 404)
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -481,21 +485,21 @@ def test_a_malformed_query_is_a_404(cast: Cast, query: str) -> None:
     ],
 )
 def test_a_strange_cookie_is_a_404(cast: Cast, cookie: str) -> None:
-    async def scene() -> None:
-        assert (await refusal(streams_of(cast.payments, cookie)))[0] in (400, 404)
+    async def scenario() -> None:
+        assert (await refusal(stream_of_topic(cast.payments, cookie)))[0] in (400, 404)
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS"])
 def test_no_other_method_opens_a_stream(cast: Cast, method: str) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         stream = Stream("/northwind/messenger/stream/", f"topic={cast.payments.pk}", cookie, method)
         assert (await refusal(stream))[0] in (404, 405)
 
-    play(scene())
+    run(scenario())
 
 
 LOSING_ACCESS: dict[str, Callable[[Cast], object]] = {
@@ -509,63 +513,63 @@ LOSING_ACCESS: dict[str, Callable[[Cast], object]] = {
 
 
 @pytest.mark.parametrize("way", LOSING_ACCESS)
-def test_who_lost_access_opens_no_stream(cast: Cast, way: str) -> None:
+def test_a_member_who_lost_access_can_open_no_stream(cast: Cast, way: str) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             assert stream.status == 200, "or the test proves nothing"
-        await elsewhere(lambda: LOSING_ACCESS[way](cast))
-        assert (await refusal(streams_of(cast.payments, cookie)))[0] == 404
+        await in_thread(lambda: LOSING_ACCESS[way](cast))
+        assert (await refusal(stream_of_topic(cast.payments, cookie)))[0] == 404
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("way", LOSING_ACCESS)
 def test_a_stream_ends_when_its_reader_loses_access(cast: Cast, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hub.CHECK_ACCESS_SECONDS < PATIENCE - 1, "the real one keeps the promise too"
+    assert hub.CHECK_ACCESS_SECONDS < TIMEOUT_SECONDS - 1, "the interval in production is short enough"
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 0.2)
     cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
 
-    async def scene() -> None:
+    async def scenario() -> None:
         async with (
-            streams_of(cast.payments, cookies["bob"]) as bobs,
-            streams_of(cast.payments, cookies["alice"]) as alices,
+            stream_of_topic(cast.payments, cookies["bob"]) as bobs,
+            stream_of_topic(cast.payments, cookies["alice"]) as alices,
         ):
             await asyncio.sleep(0.5)
-            assert not bobs.is_over, "while he may listen he does"
-            await elsewhere(lambda: LOSING_ACCESS[way](cast))
+            assert not bobs.is_over, "as long as he has access"
+            await in_thread(lambda: LOSING_ACCESS[way](cast))
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == [("gone", "{}")]
             if "left" in way or "deactivated" in way:
-                assert not alices.is_over, "nobody else is shut out"
+                assert not alices.is_over, "other streams stay open"
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_post_after_the_reader_left_is_not_told_to_them(
+def test_a_member_who_left_does_not_receive_the_next_message(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
     cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
 
-    async def scene() -> None:
+    async def scenario() -> None:
         async with (
-            streams_of(cast.payments, cookies["bob"]) as bobs,
-            streams_of(cast.payments, cookies["alice"]) as alices,
+            stream_of_topic(cast.payments, cookies["bob"]) as bobs,
+            stream_of_topic(cast.payments, cookies["alice"]) as alices,
         ):
             await subscribed(settings)
-            await elsewhere(lambda: save_group(cast.payroll, [cast.alice]))
-            await elsewhere(lambda: post(cast.payments, cast.alice))
-            await alices.revision(2)  # the first tells that fewer people would be e-mailed
+            await in_thread(lambda: save_group(cast.payroll, [cast.alice]))
+            await in_thread(lambda: post(cast.payments, cast.alice))
+            await alices.until_revision(2)  # the first revision: fewer people would be e-mailed
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == [("gone", "{}")]
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("way", LOSING_ACCESS)
-def test_who_lost_access_at_the_moment_of_a_post_is_handed_nothing_of_it(
+def test_a_member_who_loses_access_with_a_post_does_not_receive_it(
     cast: Cast, way: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
@@ -576,13 +580,13 @@ def test_who_lost_access_at_the_moment_of_a_post_is_handed_nothing_of_it(
         post(cast.payments, cast.alice, "Confidential-canary")
         LOSING_ACCESS[way](cast)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         async with (
-            streams_of(cast.payments, cookies["bob"]) as bobs,
-            streams_of(cast.payments, cookies["alice"]) as alices,
+            stream_of_topic(cast.payments, cookies["bob"]) as bobs,
+            stream_of_topic(cast.payments, cookies["alice"]) as alices,
         ):
             await subscribed(settings)
-            await elsewhere(post_and_lose_access)
+            await in_thread(post_and_lose_access)
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == [("gone", "{}")]
             if "left" in way or "deactivated" in way:
@@ -591,50 +595,50 @@ def test_who_lost_access_at_the_moment_of_a_post_is_handed_nothing_of_it(
                 await alices.until(lambda: alices.is_over)
                 assert "Confidential-canary" not in alices.text
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("way", SIGNING_OUT)
-def test_who_is_signed_out_is_handed_nothing_and_not_told_that_the_topic_is_gone(
+def test_a_signed_out_user_receives_neither_messages_nor_the_event_gone(
     cast: Cast, way: str, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
     cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
 
-    async def scene() -> None:
+    async def scenario() -> None:
         async with (
-            streams_of(cast.payments, cookies["bob"]) as bobs,
-            streams_of(cast.payments, cookies["alice"]) as alices,
+            stream_of_topic(cast.payments, cookies["bob"]) as bobs,
+            stream_of_topic(cast.payments, cookies["alice"]) as alices,
         ):
             await subscribed(settings)
-            await elsewhere(lambda: SIGNING_OUT[way](cast))
-            await elsewhere(lambda: post(cast.payments, cast.alice, "Confidential-canary"))
+            await in_thread(lambda: SIGNING_OUT[way](cast))
+            await in_thread(lambda: post(cast.payments, cast.alice, "Confidential-canary"))
             await bobs.until(lambda: bobs.is_over)
             assert bobs.events == []
             await alices.until(lambda: "Confidential-canary" in alices.text)
-            assert (await refusal(streams_of(cast.payments, cookies["bob"])))[0] == 404
+            assert (await refusal(stream_of_topic(cast.payments, cookies["bob"])))[0] == 404
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_stream_ends_by_itself_and_may_be_asked_for_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_ends_by_itself_and_can_be_opened_again(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     assert live_stream.STREAM_SECONDS <= 5 * 60
     monkeypatch.setattr(live_stream, "STREAM_SECONDS", 0.3)
     monkeypatch.setattr(live_stream, "KEEP_ALIVE_SECONDS", 0.1)
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         for _ in range(2):
-            async with streams_of(cast.payments, cookie) as stream:
+            async with stream_of_topic(cast.payments, cookie) as stream:
                 await stream.until(lambda: stream.is_over)
                 assert stream.status == 200
                 assert stream.events == []
                 assert ": still here" in stream.text
 
-    play(scene())
+    run(scenario())
 
 
-# -- What it costs ---------------------------------------------------------------------------------------
+# -- Costs ----------------------------------------------------------------------------------------------
 
 READERS = 20
 
@@ -658,125 +662,125 @@ async def close_all(streams: list[Stream]) -> None:
         await stream.__aexit__()
 
 
-def test_waiting_streams_hold_no_connection_to_the_database(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_streams_hold_no_database_connection(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 60)
     cookie = cookie_of(cast.bob)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         before = backends() | {cursor.fetchone()[0]}
 
-    async def scene() -> None:
-        streams = [streams_of(cast.payments, cookie) for _ in range(READERS)]
+    async def scenario() -> None:
+        streams = [stream_of_topic(cast.payments, cookie) for _ in range(READERS)]
         await open_all(streams)
         assert all(stream.status == 200 for stream in streams), "or the test proves nothing"
-        async with asyncio.timeout(PATIENCE):  # a closed connection takes a moment to go
-            while await elsewhere(backends) - before:
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # a closed connection takes a moment to disappear
+            while await in_thread(backends) - before:
                 await asyncio.sleep(0.02)
         await close_all(streams)
 
-    play(scene())
+    run(scenario())
 
 
-def test_all_streams_of_a_process_share_one_subscription_and_all_are_told(cast: Cast, settings: Any) -> None:
+def test_all_streams_of_a_process_share_one_redis_subscription(cast: Cast, settings: Any) -> None:
     cookies = {name: cookie_of(getattr(cast, name)) for name in ("alice", "bob")}
     overtime = make_topic(cast.payroll, "Overtime")
 
-    async def scene() -> None:
+    async def scenario() -> None:
         streams = [
-            streams_of(topic, cookies[name])
+            stream_of_topic(topic, cookies[name])
             for topic in (cast.payments, overtime)
             for name in cookies
             for _ in range(READERS // 4)
         ]
         await open_all(streams)
         await subscribed(settings)
-        assert await elsewhere(lambda: subscriptions(settings)) == 1
-        await elsewhere(lambda: [post(cast.payments, cast.alice), post(overtime, cast.alice)])
+        assert await in_thread(lambda: subscriptions(settings)) == 1
+        await in_thread(lambda: [post(cast.payments, cast.alice), post(overtime, cast.alice)])
         for stream in streams:
-            await stream.revision(1)
+            await stream.until_revision(1)
         await close_all(streams)
-        async with asyncio.timeout(PATIENCE):
-            while await elsewhere(lambda: subscriptions(settings)):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while await in_thread(lambda: subscriptions(settings)):
                 await asyncio.sleep(0.02)
 
-    play(scene())
+    run(scenario())
 
 
-ADMISSION = StreamContext(
-    session_key="", password=None, member_id=1, topic_id=1, language="en", time_zone="UTC", slug=""
-)
+CONTEXT = StreamContext(session_key="", password=None, member_id=1, topic_id=1, language="en", time_zone="UTC", slug="")
 
 
-def test_nothing_goes_on_after_the_last_reader_left_however_soon_that_is(
+def test_no_task_or_subscription_remains_after_the_last_stream(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who leaves while the subscription is still being made may not leave it behind, nor a second one."""
+    """Even if the stream ends while the process is still subscribing to Redis, and another one follows."""
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 0.2)
-    monkeypatch.setattr(hub, "HEAR_SECONDS", 0.2)
+    monkeypatch.setattr(hub, "READ_SECONDS", 0.2)
 
-    async def scene() -> None:
-        opened, before = hub.Hub(events.CHANNEL), asyncio.all_tasks()
-        at_work: set[asyncio.Task[None]] = set()
+    async def scenario() -> None:
+        tested, before = hub.Hub(events.CHANNEL), asyncio.all_tasks()
+        tasks: set[asyncio.Task[None]] = set()
         for attempt in range(80):
-            reader = subscription.Subscription(ADMISSION, 0)
-            opened.join(reader)
+            stream = subscription.Subscription(CONTEXT, 0)
+            tested.join(stream)
             await asyncio.sleep(attempt / 10_000)
-            at_work |= set(opened._tasks.values())
-            assert len([task for task in at_work if not task.done()]) <= 2, "one that hears and one that looks"
-            opened.leave(reader)
-        assert at_work, "or the test proves nothing"
-        await asyncio.wait(at_work, timeout=PATIENCE)
+            tasks |= set(tested._tasks.values())
+            assert len([task for task in tasks if not task.done()]) <= 2, (
+                "one that reads from Redis and one that checks access"
+            )
+            tested.leave(stream)
+        assert tasks, "or the test proves nothing"
+        await asyncio.wait(tasks, timeout=TIMEOUT_SECONDS)
         assert asyncio.all_tasks() == before
-        assert await elsewhere(lambda: subscriptions(settings)) == 0
+        assert await in_thread(lambda: subscriptions(settings)) == 0
 
-    play(scene())
-
-
-# -- Redis away ------------------------------------------------------------------------------------------
+    run(scenario())
 
 
-def test_without_redis_a_stream_opens_and_ends_when_access_does(
+# -- Without Redis --------------------------------------------------------------------------------------
+
+
+def test_without_redis_a_stream_opens_and_ends_with_access(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "CHECK_ACCESS_SECONDS", 0.2)
     cookie = cookie_of(cast.bob)
     post(cast.payments, cast.alice)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie, last_event_id="0") as stream:
-            await stream.revision(1)
-            await elsewhere(lambda: post(cast.payments, cast.alice))
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie, last_event_id="0") as stream:
+            await stream.until_revision(1)
+            await in_thread(lambda: post(cast.payments, cast.alice))
             assert not stream.is_over
-            await elsewhere(lambda: save_group(cast.payroll, [cast.alice]))
+            await in_thread(lambda: save_group(cast.payroll, [cast.alice]))
             await stream.until(lambda: stream.is_over)
             assert stream.events[-1] == ("gone", "{}")
 
     with redis_away(settings):
-        play(scene())
+        run(scenario())
 
 
-def test_when_redis_is_back_an_open_stream_is_told_again(
+def test_an_open_stream_receives_events_again_when_redis_is_back(
     cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "RECONNECT_SECONDS", 0.1)
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         with redis_away(settings):
-            stream = streams_of(cast.payments, cookie)
+            stream = stream_of_topic(cast.payments, cookie)
             await stream.__aenter__()
             await asyncio.sleep(0.2)
         settings.REDIS_URL = redis_url
         await subscribed(settings)
-        await elsewhere(lambda: post(cast.payments, cast.alice))
-        await stream.revision(1)
+        await in_thread(lambda: post(cast.payments, cast.alice))
+        await stream.until_revision(1)
         await stream.__aexit__()
 
     redis_url = settings.REDIS_URL
-    play(scene())
+    run(scenario())
 
 
-def test_junk_on_the_channel_breaks_no_stream(cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_announcements_break_no_stream(cast: Cast, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "RECONNECT_SECONDS", 0.1)
     cookie = cookie_of(cast.bob)
 
@@ -784,23 +788,23 @@ def test_junk_on_the_channel_breaks_no_stream(cast: Cast, settings: Any, monkeyp
         with Redis.from_url(settings.REDIS_URL) as redis:
             redis.publish(events.CHANNEL, junk)
 
-    async def scene() -> None:
-        async with streams_of(cast.payments, cookie) as stream:
+    async def scenario() -> None:
+        async with stream_of_topic(cast.payments, cookie) as stream:
             await subscribed(settings)
             for junk in ("", "x", "{}", "[]", '{"topic": "x", "revision": 1}', "\0", '{"topic": 1e999, "revision": 1}'):
-                await elsewhere(lambda junk=junk: announce(junk))  # type: ignore[misc]
+                await in_thread(lambda junk=junk: announce(junk))  # type: ignore[misc]
             await asyncio.sleep(0.5)
             await subscribed(settings)
-            await elsewhere(lambda: post(cast.payments, cast.alice))
-            await stream.revision(1)
+            await in_thread(lambda: post(cast.payments, cast.alice))
+            await stream.until_revision(1)
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_path_that_only_looks_like_a_stream_is_a_page(cast: Cast) -> None:
+def test_similar_paths_are_pages_and_not_streams(cast: Cast) -> None:
     cookie = cookie_of(cast.bob)
 
-    async def scene() -> None:
+    async def scenario() -> None:
         for path in (
             "/northwind/messenger/stream",
             "/northwind/messenger/stream/x/",
@@ -809,4 +813,4 @@ def test_a_path_that_only_looks_like_a_stream_is_a_page(cast: Cast) -> None:
         ):
             assert (await refusal(Stream(path, f"topic={cast.payments.pk}", cookie)))[0] in (301, 404)
 
-    play(scene())
+    run(scenario())

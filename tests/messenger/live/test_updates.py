@@ -1,4 +1,4 @@
-"""What an event costs while many listen: one look for all, each distinct text once, no turn of the event loop each."""
+"""Updates for many streams: one snapshot for all, each distinct event built once, and sending without tasks."""
 
 import asyncio
 import gc
@@ -21,14 +21,14 @@ from messenger.live.subscription import GONE, Subscription
 from messenger.live.updates import CloseReason, StreamContext, Update, collect_updates
 from messenger.models import Topic
 from tenancy.models import Member
-from tests.messenger.live.test_stream import ADMISSION, elsewhere, play
+from tests.messenger.live.test_stream import CONTEXT, in_thread, run
 from tests.support.cast import Cast, make_member, post, sign_in
 
-Found = list[Update | CloseReason | None]
+Results = list[Update | CloseReason | None]
 
 
-def admitted(topic: Topic, *members: Member) -> list[tuple[StreamContext, int]]:
-    """As if each had opened a stream before the first message."""
+def stream_requests(topic: Topic, *members: Member) -> list[tuple[StreamContext, int]]:
+    """A stream of each member, as if opened before the first message."""
     for member in members:
         sign_in(member)
     keys = dict(Session.objects.values_list("user", "session_key"))
@@ -49,58 +49,58 @@ def admitted(topic: Topic, *members: Member) -> list[tuple[StreamContext, int]]:
     ]
 
 
-def looked(
+def collected(
     *batches: list[tuple[StreamContext, int]], meanwhile: Callable[[int], object] = lambda _: None
-) -> list[Found]:
-    """In a thread with a connection of its own, as in the product."""
-    found: list[Found] = []
+) -> list[Results]:
+    """The results of each batch, collected in a thread with a connection of its own, as in the product."""
+    results: list[Results] = []
 
-    def answer(number: int, of_batch: Found) -> None:
-        found.append(of_batch)
+    def on_batch(number: int, of_batch: Results) -> None:
+        results.append(of_batch)
         meanwhile(number)
 
-    asyncio.run(elsewhere(lambda: collect_updates(batches, answer)))
-    return found
+    asyncio.run(in_thread(lambda: collect_updates(batches, on_batch)))
+    return results
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_look_makes_as_many_statements_for_many_as_for_two(cast: Cast) -> None:
+def test_updates_for_many_streams_take_as_many_statements_as_for_two(cast: Cast) -> None:
     many = [make_member(cast.northwind, f"Reader{number} Reed") for number in range(20)]
     save_group(cast.payroll, [cast.alice, cast.bob, *many])
     post(cast.payments, cast.alice)
-    listening = admitted(cast.payments, cast.alice, cast.bob, *many)
+    streams = stream_requests(cast.payments, cast.alice, cast.bob, *many)
 
-    def cost(of_these: list[tuple[StreamContext, int]]) -> int:
+    def cost(batch: list[tuple[StreamContext, int]]) -> int:
         def count() -> int:
             with CaptureQueriesContext(connection) as captured:
-                collect_updates([of_these], lambda _number, found: told.append(found))
+                collect_updates([batch], lambda _number, of_batch: results.append(of_batch))
             return len(captured)
 
-        told: list[Found] = []
-        statements = asyncio.run(elsewhere(count))
-        assert all(isinstance(one, Update) for one in told[0]), "or the test proves nothing"
+        results: list[Results] = []
+        statements = asyncio.run(in_thread(count))
+        assert all(isinstance(update, Update) for update in results[0]), "or the test proves nothing"
         return statements
 
-    cost(listening)  # counts the audience
-    assert cost(listening) == cost(listening[:2]) <= 8
+    cost(streams)  # counts the audience
+    assert cost(streams) == cost(streams[:2]) <= 8
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_told_the_same_is_handed_the_same_bytes(cast: Cast) -> None:
+def test_equal_events_are_built_once(cast: Cast) -> None:
     many = [make_member(cast.northwind, f"Reader{number} Reed") for number in range(6)]
     save_group(cast.payroll, [cast.alice, cast.bob, *many])
     post(cast.payments, cast.alice, "For @Bob Brandt.")
-    batches = admitted(cast.payments, cast.alice, cast.bob, *many[:2]), admitted(cast.payments, *many[2:])
-    events = [one.event for found in looked(*batches) for one in found if isinstance(one, Update)]
+    batches = stream_requests(cast.payments, cast.alice, cast.bob, *many[:2]), stream_requests(cast.payments, *many[2:])
+    events = [update.event for results in collected(*batches) for update in results if isinstance(update, Update)]
     assert len(events) == 8
-    assert len({id(event) for event in events}) == 3, "the author, who is mentioned, and everybody else"
+    assert len({id(event) for event in events}) == 3, "for the author, for the mentioned member, and for everybody else"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_batches_of_a_look_are_of_one_snapshot_which_nothing_can_be_written_in(cast: Cast) -> None:
-    """Content and access are of one moment, however many listen: what comes later is for the next look."""
+def test_all_batches_are_of_one_read_only_snapshot(cast: Cast) -> None:
+    """Messages and access are of one moment, however many streams there are; later changes wait for the next call."""
     post(cast.payments, cast.alice, "First")
-    batches = [[one] for one in admitted(cast.payments, cast.alice, cast.bob)]
+    batches = [[request] for request in stream_requests(cast.payments, cast.alice, cast.bob)]
     modes = []
 
     def change(number: int) -> None:
@@ -108,18 +108,18 @@ def test_all_batches_of_a_look_are_of_one_snapshot_which_nothing_can_be_written_
             cursor.execute("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
             modes.append(cursor.fetchone())
         if number == 0:
-            asyncio.run(elsewhere(post_and_remove))
+            asyncio.run(in_thread(post_and_remove))
 
     def post_and_remove() -> None:
         save_group(cast.payroll, [cast.alice])
         post(cast.payments, cast.alice, "Confidential-canary")
 
-    (_,), (bobs,) = looked(*batches, meanwhile=change)
+    (_,), (bobs,) = collected(*batches, meanwhile=change)
     assert modes == [("repeatable read", "on")] * 2
     assert isinstance(bobs, Update)
     assert b"First" in bobs.event
     assert b"canary" not in bobs.event
-    assert looked(*batches)[1] == [CloseReason.NO_ACCESS]
+    assert collected(*batches)[1] == [CloseReason.NO_ACCESS]
 
 
 MODES = (
@@ -129,13 +129,13 @@ MODES = (
 
 
 def modes_of_the_connection() -> list[tuple[str, ...]]:
-    """What holds for a statement by itself, and within a transaction."""
+    """The modes outside of transactions, and within one."""
     with connection.cursor() as cursor:
         cursor.execute(MODES)
-        found = [cursor.fetchone()]
+        outside = cursor.fetchone()
         with transaction.atomic():
             cursor.execute(MODES)
-            return [*found, cursor.fetchone()]
+            return [outside, cursor.fetchone()]
 
 
 def fail(_number: int) -> None:
@@ -152,78 +152,78 @@ def lose_the_connection(_number: int) -> None:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-WAYS_TO_END: dict[str, tuple[Callable[[int], object], type[Exception] | None]] = {
-    "as it should": (lambda _number: None, None),
-    "an error of ours": (fail, LookupError),
-    "an error of a statement": (fail_in_sql, DataError),
-    "no connection": (lose_the_connection, OperationalError),
+ENDINGS: dict[str, tuple[Callable[[int], object], type[Exception] | None]] = {
+    "success": (lambda _number: None, None),
+    "error in Python": (fail, LookupError),
+    "error in SQL": (fail_in_sql, DataError),
+    "connection lost": (lose_the_connection, OperationalError),
 }
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("way", WAYS_TO_END)
-def test_a_look_leaves_the_connection_as_it_was_found(cast: Cast, way: str) -> None:
-    meanwhile, error = WAYS_TO_END[way]
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_collecting_updates_restores_the_modes_of_the_connection(cast: Cast, ending: str) -> None:
+    meanwhile, error = ENDINGS[ending]
     post(cast.payments, cast.alice)
-    batch = admitted(cast.payments, cast.alice, cast.bob)
+    batch = stream_requests(cast.payments, cast.alice, cast.bob)
 
-    def scene() -> None:
+    def scenario() -> None:
         before = modes_of_the_connection()
         assert before == [("read committed", "off") * 2] * 2, "or the test proves nothing"
         for _ in range(2):
             with pytest.raises(error) if error else nullcontext():
-                collect_updates([batch], lambda number, _found: meanwhile(number))
+                collect_updates([batch], lambda number, _results: meanwhile(number))
             assert modes_of_the_connection() == before
             assert connection.get_autocommit()
             assert not connection.in_atomic_block
             post(cast.payments, cast.alice, "Written over the same connection")
 
-    asyncio.run(elsewhere(scene))
+    asyncio.run(in_thread(scenario))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_look_within_a_transaction_is_refused_and_leaves_it_alone(cast: Cast) -> None:
-    def scene() -> None:
+def test_updates_cannot_be_collected_within_a_transaction(cast: Cast) -> None:
+    def scenario() -> None:
         with transaction.atomic():
             with pytest.raises(TransactionManagementError):
-                collect_updates([], lambda _number, _found: None)
+                collect_updates([], lambda _number, _results: None)
             post(cast.payments, cast.alice)
 
-    asyncio.run(elsewhere(scene))
+    asyncio.run(in_thread(scenario))
     assert cast.payments.messages.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_look_sends_nothing_but_its_questions_and_a_begin_that_says_what_it_is(cast: Cast) -> None:
-    """As the server hears it: psycopg2 sends statements that Django does not know of."""
+def test_collecting_updates_sends_its_queries_and_one_begin_with_its_modes(cast: Cast) -> None:
+    """As logged by the server, because psycopg2 sends statements that Django does not see."""
     post(cast.payments, cast.alice)
-    batch = admitted(cast.payments, cast.alice, cast.bob)
+    batch = stream_requests(cast.payments, cast.alice, cast.bob)
 
-    def heard() -> list[str]:
-        collect_updates([batch], lambda _number, _found: None)  # which prepares its statements
+    def logged() -> list[str]:
+        collect_updates([batch], lambda _number, _results: None)  # prepares the statements
         with connection.cursor() as cursor:
             cursor.execute("SET lc_messages = 'C'; SET client_min_messages = log; SET log_statement = 'all'")
         connection.connection.notices.clear()
-        collect_updates([batch], lambda _number, _found: None)
+        collect_updates([batch], lambda _number, _results: None)
         return [notice.removeprefix("LOG:  statement: ").strip() for notice in connection.connection.notices]
 
-    begin, *questions, commit = asyncio.run(elsewhere(heard))
+    begin, *queries, commit = asyncio.run(in_thread(logged))
     assert (begin, commit) == ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "COMMIT")
-    assert len(questions) > 2
-    assert all(question.startswith("EXECUTE ") for question in questions), questions
+    assert len(queries) > 2
+    assert all(query.startswith("EXECUTE ") for query in queries), queries
 
 
 @pytest.mark.django_db(transaction=True)
-def test_each_batch_is_answered_before_the_next_is_looked_up(cast: Cast) -> None:
-    batches = [[one] for one in admitted(cast.payments, cast.alice, cast.bob)]
+def test_each_batch_is_passed_on_before_the_next_is_collected(cast: Cast) -> None:
+    batches = [[request] for request in stream_requests(cast.payments, cast.alice, cast.bob)]
 
     def count() -> list[int]:
         with CaptureQueriesContext(connection) as captured:
-            collect_updates(batches, lambda _number, _found: counts.append(len(captured)))
+            collect_updates(batches, lambda _number, _results: counts.append(len(captured)))
         return counts
 
     counts: list[int] = []
-    first, second = asyncio.run(elsewhere(count))
+    first, second = asyncio.run(in_thread(count))
     assert second == first + 1
 
 
@@ -232,11 +232,11 @@ def end_session(cast: Cast) -> None:
 
 
 def swap_sessions(cast: Cast) -> None:
-    """Bob's key is now that of Alice, who reads the topic too."""
+    """Bob's session key now belongs to Alice, who reads the topic too."""
     Session.objects.filter(user=cast.bob.user).update(user=cast.alice.user)
 
 
-def leave_with_a_session_that_is_over(cast: Cast) -> None:
+def leave_and_end_session(cast: Cast) -> None:
     end_session(cast)
     save_group(cast.payroll, [cast.alice])
 
@@ -244,10 +244,10 @@ def leave_with_a_session_that_is_over(cast: Cast) -> None:
 OUTCOMES: dict[str, tuple[Callable[[Cast], object], CloseReason | type[Update]]] = {
     "nothing": (lambda cast: None, Update),
     "left": (lambda cast: save_group(cast.payroll, [cast.alice]), CloseReason.NO_ACCESS),
-    "over": (end_session, CloseReason.SIGNED_OUT),
+    "expired": (end_session, CloseReason.SIGNED_OUT),
     "somebody else's": (swap_sessions, CloseReason.SIGNED_OUT),
-    "both": (leave_with_a_session_that_is_over, CloseReason.SIGNED_OUT),
-    "of before sessions knew": (
+    "both": (leave_and_end_session, CloseReason.SIGNED_OUT),
+    "row without a user": (
         lambda cast: Session.objects.filter(user=cast.bob.user).update(user=None),
         CloseReason.SIGNED_OUT,
     ),
@@ -256,136 +256,136 @@ OUTCOMES: dict[str, tuple[Callable[[Cast], object], CloseReason | type[Update]]]
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("way", OUTCOMES)
-def test_a_look_says_of_each_listener_what_is_so(cast: Cast, way: str) -> None:
+def test_each_stream_gets_an_update_or_the_reason_to_close_it(cast: Cast, way: str) -> None:
     change, outcome = OUTCOMES[way]
     post(cast.payments, cast.alice)
-    batch = admitted(cast.payments, cast.alice, cast.bob)
+    batch = stream_requests(cast.payments, cast.alice, cast.bob)
     change(cast)
-    ((alices, bobs),) = looked(batch)
+    ((alices, bobs),) = collected(batch)
     assert isinstance(alices, Update)
     assert isinstance(bobs, Update) if outcome is Update else bobs is outcome
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_session_that_does_not_know_its_user_listens_as_long_as_it_is_open(cast: Cast) -> None:
+def test_a_session_whose_row_has_no_user_has_access_until_it_expires(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     Session.objects.all().delete()
-    ((bob, since),) = admitted(cast.payments, cast.bob)
+    ((bob, since),) = stream_requests(cast.payments, cast.bob)
     Session.objects.update(user=None)
     bob = replace(bob, password=None)
-    assert isinstance(looked([(bob, since)])[0][0], Update)
+    assert isinstance(collected([(bob, since)])[0][0], Update)
     Session.objects.all().delete()
-    assert looked([(bob, since)]) == [[CloseReason.SIGNED_OUT]]
+    assert collected([(bob, since)]) == [[CloseReason.SIGNED_OUT]]
 
 
-# -- Handing on --------------------------------------------------------------------------------------------------------
+# -- Sending -----------------------------------------------------------------------------------------------------------
 
 
 class Server:
-    """Takes what is sent, at once or when it is let."""
+    """Accepts what is sent at once, or, if slow, when the test allows it."""
 
     def __init__(self, slow: bool = False) -> None:
-        self.taken: list[bytes] = []
-        self.may_go_on = asyncio.Event()
+        self.received: list[bytes] = []
+        self.may_continue = asyncio.Event()
         if not slow:
-            self.may_go_on.set()
+            self.may_continue.set()
 
     async def send(self, message: dict[str, Any]) -> None:
-        if not self.may_go_on.is_set():
-            await self.may_go_on.wait()
-        self.taken.append(message["body"])
+        if not self.may_continue.is_set():
+            await self.may_continue.wait()
+        self.received.append(message["body"])
 
 
-async def listening(server: Server) -> tuple[Subscription, asyncio.Task[None]]:
-    subscription = Subscription(ADMISSION, 0)
+async def open_stream(server: Server) -> tuple[Subscription, asyncio.Task[None]]:
+    subscription = Subscription(CONTEXT, 0)
     relaying = asyncio.create_task(subscription.relay(server.send))
     await asyncio.sleep(0)
     return subscription, relaying
 
 
-def test_what_the_server_takes_at_once_is_sent_without_a_turn_of_the_event_loop() -> None:
-    async def scene() -> None:
+def test_what_the_server_accepts_at_once_is_sent_without_a_turn_of_the_event_loop() -> None:
+    async def scenario() -> None:
         server = Server()
-        subscription, relaying = await listening(server)
+        subscription, relaying = await open_stream(server)
         subscription.send(1, b"first")
         subscription.send(2, b"second")
         subscription.send(2, b"again")
-        assert server.taken == [b"first", b"second"]
+        assert server.received == [b"first", b"second"]
         subscription.revoke()
         subscription.revoke()
         subscription.send(3, b"late")
-        assert server.taken[2:] == [GONE]
+        assert server.received[2:] == [GONE]
         await relaying
 
-    play(scene())
+    run(scenario())
 
 
-def test_a_stream_that_cannot_keep_up_is_sent_the_newest_and_then_told_that_it_is_over() -> None:
-    async def scene() -> None:
+def test_a_slow_stream_receives_the_newest_event_and_finally_that_the_topic_is_gone() -> None:
+    async def scenario() -> None:
         server = Server(slow=True)
-        subscription, relaying = await listening(server)
+        subscription, relaying = await open_stream(server)
         for revision, event in enumerate((b"first", b"second", b"third"), start=1):
             subscription.send(revision, event)
-        assert (server.taken, subscription.revision) == ([], 1), "of what is being sent"
-        server.may_go_on.set()
-        while len(server.taken) < 2:
+        assert (server.received, subscription.revision) == ([], 1), "the revision that is being sent"
+        server.may_continue.set()
+        while len(server.received) < 2:
             await asyncio.sleep(0)
-        assert server.taken == [b"first", b"third"]
-        server.may_go_on.clear()
+        assert server.received == [b"first", b"third"]
+        server.may_continue.clear()
         subscription.send(4, b"fourth")
         subscription.revoke()
         await asyncio.sleep(0.01)
-        assert not relaying.done(), "what is being sent is sent"
-        server.may_go_on.set()
+        assert not relaying.done(), "it first sends what it has begun"
+        server.may_continue.set()
         await relaying
-        assert server.taken[2:] == [b"fourth", GONE]
+        assert server.received[2:] == [b"fourth", GONE]
 
-    play(scene())
+    run(scenario())
 
 
-def test_what_comes_before_the_answer_has_begun_waits_for_it() -> None:
-    async def scene() -> None:
-        server, subscription = Server(), Subscription(ADMISSION, 0)
+def test_an_event_before_the_response_has_begun_waits_for_it() -> None:
+    async def scenario() -> None:
+        server, subscription = Server(), Subscription(CONTEXT, 0)
         subscription.send(1, b"first")
         subscription.send(2, b"second")
         relaying = asyncio.create_task(subscription.relay(server.send))
         await asyncio.sleep(0)
-        assert server.taken == [b"second"]
+        assert server.received == [b"second"]
         subscription.end()
         await relaying
 
-    play(scene())
+    run(scenario())
 
 
 @pytest.mark.parametrize("slow", [False, True])
-def test_a_stream_that_breaks_ends_alone(slow: bool) -> None:
-    async def scene() -> None:
+def test_an_error_ends_one_stream_only(slow: bool) -> None:
+    async def scenario() -> None:
         async def broken(_message: dict[str, Any]) -> None:
             if slow:
                 await asyncio.sleep(0)
             raise OSError("gone")
 
         server = Server()
-        other, relaying_other = await listening(server)
-        subscription = Subscription(ADMISSION, 0)
+        other, relaying_other = await open_stream(server)
+        subscription = Subscription(CONTEXT, 0)
         relaying = asyncio.create_task(subscription.relay(broken))
         await asyncio.sleep(0)
-        for one in (subscription, other):
-            one.send(1, b"first")
+        for each in (subscription, other):
+            each.send(1, b"first")
         with pytest.raises(OSError, match="gone"):
             await relaying
         assert subscription.is_over
-        assert server.taken == [b"first"]
+        assert server.received == [b"first"]
         other.end()
         await relaying_other
 
-    play(scene())
+    run(scenario())
 
 
-def test_who_leaves_while_something_is_being_sent_leaves_nothing_behind() -> None:
-    async def scene() -> None:
+def test_a_stream_that_closes_while_sending_leaves_no_task_behind() -> None:
+    async def scenario() -> None:
         before = asyncio.all_tasks()
-        subscription, relaying = await listening(Server(slow=True))
+        subscription, relaying = await open_stream(Server(slow=True))
         subscription.send(1, b"first")
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks() - before) == 2, "or the test proves nothing"
@@ -393,9 +393,9 @@ def test_who_leaves_while_something_is_being_sent_leaves_nothing_behind() -> Non
         await asyncio.sleep(0.01)
         assert asyncio.all_tasks() == before
 
-    play(scene())
+    run(scenario())
 
 
-def test_what_was_loaded_is_not_gone_through_while_streams_wait() -> None:
+def test_the_garbage_collector_skips_what_was_loaded_at_start() -> None:
     assert asgi.__name__ in sys.modules
     assert gc.get_freeze_count() > 10_000

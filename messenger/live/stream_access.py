@@ -1,4 +1,4 @@
-"""Who may listen: the access rule, asked for many open streams at once."""
+"""The access rule for many open streams at once."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,6 +18,7 @@ def _readable(member_ids: Collection[int], topic_ids: Collection[int]) -> QueryS
 
 _READABLE = Prepared("readable_revisions", _readable, "bigint[]", "bigint[]")
 
+# Those of the given topics that are active, in an active group, in a tenancy with Messenger enabled.
 TOPICS_IN_USE = Prepared(
     "topics_in_use",
     lambda topics: Topic.objects.filter(pk__one_of=topics, is_active=True, **groups_in_use("group__")).values_list(
@@ -27,26 +28,27 @@ TOPICS_IN_USE = Prepared(
 )
 
 
-def _listening(session_keys: Collection[str], groups: Collection[int], now: Any) -> QuerySet[Any, Any]:
+def _sessions_with_access(session_keys: Collection[str], groups: Collection[int], now: Any) -> QuerySet[Any, Any]:
     sessions = {
         "member__user__sessions__session_key__one_of": session_keys,
         "member__user__sessions__expire_date__gt": now,
     }
-    memberships = GroupMembership.objects.of_people().filter(group__pk__one_of=groups, **sessions)
+    memberships = GroupMembership.objects.of_active_members().filter(group__pk__one_of=groups, **sessions)
     return memberships.values_list("member__user__sessions__session_key", "member__user__password", "member", "group")
 
 
-# Of sessions: whose membership of which of these groups lets them in, and the hashed password. With the groups of
-# TOPICS_IN_USE, in the same snapshot, that is the access rule; each group is looked up once, and not for each member.
-# It begins with the sessions, so that it costs the same for each of them, however many people are in the groups.
-LISTENING = Prepared("listening", _listening, "text[]", "bigint[]", "timestamptz")
+# For each open session: its key, the hashed password, the member, and those of the groups to which a membership gives
+# the member access. With the groups of TOPICS_IN_USE, in the same snapshot, this is the access rule; each group is
+# checked once, not once for each member. The statement starts from the sessions, so that the cost of each does not
+# depend on how many people are in the groups.
+SESSIONS_WITH_ACCESS = Prepared("listening", _sessions_with_access, "text[]", "bigint[]", "timestamptz")
 
 
 def readable_revisions(member_ids: Collection[int], topic_ids: Collection[int]) -> dict[tuple[int, int], int]:
-    """Of these members and topics, who reads which: (member, topic) to the topic's revision, for many streams."""
+    """The revisions of topics by (member, topic), for each of these members and topics that the member may read."""
     return {(member, topic): revision for member, topic, revision in _READABLE(list(member_ids), list(topic_ids))}
 
 
-def with_messenger(member_ids: Collection[int]) -> set[int]:
-    """Of these members, who sees Messenger: those with an active group."""
+def members_with_messenger(member_ids: Collection[int]) -> set[int]:
+    """Those of these members who have Messenger: a membership of an active group."""
     return set(GroupMembership.objects.in_force().filter(member__in=member_ids).values_list("member", flat=True))
