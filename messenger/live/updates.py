@@ -170,10 +170,10 @@ class _Change:
     def __init__(self, state: "_TopicState", since: int) -> None:
         self._state, self._since = state, since
         self._changes = changes(state.topic.pk, since)
-        self._concerned = self._changes.concerned
+        self._personalised = self._changes.concerned
         self._is_too_much = self._changes.is_more_than_a_page
         # All other members get the same update, except for language and time zone.
-        self._members_with_own_update = self._concerned | state.members_with_preferences
+        self._members_with_own_update = self._personalised | state.members_with_preferences
         self._updates: dict[tuple[int, int, str, str], Update] = {}
         self._updates_for_most: dict[tuple[str, str], Update] = {}
 
@@ -188,7 +188,7 @@ class _Change:
 
     def _update_for(self, context: StreamContext) -> Update:
         recipients = self._state.recipients(context.member_id)
-        reader = context.member_id if context.member_id in self._concerned else SHARED
+        reader = context.member_id if context.member_id in self._personalised else SHARED
         key = (recipients, reader, context.language, context.time_zone)
         update = self._updates.get(key)
         if update is None:

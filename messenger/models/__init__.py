@@ -1,5 +1,8 @@
-"""Rows of Messenger. Whatever belongs to a tenancy carries it, and composite foreign keys (migration 0002)
-keep every reference within it; `db_constraint=False` marks the plain keys that these replace."""
+"""The models of Messenger.
+
+Every model that belongs to a tenancy has a foreign key to it, and composite foreign keys (migration 0002) keep all
+other references within that tenancy. `db_constraint=False` marks the plain keys that these replace.
+"""
 
 from messenger.models.deliveries import CatchUp, CatchUpTopic, Delivery
 from messenger.models.groups import GroupMembership, MessengerGroup

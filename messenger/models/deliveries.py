@@ -9,7 +9,7 @@ from tenancy.models import Member, Tenancy
 
 
 class Delivery(models.Model):
-    """One message's mail to one member: what the sender works off, and the record of what became of it."""
+    """One message's e-mail to one member: the sender's queue, and the record of what happened to it."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -18,7 +18,7 @@ class Delivery(models.Model):
         FAILED = "failed", _("failed")
 
     class Reason(models.TextChoices):
-        """Why nothing was sent to this member."""
+        """Why no e-mail was sent to this member."""
 
         AUTHOR = "author", _("wrote it")
         MUTED = "muted", _("muted the topic")
@@ -33,7 +33,7 @@ class Delivery(models.Model):
         REFUSED = "refused", _("refused by the mail server")
         GAVE_UP = "gave_up", _("put off by the mail server for a day")
 
-    # A mail that failed; every other reason is one for which none was tried.
+    # An attempt failed. With every other reason there was no attempt.
     FAILURES = (Reason.UNUSABLE_ADDRESS, Reason.REFUSED, Reason.GAVE_UP)
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
@@ -42,7 +42,7 @@ class Delivery(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
     reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
-    # Null: no mail to this member was due when the message was posted.
+    # Null: no e-mail to this member was due when the message was posted.
     next_attempt_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=200, blank=True)
     settled_at = models.DateTimeField(null=True)
@@ -65,23 +65,23 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # the sender: rows due, oldest first
+            # the sender: deliveries that are due, oldest first
             models.Index(fields=["next_attempt_at"], condition=Q(state="waiting"), name="delivery_due"),
-            # withdrawals: what still waits for one member
+            # cancellation: what is still waiting for one member
             models.Index(fields=["member"], condition=Q(state="waiting"), name="delivery_waiting_for_member"),
-            # a thread's rows: what is missing to "e-mailed to everybody"
+            # messages of a thread: e-mails that were due and have not been sent
             models.Index(
                 fields=["message"],
                 condition=Q(next_attempt_at__isnull=False) & ~Q(state="sent"),
                 name="delivery_due_and_not_sent",
             ),
-            # delivery health: the last weeks, of a table that grows by time
+            # delivery health: the last few weeks of a table in order of time
             BrinIndex(fields=["settled_at"], name="delivery_by_time"),
         ]
 
 
 class CatchUp(models.Model):
-    """A catch-up mail: what was counted in it, and what became of it."""
+    """A catch-up mail and what happened to it; `topics` holds the messages that it counted."""
 
     class State(models.TextChoices):
         SENT = "sent", _("sent")
@@ -89,7 +89,7 @@ class CatchUp(models.Model):
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     member = models.ForeignKey(Member, models.PROTECT, related_name="+", db_constraint=False)
-    day = models.DateField()  # the member's, by their time zone
+    day = models.DateField()  # in the member's time zone
     state = models.CharField(max_length=10, choices=State.choices)
     last_error = models.CharField(max_length=200, blank=True)
     settled_at = models.DateTimeField()
@@ -102,13 +102,13 @@ class CatchUp(models.Model):
 
 
 class CatchUpTopic(models.Model):
-    """The messages of one topic that a catch-up mail counted: those after one sequence number up to another."""
+    """The messages of one topic that a catch-up mail counted: a range of sequence numbers."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     catch_up = models.ForeignKey(CatchUp, models.PROTECT, related_name="topics", db_constraint=False)
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="+", db_constraint=False)
     after_sequence = models.PositiveBigIntegerField()
-    up_to_sequence = models.PositiveBigIntegerField()
+    up_to_sequence = models.PositiveBigIntegerField()  # inclusive
     messages = models.PositiveIntegerField()
 
     class Meta:

@@ -19,8 +19,8 @@ class MessengerGroup(models.Model):
         help_text=_("While a group is inactive, no one can see its topics and no e-mails are sent."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    # Counts the changes of who is in the group. Messages and memberships keep the number of their time, so
-    # that "who was a member when it was posted" is no question of clocks.
+    # Counts the changes of the group's members. Messages and memberships store its value at their time, so that finding
+    # who was a member when a message was posted does not depend on clocks.
     roster = models.PositiveIntegerField(default=0)
 
     objects = MessengerGroupQuerySet.as_manager()
@@ -41,14 +41,14 @@ class MessengerGroup(models.Model):
 
 
 class GroupMembership(models.Model):
-    """From when to when somebody was in a group. Coming back is a new row: the past keeps its answers."""
+    """The time during which a member was in a group. Rejoining creates a new row, so that history stays as it was."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     group = models.ForeignKey(MessengerGroup, models.PROTECT, related_name="memberships", db_constraint=False)
     member = models.ForeignKey(Member, models.PROTECT, related_name="group_memberships", db_constraint=False)
     joined_at = models.DateTimeField()
     left_at = models.DateTimeField(null=True)
-    # The group's roster from which on, and before which, this membership holds.
+    # The values of the group's roster: the first at which this membership held, and the first at which it did not.
     joined_roster = models.PositiveIntegerField(default=0)
     left_roster = models.PositiveIntegerField(null=True)
 

@@ -5,7 +5,7 @@ from tenancy.models import Member, Tenancy
 
 
 class Mention(models.Model):
-    """A message, by its topic and sequence number, names a member who read the topic when it was written."""
+    """A message mentions a member who could read the topic at the time. `topic` and `sequence` identify the message."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
@@ -17,6 +17,6 @@ class Mention(models.Model):
             models.UniqueConstraint(fields=["topic", "sequence", "member"], name="mention_once"),
         ]
         indexes = [
-            # the topic list: whether there are any behind what a member has read
+            # the topic list: whether a member is mentioned in unread messages
             models.Index(fields=["member", "topic", "sequence"], name="mention_of_member"),
         ]

@@ -15,9 +15,9 @@ BODY_MAX_LENGTH = 10_000
 
 
 class Message(models.Model):
-    """What somebody said in a topic, and what was decided about e-mailing it when they did.
+    """A message in a topic, and the decision whether to e-mail it, made when it was posted.
 
-    Written by messenger/messages/posting.py alone.
+    Only messenger/messages/posting.py creates messages.
     """
 
     class Outcome(models.TextChoices):
@@ -25,12 +25,12 @@ class Message(models.Model):
         NO_EMAIL = "no_email", _("not e-mailed")
 
     class Reason(models.TextChoices):
-        """Why it is not e-mailed to anybody."""
+        """Why it is not e-mailed at all."""
 
         NOTIFICATIONS_OFF = "notifications_off", _("notifications off")
         INTERVAL = "interval", _("within the interval")
 
-    # It is the topic's, by the composite key: looking for it once more would lock its row for each post.
+    # The composite key ensures that it is the topic's. A foreign key of its own would lock the tenancy with each post.
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="messages", db_constraint=False, db_index=False)
     sequence = models.PositiveBigIntegerField()
@@ -40,23 +40,23 @@ class Message(models.Model):
     body_html = models.TextField()
     renderer_version = models.PositiveSmallIntegerField()
     posted_at = models.DateTimeField()
-    roster = models.PositiveIntegerField()  # the group's, when it was posted
+    roster = models.PositiveIntegerField()  # of the group, when the message was posted
     # The topic's revision in which this message last changed.
     revision = models.PositiveBigIntegerField()
 
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     reason = models.CharField(max_length=20, choices=Reason.choices, blank=True)
-    # As they were when it was posted: minutes, and the time since the previous message (none: the first).
+    # When it was posted: the topic's interval in minutes, and the time since the previous message (null: the first).
     interval_minutes = models.PositiveIntegerField()
     elapsed = models.DurationField(null=True)
-    edited_at = models.DateTimeField(null=True)  # the last time; what it said before is in its versions
-    # Removed: its text is gone, its place in the thread stays.
+    edited_at = models.DateTimeField(null=True)  # the last time; earlier texts are in `versions`
+    # A removed message has no text, but stays in the thread.
     removed_at = models.DateTimeField(null=True)
     removed_by = models.ForeignKey(
         Member, models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
     )
     removal_reason = models.CharField(max_length=300, blank=True)
-    # When its deliveries were written, and how many of them are mails to be sent; null while they are still to be.
+    # When its deliveries were created, and how many of them are e-mails to send; null until then.
     fanned_out_at = models.DateTimeField(null=True)
     addressees = models.PositiveIntegerField(null=True)
 
@@ -68,7 +68,7 @@ class Message(models.Model):
         constraints = [
             # paging in both directions, and the order of the thread
             models.UniqueConstraint(fields=["topic", "sequence"], name="message_sequence_unique_in_topic"),
-            # a double click and a retry are one message
+            # a double click or a retry does not create a second message
             models.UniqueConstraint(fields=["topic", "author", "client_id"], name="message_client_id_once"),
             models.UniqueConstraint(fields=["id", "tenancy"], name="message_id_tenancy"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="message_sequence_from_one"),
@@ -92,15 +92,15 @@ class Message(models.Model):
             ),
         ]
         indexes = [
-            # the sweeper: decisions to e-mail whose deliveries are still to be written
+            # the sweeper: messages to e-mail whose deliveries have not been created
             models.Index(
                 fields=["id"], condition=Q(outcome="email", fanned_out_at=None), name="message_to_be_fanned_out"
             ),
-            # open threads: what changed after a revision
+            # open threads: what changed since a revision
             models.Index(fields=["topic", "revision"], name="message_changed_in_topic"),
-            # delivery health: the last weeks, of a table that grows by time
+            # delivery health: the last few weeks of a table in order of time
             BrinIndex(fields=["posted_at"], name="message_by_time"),
-            # search: the newest messages of a tenancy, one after the other
+            # search: scans the newest messages of a tenancy
             models.Index(fields=["tenancy", "-posted_at", "-id"], name="message_newest_of_tenancy"),
         ]
 
@@ -109,13 +109,13 @@ class Message(models.Model):
 
 
 class MessageVersion(models.Model):
-    """What a message said before it was edited; the group can read it."""
+    """The text of a message before an edit. The group can read it."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     message = models.ForeignKey(Message, models.CASCADE, related_name="versions", db_constraint=False)
     body = models.TextField()
     body_html = models.TextField()
-    written_at = models.DateTimeField()  # when it was posted, or edited into this
+    written_at = models.DateTimeField()  # when this text was posted, or replaced an earlier one
     replaced_at = models.DateTimeField()
 
     class Meta:

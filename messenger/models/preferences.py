@@ -7,7 +7,7 @@ from tenancy.models import Member, Tenancy
 
 
 class TopicMute(models.Model):
-    """A member wants no e-mails about a topic, catch-up mails included."""
+    """A member wants no e-mails about a topic, neither messages nor catch-up mails."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="mutes", db_constraint=False)
@@ -21,7 +21,7 @@ class TopicMute(models.Model):
 
 
 class MailPreference(models.Model):
-    """What a member chose about their own e-mails; no row: nothing was changed from the usual."""
+    """A member's preferences for their e-mails. No row: the defaults."""
 
     class CatchUp(models.TextChoices):
         NEVER = "never", _("Never")
@@ -31,7 +31,7 @@ class MailPreference(models.Model):
     member = models.OneToOneField(Member, models.CASCADE, primary_key=True, related_name="mail_preference")
     own_messages = models.BooleanField(_("E-mail me my own messages too"), default=False)
     catch_up = models.CharField(_("Catch-up e-mail"), max_length=10, choices=CatchUp.choices, default=CatchUp.NEVER)
-    # When it is looked at next whether there is anything to catch up with; null: never.
+    # When to check next whether there is anything to catch up with; null: never.
     next_catch_up_at = models.DateTimeField(null=True)
     catch_up_attempts = models.PositiveSmallIntegerField(default=0)
 
@@ -45,6 +45,6 @@ class MailPreference(models.Model):
             ),
         ]
         indexes = [
-            # the sender of catch-up mails: who is to be looked at
+            # the sender of catch-up mails: whom to check
             models.Index(fields=["next_catch_up_at"], condition=~Q(catch_up="never"), name="mail_choice_catch_up_due"),
         ]

@@ -5,7 +5,7 @@ from tenancy.models import Member, Tenancy
 
 
 class ReadPosition(models.Model):
-    """How far a member has read a topic: a sequence number, no row for each message. No row: nothing yet."""
+    """How far a member has read a topic: one sequence number, not a row for each message. No row: nothing yet."""
 
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+")
     topic = models.ForeignKey(Topic, models.PROTECT, related_name="read_positions", db_constraint=False)

@@ -17,7 +17,7 @@ DEFAULT_INTERVAL_MINUTES = 30
 
 
 class Topic(models.Model):
-    # No index of its own for a key that another index begins with: each post writes into all of them.
+    # No separate index for foreign keys that other indexes begin with: each post writes to every index.
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="+", db_index=False)
     group = models.ForeignKey(
         MessengerGroup,
@@ -45,12 +45,12 @@ class Topic(models.Model):
         ),
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    # When the last message was posted; until there is one, when the topic was created.
+    # When the last message was posted, or, without messages, when the topic was created.
     last_activity_at = models.DateTimeField(db_default=Now())
     last_sequence = models.PositiveBigIntegerField(default=0)
-    # Grows under the same lock at each change of the dialogue: what a reader who was away asks for.
+    # Raised under the same lock with each change in the thread, so that an open page can request what it missed.
     revision = models.PositiveBigIntegerField(default=0)
-    # Grows when it may be others, or more, who would be mailed a next message (audience.py): not at each message.
+    # Raised when the next message's recipients may have changed (notifications/recipients.py), not by each message.
     audience_revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
     objects = TopicQuerySet.as_manager()
@@ -66,14 +66,14 @@ class Topic(models.Model):
             ),
         ]
         indexes = [
-            # the topic list, latest first: of one group, and of all that somebody reads
+            # the topic list, latest first: of one group, and of all groups of a member
             models.Index(fields=["group", "-last_activity_at"], name="topic_latest_of_group"),
             models.Index(
                 fields=["tenancy", "-last_activity_at", "-id"],
                 condition=Q(is_active=True),
                 name="topic_latest_of_tenancy",
             ),
-            # how many inactive ones there are: few among many
+            # the number of inactive topics, which are few among many
             models.Index(fields=["group"], condition=Q(is_active=False), name="topic_inactive_of_group"),
         ]
 
@@ -88,5 +88,5 @@ class Topic(models.Model):
         return timedelta(minutes=self.notification_interval)
 
     def readers(self) -> MemberQuerySet:
-        """Who reads this topic now: exactly those members for whom `visible_to` finds it."""
+        """The members who may read this topic now: exactly those for whom `visible_to` finds it."""
         return Member.objects.filter(pk__in=GroupMembership.objects.letting_into(self.pk).values("member"))

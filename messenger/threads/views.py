@@ -21,7 +21,7 @@ from messenger.threads import pages
 from messenger.threads.composer import Composer
 from messenger.threads.thread_topic import ThreadTopic, topic_for
 from messenger.web.requests import MessengerHttpRequest, parse_sequence, wants_fragment
-from messenger.web.responses import render_page, render_piece
+from messenger.web.responses import render_fragment, render_page
 
 
 @require_safe
@@ -97,7 +97,7 @@ def preview(request: MessengerHttpRequest, pk: int) -> HttpResponse:
 
 
 def _render_composer(request: MessengerHttpRequest, opened: ThreadTopic, refused: Composer) -> HttpResponse:
-    return render_piece(request, "messenger/threads/_composer.html", *_values_of(refused, opened), status=422)
+    return render_fragment(request, "messenger/threads/_composer.html", *_values_of(refused, opened), status=422)
 
 
 def _respond_to_post(request: MessengerHttpRequest, posted: Posted) -> HttpResponse:

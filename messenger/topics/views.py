@@ -31,7 +31,7 @@ from messenger.topics.mail_preview import preview
 from messenger.topics.services import save_topic
 from messenger.web.links import search_url
 from messenger.web.requests import MessengerHttpRequest, wants_fragment
-from messenger.web.responses import render_page, render_piece
+from messenger.web.responses import render_fragment, render_page
 from tenancy.models import Member
 from tenancy.pagination import page_number
 
@@ -73,7 +73,7 @@ def topics(request: MessengerHttpRequest) -> HttpResponse:
         "messages_url": search_url(member.tenancy.slug) + _query_string(request),
     }
     if wants_fragment(request):
-        return render_piece(request, "messenger/topics/_topics.html", variant, values)
+        return render_fragment(request, "messenger/topics/_topics.html", variant, values)
     return render_page(request, "messenger/topics/topics.html", variant, values)
 
 

@@ -9,19 +9,19 @@ from messenger.reading.unread_count import count_unread_topics, unread_in_words
 
 
 def main_menu(request: HttpRequest) -> dict[str, Any]:
-    """Which entries of this app the main menu shows. Asked only by pages that show the menu."""
+    """This app's entries in the main menu. The queries are lazy: only pages that show the menu make them."""
     member = getattr(request, "member", None)
     if member is None:
         return {}
-    known = getattr(request, "sees_messenger", None)
+    sees_messenger = getattr(request, "sees_messenger", None)
     in_messenger = request.path.startswith(f"/{member.tenancy.slug}/messenger/")
     unread = cache(lambda: count_unread_topics(member))
     return {
-        # Whose entry is the current one; the many paths of the dialogue are one place.
+        # For the current entry: all of Messenger's pages share one, on others the path decides.
         "in_messenger": in_messenger,
         "menu_path": "" if in_messenger else request.path,
-        "sees_messenger": known
-        if known is not None
+        "sees_messenger": sees_messenger
+        if sees_messenger is not None
         else SimpleLazyObject(lambda: MessengerGroup.objects.visible_to(member).exists()),
         "unread_topics": SimpleLazyObject(unread),
         "has_unread_topics": SimpleLazyObject(unread),

@@ -1,4 +1,4 @@
-"""The addresses that nearly every page says: resolving a name takes half as long as rendering a message."""
+"""Cached URLs for links on nearly every page: resolving a URL takes half as long as rendering a message."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""The pages that are asked for most, as outlines: what of a page differs is said by the view, in one place."""
+"""Responses for the busiest pages, rendered as page skeletons (common/caching/page_cache.py)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +20,8 @@ Values = Mapping[str, PlaceholderValue]
 def render_page(
     request: MessengerHttpRequest, template: str, variant: Variant, values: Values, status: int = 200
 ) -> HttpResponse:
-    """A page with the main menu, for who sees Messenger: `same` and `shown` as `render_skeleton` takes them."""
-    if get_messages(request):  # once after something was done: not worth an skeleton
+    """A page with the main menu, for members with Messenger; `variant` and `values` as for `render_skeleton`."""
+    if get_messages(request):  # banners appear once, so a skeleton would not pay
         return HttpResponse(render_to_string(template, as_context({**variant, **values}), request), status=status)
     frame_variant, frame_values = _frame(request)
     return HttpResponse(
@@ -29,15 +29,15 @@ def render_page(
     )
 
 
-def render_piece(
+def render_fragment(
     request: MessengerHttpRequest, template: str, variant: Variant, values: Values, status: int = 200
 ) -> HttpResponse:
-    """Of such a page: what a page that is open asks for."""
+    """Part of such a page, for a script of a page that is already open."""
     return HttpResponse(render_to_string(template, as_context({**variant, **values}), request), status=status)
 
 
 def _frame(request: MessengerHttpRequest) -> tuple[Variant, Values]:
-    """What templates/frame.html shows: as the context processors say it to every page."""
+    """What templates/frame.html shows; must agree with the context processors, which serve all other pages."""
     user, member = request.user, request.member
     tenancy = member.tenancy
     unread = count_unread_topics(member)
@@ -60,5 +60,5 @@ def _frame(request: MessengerHttpRequest) -> tuple[Variant, Values]:
         "zone": cut_underscores(user.time_zone),
         "unread_topics": unread,
         "unread_badge": unread_in_words(unread),
-        "csrf_token": form_token(request).encode(),  # letters and digits, others each time
+        "csrf_token": form_token(request).encode(),  # letters and digits, new for each page
     }
