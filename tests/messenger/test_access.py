@@ -1,4 +1,4 @@
-"""The access rule, asked in both directions for every combination of what it depends on."""
+"""The access rule, applied in both directions, for every combination of what it depends on."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Situation:
 
     @property
     def is_in_force(self) -> bool:
-        """Whether the membership lets its member in: all that is needed but for the topic itself."""
+        """Whether the membership gives its member access: everything but the topic itself."""
         return (
             self.same_tenancy
             and self.membership == "open"
@@ -54,17 +54,17 @@ SITUATIONS = [
 
 @dataclass
 class Stage:
-    """Bob, his group's topic and another client's, brought from situation to situation by updates."""
+    """Bob, his group's topic and another client's; updates bring them from one situation to the next."""
 
     cast: Cast
-    _shown: dict[str, Any] = field(default_factory=dict)
+    _current: dict[str, Any] = field(default_factory=dict)
 
-    def show(self, situation: Situation) -> tuple[Member, Topic]:
+    def set_up(self, situation: Situation) -> tuple[Member, Topic]:
         for name, change in self._changes().items():
             value = getattr(situation, name)
-            if self._shown.get(name) != value:
+            if self._current.get(name) != value:
                 change(value)
-                self._shown[name] = value
+                self._current[name] = value
         bob = self.cast.bob
         bob.is_administrator = situation.is_administrator
         bob.is_messenger_manager = situation.is_messenger_manager
@@ -101,73 +101,73 @@ def stage(cast: Cast) -> Stage:
     return Stage(cast)
 
 
-def walk(stage: Stage) -> Iterator[tuple[Situation, Member, Topic]]:
+def situations_on(stage: Stage) -> Iterator[tuple[Situation, Member, Topic]]:
     for situation in SITUATIONS:
-        yield situation, *stage.show(situation)
+        yield situation, *stage.set_up(situation)
 
 
 def test_a_member_sees_a_topic_exactly_when_they_are_among_its_readers(stage: Stage) -> None:
-    answers = set()
-    for situation, member, topic in walk(stage):
+    results = set()
+    for situation, member, topic in situations_on(stage):
         sees = Topic.objects.visible_to(member).contains(topic)
         assert sees is situation.reads, situation
         assert topic.readers().contains(member) is sees, situation
-        answers.add(sees)
-    assert answers == {True, False}, "both answers came up, or the test proves nothing"
+        results.add(sees)
+    assert results == {True, False}, "both results occurred, or the test proves nothing"
 
 
 def test_streams_and_messages_follow_the_same_rule(stage: Stage) -> None:
-    for situation, member, topic in walk(stage):
+    for situation, member, topic in situations_on(stage):
         pairs = set(readable_revisions([member.pk], [topic.pk]))
         assert pairs == ({(member.pk, topic.pk)} if situation.reads else set()), situation
         assert Message.objects.visible_to(member).filter(topic=topic).exists() is situation.reads, situation
 
 
-def test_a_topic_is_managed_with_the_role_and_a_membership_in_force_even_while_inactive(stage: Stage) -> None:
-    answers = set()
-    for situation, member, topic in walk(stage):
+def test_a_messenger_manager_manages_the_topics_of_their_groups_including_inactive_ones(stage: Stage) -> None:
+    results = set()
+    for situation, member, topic in situations_on(stage):
         manages = Topic.objects.manageable_by(member).contains(topic)
         assert manages is (situation.is_in_force and situation.is_messenger_manager), situation
-        answers.add((manages, situation.topic_active))
-    assert (True, False) in answers, "an inactive topic was managed, or the test proves nothing"
+        results.add((manages, situation.topic_active))
+    assert (True, False) in results, "an inactive topic occurred, or the test proves nothing"
 
 
-def test_a_group_is_seen_and_managed_whatever_its_topics_are(stage: Stage) -> None:
-    for situation, member, topic in walk(stage):
+def test_seeing_and_managing_a_group_does_not_depend_on_its_topics(stage: Stage) -> None:
+    for situation, member, topic in situations_on(stage):
         group = topic.group
         manages = situation.is_in_force and situation.is_messenger_manager
         assert MessengerGroup.objects.visible_to(member).contains(group) is situation.is_in_force, situation
         assert MessengerGroup.objects.manageable_by(member).contains(group) is manages, situation
 
 
-def test_an_administrator_finds_every_group_of_their_tenancy_and_others_their_own(stage: Stage) -> None:
-    for situation, member, topic in walk(stage):
+def test_administrators_see_every_group_of_their_tenancy_in_the_list_and_others_their_own(stage: Stage) -> None:
+    for situation, member, topic in situations_on(stage):
         listed = situation.same_tenancy if situation.is_administrator else situation.is_in_force
         assert MessengerGroup.objects.listed_for(member).contains(topic.group) is listed, situation
 
 
-def test_roles_open_no_thread(cast: Cast) -> None:
+def test_roles_give_no_access_to_threads(cast: Cast) -> None:
     for outsider in (cast.charlie, cast.dana, cast.mallory):
         assert outsider.tenancy == cast.payments.group.tenancy, "same client, or the test proves nothing"
         assert not Topic.objects.visible_to(outsider).contains(cast.payments)
         assert not Topic.objects.manageable_by(outsider).contains(cast.payments)
-    assert Topic.objects.manageable_by(cast.mallory).contains(cast.pensions), "she manages in her own group"
+    assert Topic.objects.manageable_by(cast.mallory).contains(cast.pensions), "she manages topics in her own group"
 
 
-def test_nobody_reaches_anything_of_another_client(cast: Cast) -> None:
+def test_members_reach_nothing_of_another_client(cast: Cast) -> None:
     assert list(Topic.objects.visible_to(cast.erin)) == [cast.secrets]
     assert list(Topic.objects.manageable_by(cast.erin)) == [cast.secrets]
     assert list(MessengerGroup.objects.listed_for(cast.erin)) == [cast.foreign]
     assert set(MessengerGroup.objects.listed_for(cast.dana)) == {cast.payroll, cast.benefits}
 
 
-def test_a_person_in_two_tenancies_reads_as_the_member_that_they_act_as(cast: Cast) -> None:
+def test_a_user_in_two_tenancies_has_the_access_of_the_current_member_only(cast: Cast) -> None:
     erin_in_northwind = Member.objects.create(tenancy=cast.northwind, user=cast.erin.user, name="Erin Eklund")
     assert Topic.objects.visible_to(cast.erin).contains(cast.secrets)
     assert not Topic.objects.visible_to(erin_in_northwind).exists()
 
 
-def test_many_streams_are_asked_about_in_one_query(cast: Cast, django_assert_num_queries: Any) -> None:
+def test_the_access_of_many_streams_is_checked_in_one_query(cast: Cast, django_assert_num_queries: Any) -> None:
     members = [cast.alice, cast.bob, cast.charlie, cast.dana, cast.mallory, cast.erin]
     topics = [cast.payments, cast.pensions, cast.secrets]
     with django_assert_num_queries(1):
@@ -181,11 +181,11 @@ def test_many_streams_are_asked_about_in_one_query(cast: Cast, django_assert_num
     assert len(revisions) == 4, "Alice and Bob, Mallory, Erin"
 
 
-def test_somebody_who_came_back_counts_once(cast: Cast) -> None:
+def test_a_member_who_rejoined_counts_once(cast: Cast) -> None:
     joined = timezone.now()
     GroupMembership.objects.filter(member=cast.bob).update(left_at=joined, left_roster=1)
-    again = {"joined_at": joined, "joined_roster": 1}
-    GroupMembership.objects.create(tenancy=cast.northwind, group=cast.payroll, member=cast.bob, **again)
+    rejoined = {"joined_at": joined, "joined_roster": 1}
+    GroupMembership.objects.create(tenancy=cast.northwind, group=cast.payroll, member=cast.bob, **rejoined)
     assert Topic.objects.visible_to(cast.bob).count() == 1
     assert set(cast.payments.readers()) == {cast.alice, cast.bob}
     assert cast.payments.readers().count() == 2
@@ -201,14 +201,14 @@ def member_count(group: MessengerGroup) -> int:
     return counted.member_count
 
 
-def test_the_count_of_people_is_the_count_of_readers(cast: Cast) -> None:
+def test_the_audience_counts_the_readers(cast: Cast) -> None:
     assert people(cast.payments) == cast.payments.readers().count() == 2
     Member.objects.filter(pk=cast.bob.pk).update(is_active=False)
     assert people(cast.payments) == cast.payments.readers().count() == 1
-    assert member_count(cast.payroll) == 2, "the list of its users shows who is in it, active or not"
+    assert member_count(cast.payroll) == 2, "the list of its users shows members, active or not"
 
 
-def test_a_group_without_members_counts_nobody(cast: Cast) -> None:
+def test_an_empty_group_has_no_members_and_no_readers(cast: Cast) -> None:
     empty = MessengerGroup.objects.create(tenancy=cast.northwind, name="Empty")
     topic = make_topic(empty, "Alone")
     assert member_count(empty) == 0

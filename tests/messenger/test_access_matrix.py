@@ -1,7 +1,7 @@
-"""Every route as every role with every method, against one table; derived from docs, not from the views.
+"""Every route as every role with every method, compared with a table that is derived from the docs, not the views.
 
-404 is the answer for whatever one may not know to exist, 403 for what one can see but not change and for
-the administrators' pages of one's own tenancy; a stranger is sent to sign in.
+404 is for whatever a role must not know to exist, 403 for what it may see but not change and for the administrators'
+pages of its own tenancy. Strangers are redirected to the sign-in page.
 """
 
 import re
@@ -34,26 +34,26 @@ from tests.support.stage import (
 )
 
 SIGN_IN = "sign in"
-Answer = int | str
+Result = int | str
 
 
-def row(*answers: Answer) -> dict[str, Answer]:
-    return dict(zip(ROLES, answers, strict=True))
+def row(*results: Result) -> dict[str, Result]:
+    return dict(zip(ROLES, results, strict=True))
 
 
-def everybody(answer: int) -> dict[str, Answer]:
-    return dict.fromkeys(ROLES, answer)
+def everybody(result: int) -> dict[str, Result]:
+    return dict.fromkeys(ROLES, result)
 
 
-def signed_in(answer: int) -> dict[str, Answer]:
-    """Whoever is signed in, in whatever tenancy; to deactivate the person ends their session."""
-    return {role: SIGN_IN if role in ("stranger", "heidi") else answer for role in ROLES}
+def signed_in(result: int) -> dict[str, Result]:
+    """Anybody who is signed in, in any tenancy. Heidi, whose user is inactive, has no session."""
+    return {role: SIGN_IN if role in ("stranger", "heidi") else result for role in ROLES}
 
 
 IN = SIGN_IN
 
 # fmt: off
-GET: dict[str, dict[str, Answer]] = {
+GET: dict[str, dict[str, Result]] = {
     #                                stranger erin charlie bob alice mallory dana frank grace heidi
     "healthz":                          everybody(200),
     "readyz":                           everybody(200),
@@ -67,8 +67,8 @@ GET: dict[str, dict[str, Answer]] = {
     "account_reset_password_from_key_done": everybody(200),
     "profile":                          signed_in(200),
     "home":                             row(IN, 302, 302, 302, 302, 302, 302, 200, 302, IN),
-    "invitation":                       everybody(200),  # whoever holds the mailed link
-    "unsubscribe":                      everybody(200),  # whoever holds the mailed link
+    "invitation":                       everybody(200),  # anybody with the link from the e-mail
+    "unsubscribe":                      everybody(200),  # anybody with the link from the e-mail
     "tenancy:menu":                     row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "tenancy:administration":           row(IN, 404, 200, 200, 200, 200, 200, 404, 200, IN),
     "tenancy:settings":                 row(IN, 404, 403, 403, 403, 403, 302, 404, 403, IN),
@@ -112,8 +112,8 @@ GET: dict[str, dict[str, Answer]] = {
 
 ONLY_READ = row(IN, 404, 405, 405, 405, 405, 405, 404, 405, IN)
 
-# With what the page would send (tests/support/stage.py): valid, so that only the role decides.
-POST: dict[str, dict[str, Answer]] = {
+# With the fields that the page would send (tests/support/stage.py): they are valid, so only the role decides.
+POST: dict[str, dict[str, Result]] = {
     #                                stranger erin charlie bob alice mallory dana frank grace heidi
     "healthz":                          everybody(405),
     "readyz":                           everybody(405),
@@ -127,8 +127,8 @@ POST: dict[str, dict[str, Answer]] = {
     "account_reset_password_from_key_done": everybody(405),
     "profile":                          signed_in(302),
     "home":                             signed_in(405),
-    "invitation":                       row(302, 200, 200, 200, 200, 200, 200, 200, 200, 302),  # signed in: as another
-    "unsubscribe":                      everybody(200),  # the mail program's button, for Bob
+    "invitation":                       row(302, 200, 200, 200, 200, 200, 200, 200, 200, 302),  # as another user
+    "unsubscribe":                      everybody(200),  # the button of a mail program, for Bob
     "tenancy:menu":                     ONLY_READ,
     "tenancy:administration":           ONLY_READ,
     "tenancy:settings":                 ONLY_READ,
@@ -171,24 +171,24 @@ POST: dict[str, dict[str, Answer]] = {
 }
 # fmt: on
 
-# allauth's own views: they take what Django's class-based views take, but change nothing by it.
+# allauth's own views accept more methods, as Django's class-based views do, but change nothing then.
 ALLAUTHS = {name for name in GET if name.startswith("account_")}
-# Posting to these changes no row of the product: sessions only, or nothing with a worthless link.
+# Posting to these changes no row that is compared: only sessions, or nothing because the link is invalid.
 WRITE_NOTHING = {
     "account_login",
     "account_logout",
     "account_reset_password_from_key",
-    "messenger:unread",  # what one has read is left out of the fingerprint of the rows
+    "messenger:unread",  # read positions are not compared
     "messenger:read_all",
-    "messenger_health:send_test",  # sends a mail, and keeps none
+    "messenger_health:send_test",  # sends an e-mail and stores nothing
 }
-# A manager reaches these of an inactive topic too.
+# Messenger managers can also open these for an inactive topic.
 EDITS_INACTIVE = {"messenger:topic_edit", "messenger:topic_replay"}
 WITH_ID = [name for name, pattern in ROUTES.items() if "pk" in parameters_of(pattern)]
 MESSENGERS = [name for name in ROUTES if name.startswith("messenger:")]
 
 
-def answer_of(response: Response, path: str) -> Answer:
+def result_of(response: Response, path: str) -> Result:
     if response.status_code == 302 and response["Location"] == f"/accounts/login/?next={quote(path)}":
         return SIGN_IN
     return response.status_code
@@ -196,7 +196,7 @@ def answer_of(response: Response, path: str) -> Answer:
 
 def canaries_in(response: Response, role: str, route: str) -> set[str]:
     """Words in a response that this role may not read."""
-    if route == "invitation":  # who holds the link reads which tenancy invites whom
+    if route == "invitation":  # the link shows which tenancy invites whom
         return {word for word in _words_in(response) if "northwind" not in word and role not in CANARIES[word]}
     return {word for word in _words_in(response) if role not in CANARIES[word]}
 
@@ -208,69 +208,69 @@ def _words_in(response: Response) -> list[str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    answer: Answer
+    result: Result
     changed: bool
     canaries: frozenset[str] = frozenset()
 
 
-def walk(stage: Stage, route: str, method: str) -> dict[str, Outcome]:
-    """What each role gets of a route."""
+def outcomes_of(stage: Stage, route: str, method: str) -> dict[str, Outcome]:
+    """What each role gets from a route."""
     before, outcomes = snapshot(), {}
     path, form = stage.path(route), stage.form(route)
     for role in ROLES:
         with undone():
             client = stage.client(role)
-            ask = getattr(client, method.lower())
-            response = ask(path, form) if method == "POST" else ask(path)
+            send = getattr(client, method.lower())
+            response = send(path, form) if method == "POST" else send(path)
             canaries = frozenset(canaries_in(response, role, route))
-            outcomes[role] = Outcome(answer_of(response, path), snapshot() != before, canaries)
+            outcomes[role] = Outcome(result_of(response, path), snapshot() != before, canaries)
     return outcomes
 
 
 # -- The table ---------------------------------------------------------------------------------------------
 
 
-def test_every_route_has_a_row_for_reading_and_one_for_writing() -> None:
+def test_both_tables_have_a_row_for_every_route() -> None:
     assert len(ROUTES) == ROUTE_COUNT, "two routes share a name"
     for table in (GET, POST):
         assert set(ROUTES) - set(table) == set(), "routes without a row in the table of this file"
-        assert set(table) - set(ROUTES) == set(), "rows of routes that are no more"
+        assert set(table) - set(ROUTES) == set(), "rows of routes that do not exist"
 
 
 @pytest.mark.parametrize("route", GET)
-def test_each_role_reads_what_the_table_says(stage: Stage, route: str) -> None:
-    outcomes = walk(stage, route, "GET")
-    assert outcomes == {role: Outcome(answer, changed=False) for role, answer in GET[route].items()}
+def test_each_role_gets_the_response_to_get_in_the_table(stage: Stage, route: str) -> None:
+    outcomes = outcomes_of(stage, route, "GET")
+    assert outcomes == {role: Outcome(result, changed=False) for role, result in GET[route].items()}
 
 
 @pytest.mark.parametrize("route", POST)
-def test_each_role_writes_what_the_table_says(stage: Stage, route: str) -> None:
-    outcomes = walk(stage, route, "POST")
+def test_each_role_gets_the_response_to_post_in_the_table(stage: Stage, route: str) -> None:
+    outcomes = outcomes_of(stage, route, "POST")
     assert outcomes == {
-        role: Outcome(answer, changed=route == "unsubscribe" or (answer in (302, 303) and route not in WRITE_NOTHING))
-        for role, answer in POST[route].items()
+        role: Outcome(result, changed=route == "unsubscribe" or (result in (302, 303) and route not in WRITE_NOTHING))
+        for role, result in POST[route].items()
     }
 
 
 @pytest.mark.parametrize("route", GET)
-def test_head_answers_as_get_without_a_body(stage: Stage, route: str) -> None:
+def test_head_responds_like_get_without_a_body(stage: Stage, route: str) -> None:
     for role in ROLES:
         with undone():
             response = stage.client(role).head(stage.path(route))
-            assert answer_of(response, stage.path(route)) == GET[route][role], role
+            assert result_of(response, stage.path(route)) == GET[route][role], role
             assert response.content == b"", role
 
 
 @pytest.mark.parametrize("route", GET)
-def test_no_other_method_reads_or_changes_anything(stage: Stage, route: str) -> None:
-    outcomes = walk(stage, route, "DELETE")
+def test_other_methods_show_and_change_nothing(stage: Stage, route: str) -> None:
+    outcomes = outcomes_of(stage, route, "DELETE")
     assert not any(outcome.changed or outcome.canaries for outcome in outcomes.values())
     if route not in ALLAUTHS:
-        assert {role: outcome.answer for role, outcome in outcomes.items()} == refused_methods(route)
+        assert {role: outcome.result for role, outcome in outcomes.items()} == refused_methods(route)
 
 
-def refused_methods(route: str) -> dict[str, Answer]:
-    """Behind the gates of sign-in and tenancy a method that a page does not have is refused."""
+def refused_methods(route: str) -> dict[str, Result]:
+    """A method that a page does not have is refused after the checks of sign-in and tenancy."""
     below_tenancy = "tenancy_slug" in parameters_of(ROUTES[route])
     return {
         role: IN if GET[route][role] == IN else 404 if below_tenancy and role in ("erin", "frank") else 405
@@ -278,14 +278,14 @@ def refused_methods(route: str) -> dict[str, Answer]:
     }
 
 
-def test_each_route_is_open_to_somebody_so_that_the_refusals_prove_something() -> None:
+def test_each_route_is_open_to_some_role() -> None:
     for route in ROUTES:
-        answers = {*GET[route].values(), *POST[route].values()}
-        assert answers & {200, 302, 303}, route
+        results = {*GET[route].values(), *POST[route].values()}
+        assert results & {200, 302, 303}, route
 
 
-@pytest.mark.parametrize("route", [route for route, answers in POST.items() if {302, 303} & set(answers.values())])
-def test_without_the_token_of_its_page_a_form_is_refused(stage: Stage, route: str) -> None:
+@pytest.mark.parametrize("route", [route for route, results in POST.items() if {302, 303} & set(results.values())])
+def test_a_form_without_a_csrf_token_is_refused(stage: Stage, route: str) -> None:
     before = snapshot()
     role = next(role for role in ROLES if POST[route][role] in (302, 303))
     client = Client(enforce_csrf_checks=True)
@@ -296,11 +296,11 @@ def test_without_the_token_of_its_page_a_form_is_refused(stage: Stage, route: st
     assert snapshot() == before
 
 
-# -- What one may not know of ------------------------------------------------------------------------------
+# -- Hidden rows -----------------------------------------------------------------------------------------
 
 
 def hidden_ids(stage: Stage, route: str, role: str) -> list[int]:
-    """Ids of rows that there are, and that the route hides from the role."""
+    """Ids of existing rows that the route hides from the role."""
     ids = [stage.foreign_pk_in(route)]
     if GET[route][role] == 404:
         ids.append(stage.pk_in(route))
@@ -321,48 +321,48 @@ def likeness(response: Response) -> tuple[int, bytes, dict[str, str]]:
 
 @pytest.mark.parametrize("method", ["get", "post", "head"])
 @pytest.mark.parametrize("route", WITH_ID)
-def test_what_is_hidden_looks_like_what_never_was(stage: Stage, route: str, method: str) -> None:
+def test_hidden_rows_get_the_same_response_as_missing_ones(stage: Stage, route: str, method: str) -> None:
     table = POST if method == "post" else GET
     for role in ROLES:
         if GET[route][role] == SIGN_IN:
             continue
         client = stage.client(role)
 
-        def ask(pk: int, client: Client = client) -> tuple[int, bytes, dict[str, str]]:
+        def fetch(pk: int, client: Client = client) -> tuple[int, bytes, dict[str, str]]:
             arguments = [stage.form(route)] if method == "post" else []
             with undone():
                 return likeness(getattr(client, method)(stage.path(route, pk), *arguments))
 
-        never = ask(NOBODYS_ID)
-        assert never[0] in (403, 404, 405), role
+        missing = fetch(NOBODYS_ID)
+        assert missing[0] in (403, 404, 405), role
         if table[route][role] in (200, 302, 303):
-            assert never[0] == 404, role
+            assert missing[0] == 404, role
         for pk in hidden_ids(stage, route, role):
-            assert ask(pk) == never, (role, pk)
+            assert fetch(pk) == missing, (role, pk)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "tenancy_slug" in parameters_of(ROUTES[route])])
-def test_another_tenancy_looks_like_one_that_never_was(stage: Stage, route: str) -> None:
+def test_another_tenancy_gets_the_same_response_as_a_missing_one(stage: Stage, route: str) -> None:
     for role in ("bob", "dana", "frank"):
         client = stage.client(role)
         for method in ("get", "post", "put"):
-            there, nowhere = (
+            existing, missing = (
                 likeness(getattr(client, method)(stage.path(route, slug=slug))) for slug in ("aurora", "atlantis")
             )
-            assert there == nowhere
-            assert there[0] == 404
+            assert existing == missing
+            assert existing[0] == 404
     assert likeness(stage.client("erin").get(stage.path(route))) == likeness(
         stage.client("erin").get(stage.path(route, slug="atlantis"))
     )
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if "tenancy_slug" in parameters_of(ROUTES[route])])
-def test_a_stranger_learns_of_no_tenancy_and_no_id(stage: Stage, route: str) -> None:
+def test_a_stranger_cannot_find_out_which_tenancies_and_ids_exist(stage: Stage, route: str) -> None:
     for slug in ("northwind", "atlantis"):
         for pk in (None, NOBODYS_ID):
             path = stage.path(route, pk, slug)
             response = Client().get(path)
-            assert answer_of(response, path) == SIGN_IN
+            assert result_of(response, path) == SIGN_IN
             assert response.content == b""
 
 
@@ -370,16 +370,16 @@ QUERIES = ("?format=csv", "?inactive=1", "?q=a", "?status=inactive", "?sort=-nam
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_no_query_brings_a_canary_out(stage: Stage, query: str) -> None:
+def test_no_query_string_reveals_a_canary(stage: Stage, query: str) -> None:
     for role in ("erin", "charlie", "bob", "mallory", "dana"):
         client = stage.client(role)
-        for route, answers in GET.items():
-            if route not in ALLAUTHS and answers[role] == 200:
+        for route, results in GET.items():
+            if route not in ALLAUTHS and results[role] == 200:
                 response = client.get(stage.path(route) + query)
                 assert not canaries_in(response, role, route), (role, route)
 
 
-def test_the_filter_by_group_shows_nothing_of_a_group_one_is_not_in(stage: Stage) -> None:
+def test_the_filter_by_group_shows_nothing_of_other_groups(stage: Stage) -> None:
     topics = stage.path("messenger:topics")
     for group in (stage.cast.benefits, stage.closed, stage.cast.foreign):
         response = stage.client("alice").get(topics, {"group": group.pk})
@@ -387,42 +387,42 @@ def test_the_filter_by_group_shows_nothing_of_a_group_one_is_not_in(stage: Stage
         assert not canaries_in(response, "alice", "messenger:topics")
 
 
-def test_a_search_finds_nothing_of_other_groups_by_their_words(stage: Stage) -> None:
+def test_the_topic_list_finds_no_words_of_other_groups(stage: Stage) -> None:
     for word in ("canary-benefits", "canary-aurora", "canary-closed"):
-        answer = stage.client("bob").get(stage.path("messenger:topics"), {"q": word}).content.decode()
-        assert "No matching topics" in answer
+        page = stage.client("bob").get(stage.path("messenger:topics"), {"q": word}).content.decode()
+        assert "No matching topics" in page
 
 
 # -- Switched off ------------------------------------------------------------------------------------------
 
 
-def test_while_messenger_is_off_every_page_of_it_is_a_404_for_everybody(stage: Stage) -> None:
-    with_it_on = {
+def test_while_messenger_is_off_all_its_pages_are_a_404_for_everybody(stage: Stage) -> None:
+    statuses_before = {
         (route, role): stage.client(role).get(stage.path(route)).status_code for route in MESSENGERS for role in ROLES
     }
-    assert 200 in with_it_on.values(), "or the test proves nothing"
+    assert 200 in statuses_before.values(), "or the test proves nothing"
     set_messenger_enabled(stage.cast.northwind, False)
     before = snapshot()
     for route in MESSENGERS:
         for role in ROLES:
             path = stage.path(route)
             expected = SIGN_IN if GET[route][role] == SIGN_IN else 404
-            assert answer_of(stage.client(role).get(path), path) == expected, (route, role)
+            assert result_of(stage.client(role).get(path), path) == expected, (route, role)
             if POST[route] != ONLY_READ:
-                answer = stage.client(role).post(path, stage.form(route))
-                assert answer_of(answer, path) == expected, (route, role)
+                response = stage.client(role).post(path, stage.form(route))
+                assert result_of(response, path) == expected, (route, role)
     assert snapshot() == before
 
 
-def test_while_messenger_is_off_its_pages_look_like_what_never_was(stage: Stage) -> None:
+def test_while_messenger_is_off_its_pages_get_the_same_response_as_missing_ones(stage: Stage) -> None:
     alice = stage.client("alice")
     set_messenger_enabled(stage.cast.northwind, False)
-    never = likeness(alice.get("/northwind/messenger/nothing/"))[:2]
+    missing = likeness(alice.get("/northwind/messenger/nothing/"))[:2]
     for route in MESSENGERS:
-        assert likeness(alice.get(stage.path(route)))[:2] == never, route
+        assert likeness(alice.get(stage.path(route)))[:2] == missing, route
 
 
-def test_while_messenger_is_off_messenger_users_is_the_administrators_alone(stage: Stage) -> None:
+def test_while_messenger_is_off_only_administrators_see_messenger_users(stage: Stage) -> None:
     set_messenger_enabled(stage.cast.northwind, False)
     read = ["messenger_users:groups", "messenger_users:group", "messenger_users:users"]
     for role in ("charlie", "bob", "alice", "mallory", "grace"):
@@ -446,14 +446,14 @@ def test_an_inactive_topic_is_a_404_for_managers_and_administrators_too(stage: S
     save_group(stage.cast.payroll, [stage.cast.alice, stage.cast.bob, stage.cast.dana])
     before = snapshot()
     for role in ("alice", "bob", "dana"):
-        assert stage.client(role).get(stage.path(route)).status_code == 200, "in the group, or it proves nothing"
+        assert stage.client(role).get(stage.path(route)).status_code == 200, "in the group, or the test proves nothing"
         path = stage.path(route, stage.inactive.pk)
         assert stage.client(role).get(path).status_code == 404
         assert stage.client(role).post(path, stage.form(route)).status_code in (404, 405)
     assert snapshot() == before
 
 
-def test_the_manager_finds_an_inactive_topic_behind_show_inactive_with_edit_only(stage: Stage) -> None:
+def test_a_manager_finds_an_inactive_topic_under_show_inactive_and_can_only_edit_it(stage: Stage) -> None:
     alice, topics = stage.client("alice"), stage.path("messenger:topics")
     usual = alice.get(topics).content.decode()
     assert "canary-inactive-topic" not in usual
@@ -468,7 +468,7 @@ def test_the_manager_finds_an_inactive_topic_behind_show_inactive_with_edit_only
 
 
 @pytest.mark.parametrize("role", ["bob", "mallory"])
-def test_nobody_else_sees_the_row_of_an_inactive_topic(stage: Stage, role: str) -> None:
+def test_other_members_do_not_see_an_inactive_topic(stage: Stage, role: str) -> None:
     for query in ("", "?inactive=1"):
         page = stage.client(role).get(stage.path("messenger:topics") + query).content.decode()
         assert "canary-inactive-topic" not in page
@@ -478,11 +478,11 @@ def test_nobody_else_sees_the_row_of_an_inactive_topic(stage: Stage, role: str) 
     assert stage.client(role).post(path, stage.form("messenger:topic_edit")).status_code == 404
 
 
-def test_an_inactive_group_is_the_administrators_alone(stage: Stage) -> None:
+def test_only_administrators_see_an_inactive_group(stage: Stage) -> None:
     read = ["messenger_users:group", "messenger_users:users"]
     for role in ("alice", "bob"):
         memberships = GroupMembership.objects.open().filter(member=stage.member(role), group=stage.closed)
-        assert memberships.exists(), "in the group, or it proves nothing"
+        assert memberships.exists(), "in the group, or the test proves nothing"
         assert "canary-closed" not in stage.client(role).get(stage.path("messenger_users:groups")).content.decode()
         for route in read:
             assert stage.client(role).get(stage.path(route, stage.closed.pk)).status_code == 404
@@ -493,7 +493,7 @@ def test_an_inactive_group_is_the_administrators_alone(stage: Stage) -> None:
         assert stage.client("dana").get(stage.path(route, stage.closed.pk)).status_code == 200
 
 
-def test_for_a_member_of_inactive_groups_alone_there_is_no_messenger(stage: Stage) -> None:
+def test_a_member_of_inactive_groups_only_has_no_messenger(stage: Stage) -> None:
     MessengerGroup.objects.filter(tenancy=stage.cast.northwind).update(is_active=False)
     for role in ("alice", "bob", "mallory"):
         for route in MESSENGERS:
@@ -502,10 +502,10 @@ def test_for_a_member_of_inactive_groups_alone_there_is_no_messenger(stage: Stag
         assert stage.path("messenger:topics") not in menu
 
 
-# -- Fields that no page sends ------------------------------------------------------------------------------
+# -- Unknown fields ----------------------------------------------------------------------------------------
 
 
-def too_much(stage: Stage) -> dict[str, str]:
+def unknown_fields(stage: Stage) -> dict[str, str]:
     abroad = stage.cast.erin
     numbers = dict.fromkeys(("tenancy", "tenancy_id"), str(abroad.tenancy_id))
     numbers |= dict.fromkeys(("author", "author_id", "member", "member_id", "invited_by"), str(abroad.pk))
@@ -542,8 +542,8 @@ BELONGS_TO_THE_FORM = {
 }
 
 
-def rows_now(known: dict[str, set[Any]]) -> list[Any]:
-    """Every row, but for what differs from one run to the next: new ids, moments, hashes."""
+def comparable_rows(known: dict[str, set[Any]]) -> list[Any]:
+    """Every row, without what differs from one run to the next: new ids, times, hashes."""
 
     def plain(value: Any, target: str | None) -> Any:
         if isinstance(value, datetime | date):
@@ -570,49 +570,49 @@ def known_ids() -> dict[str, set[Any]]:
     return {model._meta.label: set(model._default_manager.values_list("pk", flat=True)) for model in tables()}
 
 
-WRITING = [route for route, answers in POST.items() if {302, 303} & set(answers.values())]
+WRITING = [route for route, results in POST.items() if {302, 303} & set(results.values())]
 
 
 @pytest.mark.parametrize("route", WRITING)
-def test_fields_that_no_page_sends_change_nothing(stage: Stage, route: str) -> None:
+def test_unknown_fields_change_nothing(stage: Stage, route: str) -> None:
     role = next(role for role in ("bob", *ROLES) if POST[route][role] in (302, 303))
     form, known = stage.form(route), known_ids()
-    ours = {*form, *BELONGS_TO_THE_FORM.get(route, ())}
-    extra = {name: value for name, value in too_much(stage).items() if name not in ours}
+    own_fields = {*form, *BELONGS_TO_THE_FORM.get(route, ())}
+    extra = {name: value for name, value in unknown_fields(stage).items() if name not in own_fields}
     results = []
     for sent in (form, {**form, **extra}):
         with undone():
             response = stage.client(role).post(stage.path(route), sent)
             assert response.status_code in (302, 303)
-            results.append((rows_now(known), known_ids().keys()))
+            results.append((comparable_rows(known), known_ids().keys()))
     assert results[0] == results[1]
 
 
-def test_the_comparison_above_would_notice_a_moment_and_a_foreign_row(stage: Stage) -> None:
-    known, before = known_ids(), rows_now(known_ids())
+def test_the_comparison_above_notices_a_changed_time_and_a_changed_number(stage: Stage) -> None:
+    known, before = known_ids(), comparable_rows(known_ids())
     assert any(isinstance(field, DateTimeField) for field in Message._meta.fields), "or the test proves nothing"
     with undone():
         Message.objects.filter(topic=stage.cast.payments).update(posted_at=datetime.fromisoformat("2001-02-03T04:05Z"))
-        assert rows_now(known) != before
+        assert comparable_rows(known) != before
     with undone():
         Topic.objects.filter(pk=stage.cast.payments.pk).update(last_sequence=777)
-        assert rows_now(known) != before
-    assert rows_now(known) == before
+        assert comparable_rows(known) != before
+    assert comparable_rows(known) == before
 
 
-# -- Ids of others in one's own forms -----------------------------------------------------------------------
+# -- Hidden ids in forms -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("whose", ["foreign", "benefits", "closed"])
-def test_a_topic_in_a_group_that_is_not_ones_own_is_an_error_at_the_field(stage: Stage, whose: str) -> None:
+def test_creating_a_topic_in_another_group_is_an_error_of_the_field(stage: Stage, whose: str) -> None:
     group = getattr(stage.cast, whose, None) or stage.closed
     before, alice, path = snapshot(), stage.client("alice"), stage.path("messenger:topic_new")
     form = stage.form("messenger:topic_new")
     refused = alice.post(path, {**form, "group": str(group.pk)})
-    never = alice.post(path, {**form, "group": str(NOBODYS_ID)})
-    assert refused.status_code == never.status_code == 422
+    missing = alice.post(path, {**form, "group": str(NOBODYS_ID)})
+    assert refused.status_code == missing.status_code == 422
     assert "group" in refused.context["form"].errors
-    assert refused.context["form"].errors == never.context["form"].errors, "as for a group that never was"
+    assert refused.context["form"].errors == missing.context["form"].errors, "as for a group that does not exist"
     assert not canaries_in(refused, "alice", "messenger:topic_new")
     assert snapshot() == before
 
@@ -625,7 +625,7 @@ GROUP_FORMS = ("messenger_users:group_new", "messenger_users:group_edit")
 
 
 @pytest.mark.parametrize("route", GROUP_FORMS)
-def test_users_of_another_tenancy_in_a_group_are_an_error_at_the_field(stage: Stage, route: str) -> None:
+def test_adding_users_of_another_tenancy_to_a_group_is_an_error_of_the_field(stage: Stage, route: str) -> None:
     before, dana = snapshot(), stage.client("dana")
     chosen = [str(stage.cast.bob.pk), str(stage.cast.erin.pk)]
     response = dana.post(stage.path(route), group_form(stage, users=chosen, confirmed="1"))
@@ -649,7 +649,7 @@ def test_pasted_addresses_of_another_tenancy_are_refused_like_unknown_ones(stage
 
 
 @pytest.mark.parametrize("who", ["frank", "heidi"])
-def test_who_is_not_active_can_not_be_added_to_another_group(stage: Stage, who: str) -> None:
+def test_inactive_members_cannot_be_added_to_a_group(stage: Stage, who: str) -> None:
     before = snapshot()
     form = group_form(stage, users=[str(stage.member(who).pk)])
     response = stage.client("dana").post(stage.path("messenger_users:group_new"), form)
@@ -677,10 +677,10 @@ def test_access_ends_with_the_next_request(stage: Stage, way: str) -> None:
     assert bob.post(messages, stage.form("messenger:messages")).status_code == 404
 
 
-def test_a_session_ends_when_the_person_is_deactivated_or_the_password_changes(stage: Stage) -> None:
+def test_a_session_ends_when_the_user_is_deactivated_or_the_password_changes(stage: Stage) -> None:
     for change in ({"is_active": False}, {"password": "changed"}):
         with undone():
             bob, menu = stage.client("bob"), stage.path("tenancy:menu")
             assert bob.get(menu).status_code == 200
             type(stage.cast.bob.user).objects.filter(pk=stage.cast.bob.user_id).update(**change)
-            assert answer_of(bob.get(menu), menu) == SIGN_IN
+            assert result_of(bob.get(menu), menu) == SIGN_IN

@@ -1,4 +1,4 @@
-"""What is computed once and shown to many: pieces of pages, the menu's badge, a topic's audience."""
+"""Caches: fragments of pages, the menu's badge, pages of threads, rows of the topic list, a topic's audience."""
 
 import sys
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from tenancy.models import Member
 from tests.support.cast import Cast, age, make_topic, post, sign_in
 from tests.support.faults import redis_away
 
-# -- Pieces of pages ---------------------------------------------------------------------------------------------------
+# -- Cached fragments --------------------------------------------------------------------------------------------------
 
 
 def render(source: str, **values: Any) -> str:
@@ -43,31 +43,31 @@ def render(source: str, **values: Any) -> str:
 
 
 class Counted:
-    """A value that tells how often it was shown."""
+    """A value that counts how often it was rendered."""
 
-    shown = 0
+    renderings = 0
 
     def __str__(self) -> str:
-        self.shown += 1
+        self.renderings += 1
         return "x"
 
 
-def test_a_piece_is_rendered_once_for_the_same_values() -> None:
+def test_a_fragment_is_rendered_once_for_the_same_values() -> None:
     template = engines["django"].from_string("{% kept who=who what=what %}{{ who }}{{ what }}{% endkept %}").template  # type: ignore[attr-defined]
-    one, other = Counted(), Counted()
+    first, second = Counted(), Counted()
     for _ in range(3):
-        assert template.render(Context({"who": one, "what": 1})) == "x1"
-    assert one.shown == 1
-    assert template.render(Context({"who": one, "what": 2})) == "x2"
-    assert template.render(Context({"who": other, "what": 1})) == "x1"
-    assert (one.shown, other.shown) == (2, 1)
+        assert template.render(Context({"who": first, "what": 1})) == "x1"
+    assert first.renderings == 1
+    assert template.render(Context({"who": first, "what": 2})) == "x2"
+    assert template.render(Context({"who": second, "what": 1})) == "x1"
+    assert (first.renderings, second.renderings) == (2, 1)
 
 
-def test_two_pieces_of_the_same_values_are_two() -> None:
+def test_two_fragments_with_the_same_values_are_cached_separately() -> None:
     assert render("{% kept a=1 %}one{% endkept %}{% kept a=1 %}two{% endkept %}") == "onetwo"
 
 
-def test_within_a_piece_there_is_nothing_but_what_it_is_kept_by() -> None:
+def test_a_fragment_can_use_nothing_but_its_cache_key() -> None:
     assert render(
         "{% kept a=1 %}[{{ secret }}{{ request }}{{ user }}]{% endkept %}", secret="s", request="r", user="u"
     ) == ("[]")
@@ -75,18 +75,18 @@ def test_within_a_piece_there_is_nothing_but_what_it_is_kept_by() -> None:
     assert render(with_loop, names=["Ann", "Bob"]) == "[][]"
 
 
-def test_what_is_escaped_and_what_is_not_are_two_pieces() -> None:
+def test_safe_and_unsafe_texts_are_cached_separately() -> None:
     template = engines["django"].from_string("{% kept name=name %}{{ name }}{% endkept %}").template  # type: ignore[attr-defined]
     assert template.render(Context({"name": mark_safe("<b>")})) == "<b>"
     assert template.render(Context({"name": "<b>"})) == "&lt;b&gt;"
 
 
-def test_true_and_one_are_two_pieces() -> None:
+def test_true_and_one_are_cached_separately() -> None:
     template = engines["django"].from_string("{% kept value=value %}{{ value }}{% endkept %}").template  # type: ignore[attr-defined]
     assert [template.render(Context({"value": value})) for value in (True, 1, 1.0)] == ["True", "1", "1.0"]
 
 
-def test_each_language_has_pieces_of_its_own() -> None:
+def test_fragments_are_cached_for_each_language() -> None:
     template = engines["django"].from_string('{% kept %}{% translate "Monday" %}{% endkept %}').template  # type: ignore[attr-defined]
     assert template.render(Context()) == "Monday"
     with translation.override("de"):
@@ -94,7 +94,7 @@ def test_each_language_has_pieces_of_its_own() -> None:
         assert template.render(Context()) == gettext("Monday")
 
 
-def test_a_lazy_value_is_kept_by_what_it_is() -> None:
+def test_a_lazy_value_is_evaluated_for_the_cache_key() -> None:
     template = engines["django"].from_string("{% kept sees=sees %}{{ sees }}{% endkept %}").template  # type: ignore[attr-defined]
     for sees in (True, False, True):
         lazy = SimpleLazyObject(lambda sees=sees: sees)  # type: ignore[misc]
@@ -107,44 +107,44 @@ def test_a_value_without_a_name_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_slot_is_rendered_anew_and_sees_the_page() -> None:
+def test_a_slot_is_rendered_each_time_with_the_context_of_the_page() -> None:
     source = "{% kept who=who %}[{{ who }} {{ page }} {% slot %}{{ page }} {{ who }}{% endslot %}]{% endkept %}"
     template = engines["django"].from_string(source).template  # type: ignore[attr-defined]
     who = Counted()
     assert template.render(Context({"who": who, "page": "<1>"})) == "[x  &lt;1&gt; x]"
     assert template.render(Context({"who": who, "page": "2"})) == "[x  2 x]"
-    assert who.shown == 3, "once in the piece, twice in its slot"
+    assert who.renderings == 3, "once in the fragment, twice in its slot"
 
 
-def test_a_slot_that_a_piece_leaves_out_is_left_out() -> None:
+def test_a_slot_in_an_untaken_branch_is_left_out() -> None:
     source = "{% kept a=a %}{% if a %}yes {% slot %}{{ page }}{% endslot %}{% else %}no{% endif %}{% endkept %}"
     assert render(source, a=True, page=1) == "yes 1"
     assert render(source, a=False, page=1) == "no"
 
 
-def test_a_piece_within_a_piece_leaves_its_slots_open_too() -> None:
+def test_the_slots_of_a_nested_fragment_are_rendered_each_time() -> None:
     source = "{% kept a=1 %}({% kept b=a %}{{ b }}{% slot %}{{ page }}{% endslot %}{% endkept %}){% endkept %}"
     template = engines["django"].from_string(source).template  # type: ignore[attr-defined]
     assert template.render(Context({"page": "one"})) == "(1one)"
     assert template.render(Context({"page": "two"})) == "(1two)"
 
 
-def test_a_slot_outside_of_a_piece_is_nothing_special() -> None:
+def test_a_slot_outside_of_a_fragment_is_rendered_as_usual() -> None:
     assert render("{% slot %}{{ page }}{% endslot %}", page=1) == "1"
     with pytest.raises(TemplateSyntaxError):
         render("{% slot name %}{% endslot %}")
 
 
-def test_nobody_is_shown_a_piece_of_somebody_else(cast: Cast) -> None:
+def test_no_member_sees_fragments_of_others(cast: Cast) -> None:
     make_topic(cast.payroll, "Second")
     pages = ["/northwind/", "/northwind/messenger/", f"/northwind/messenger/topics/{cast.payments.pk}/"]
     alice, bob, charlie = sign_in(cast.alice), sign_in(cast.bob), sign_in(cast.charlie)
-    for client, others in ((alice, "Bob Brandt"), (bob, "Alice Almeida"), (alice, "Bob Brandt")):
+    for client, other_name in ((alice, "Bob Brandt"), (bob, "Alice Almeida"), (alice, "Bob Brandt")):
         for page in pages:
-            shown = client.get(page).content.decode()
-            assert others not in shown, page
+            html = client.get(page).content.decode()
+            assert other_name not in html, page
             disc = "AA" if client is alice else "BB"
-            assert f'<span class="disc disc-self" aria-hidden="true">{disc}</span>' in shown, page
+            assert f'<span class="disc disc-self" aria-hidden="true">{disc}</span>' in html, page
     assert "Messenger</" not in charlie.get("/northwind/").content.decode()
     assert "Create new topic" in alice.get(pages[1]).content.decode()
     assert "Create new topic" not in bob.get(pages[1]).content.decode()
@@ -155,18 +155,18 @@ def test_nobody_is_shown_a_piece_of_somebody_else(cast: Cast) -> None:
 
 @pytest.fixture
 def committed(transactional_db: None, cast: Cast) -> Cast:
-    """What is not committed is remembered for nobody."""
+    """The cast, committed: nothing is cached within a transaction."""
     assert not connection.in_atomic_block
     return cast
 
 
-def statements(ask: Any) -> int:
+def statements(work: Any) -> int:
     with CaptureQueriesContext(connection) as captured:
-        ask()
+        work()
     return len(captured)
 
 
-def test_what_is_unread_is_counted_once_until_something_is_said_or_read(committed: Cast) -> None:
+def test_unread_topics_are_counted_once_until_something_is_posted_or_read(committed: Cast) -> None:
     post(committed.payments, committed.alice)
     assert count_unread_topics(committed.bob) == 1
     assert statements(lambda: count_unread_topics(committed.bob)) == 0
@@ -179,10 +179,10 @@ def test_what_is_unread_is_counted_once_until_something_is_said_or_read(committe
     assert count_unread_topics(committed.bob) == 2
     mark_all_read(committed.bob)
     assert count_unread_topics(committed.bob) == 0
-    assert count_unread_topics(committed.alice) == 0, "one's own"
+    assert count_unread_topics(committed.alice) == 0, "her own messages"
 
 
-def test_without_redis_it_is_counted_each_time(committed: Cast, settings: Any) -> None:
+def test_without_redis_unread_topics_are_counted_each_time(committed: Cast, settings: Any) -> None:
     post(committed.payments, committed.alice)
     with redis_away(settings):
         assert count_unread_topics(committed.bob) == 1
@@ -190,10 +190,8 @@ def test_without_redis_it_is_counted_each_time(committed: Cast, settings: Any) -
         assert count_unread_topics(committed.bob) == 0
 
 
-def test_a_number_that_was_counted_before_a_message_is_not_remembered_after_it(
-    committed: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message comes between the look at what changed and the end of the counting."""
+def test_a_count_from_before_a_message_is_not_cached_after_it(committed: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is posted after the marks of the cache were read, and before the count is cached."""
     from messenger.reading import unread_count
 
     counted = unread_count.UNREAD_TOPICS
@@ -218,27 +216,27 @@ def html_for(member: Member, topic: Topic) -> str:
 
 @pytest.fixture
 def settled(committed: Cast) -> Cast:
-    """Alice wrote, and the mails of it are through."""
+    """A message of Alice's whose e-mails have been sent; only such pages are cached."""
     post(committed.payments, committed.alice, "From Alice")
     Message.objects.update(addressees=0)
     save_group(committed.payroll, [committed.alice, committed.bob, committed.charlie])
     return committed
 
 
-def test_a_page_is_fetched_once_for_all_who_have_no_part_in_it(settled: Cast) -> None:
+def test_a_page_is_fetched_once_for_all_but_authors_and_mentioned_members(settled: Cast) -> None:
     topics = {who: topic_for(who, settled.payments.pk).topic for who in (settled.alice, settled.bob, settled.charlie)}
-    of_bob = pages.latest(topics[settled.bob], settled.bob)
-    assert "From Alice" in of_bob.html.decode()
+    shared = pages.latest(topics[settled.bob], settled.bob)
+    assert "From Alice" in shared.html.decode()
     assert statements(lambda: pages.latest(topics[settled.charlie], settled.charlie)) == 0
-    assert pages.latest(topics[settled.charlie], settled.charlie) == of_bob
+    assert pages.latest(topics[settled.charlie], settled.charlie) == shared
     for _ in range(2):
         own = pages.latest(topics[settled.alice], settled.alice)
         assert "message-own" in own.html.decode()
-        assert "message-own" not in of_bob.html.decode()
+        assert "message-own" not in shared.html.decode()
     assert statements(lambda: pages.latest(topics[settled.alice], settled.alice)) == 0
 
 
-def test_who_is_mentioned_sees_a_page_of_their_own(settled: Cast) -> None:
+def test_a_mentioned_member_sees_a_page_of_their_own(settled: Cast) -> None:
     post(settled.payments, settled.alice, "Ask @Bob Brandt.")
     Message.objects.update(addressees=0)
     for _ in range(2):
@@ -247,34 +245,34 @@ def test_who_is_mentioned_sees_a_page_of_their_own(settled: Cast) -> None:
         assert 'class="mention"' in html_for(settled.charlie, settled.payments)
 
 
-def test_a_page_is_kept_in_one_language_and_zone(settled: Cast) -> None:
-    day = {}
+def test_pages_are_cached_for_each_language_and_time_zone(settled: Cast) -> None:
+    html = {}
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # 25 hours apart
         with timezone.override(zone):
-            day[zone] = html_for(settled.bob, settled.payments)
-    assert len(set(day.values())) == 2
+            html[zone] = html_for(settled.bob, settled.payments)
+    assert len(set(html.values())) == 2
     with translation.override("de"):
-        assert html_for(settled.bob, settled.payments) not in day.values()
+        assert html_for(settled.bob, settled.payments) not in html.values()
 
 
-def test_an_edit_a_removal_and_another_name_are_seen_at_once(settled: Cast) -> None:
-    def seen() -> str:
+def test_edits_removals_and_renamed_authors_appear_at_once(settled: Cast) -> None:
+    def html() -> str:
         return html_for(settled.bob, settled.payments)
 
-    assert "From Alice" in seen()
+    assert "From Alice" in html()
     message = Message.objects.get()
     edit_message(settled.payments.pk, message.sequence, settled.alice, "Edited by Alice")
-    assert "Edited by Alice" in seen()
+    assert "Edited by Alice" in html()
     settled.alice.name = "Alice Renamed"
     save_member(settled.alice)
-    settled.bob.tenancy.refresh_from_db()  # as each request has it
-    assert "Alice Renamed" in seen()
+    settled.bob.tenancy.refresh_from_db()  # as in a new request
+    assert "Alice Renamed" in html()
     remove_message(settled.payments.pk, message.sequence, settled.alice)
-    assert "Edited by Alice" not in seen()
-    assert "removed by its author" in seen()
+    assert "Edited by Alice" not in html()
+    assert "removed by its author" in html()
 
 
-def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
+def test_a_page_with_pending_e_mails_is_not_cached(settled: Cast) -> None:
     Message.objects.update(addressees=None)
     topic = topic_for(settled.bob, settled.payments.pk).topic
     assert "about to be sent" in pages.latest(topic, settled.bob).html.decode()
@@ -282,7 +280,7 @@ def test_a_page_with_mails_on_their_way_is_not_kept(settled: Cast) -> None:
     assert "E-mailed to 1 person" in pages.latest(topic, settled.bob).html.decode()
 
 
-def test_what_is_not_committed_is_kept_for_nobody(settled: Cast) -> None:
+def test_an_uncommitted_page_is_not_cached(settled: Cast) -> None:
     topic = topic_for(settled.bob, settled.payments.pk).topic
     with transaction.atomic():
         Message.objects.update(body_html="Never said")
@@ -300,24 +298,24 @@ def row_of(client: Client, topic: Topic) -> str:
     return row.partition("</li>\n")[0]
 
 
-def test_what_was_said_last_is_fetched_once_for_all(settled: Cast) -> None:
-    def look(who: Member) -> None:
-        page_of_list = listing.first_page(who, listing.groups_of(who))
-        assert [row.excerpt for row in page_of_list[0] if row.pk == settled.payments.pk] == ["From Alice"]
+def test_the_last_message_of_a_topic_is_fetched_once_for_all(settled: Cast) -> None:
+    def fetch_list(who: Member) -> None:
+        rows, _ = listing.first_page(who, listing.groups_of(who))
+        assert [row.excerpt for row in rows if row.pk == settled.payments.pk] == ["From Alice"]
 
-    look(settled.bob)
-    assert statements(lambda: look(settled.bob)) == statements(lambda: look(settled.charlie)) == 2
+    fetch_list(settled.bob)
+    assert statements(lambda: fetch_list(settled.bob)) == statements(lambda: fetch_list(settled.charlie)) == 2
     listing.clear_listing_cache()
-    assert statements(lambda: look(settled.charlie)) == 3
+    assert statements(lambda: fetch_list(settled.charlie)) == 3
 
 
-def test_whatever_the_list_shows_of_a_topic_is_seen_to_change_at_once(settled: Cast) -> None:
+def test_every_change_of_a_topic_appears_in_the_list_at_once(settled: Cast) -> None:
     topic, bob = settled.payments, sign_in(settled.bob)
 
     def now() -> Topic:
         return Topic.objects.get(pk=topic.pk)
 
-    def set_up(**values: Any) -> None:
+    def change_topic(**values: Any) -> None:
         changed = now()
         for name, value in values.items():
             setattr(changed, name, value)
@@ -332,32 +330,32 @@ def test_whatever_the_list_shows_of_a_topic_is_seen_to_change_at_once(settled: C
         save_group(settled.payroll, [settled.alice, settled.bob, settled.charlie])
 
     changes: list[tuple[Callable[[], object], str]] = [
-        (lambda: set_up(name="Another name"), ">Another name</a>"),
-        (lambda: set_up(notification_interval=125), "a pause of 2 hours 5 minutes"),
-        (lambda: set_up(notifications_enabled=False), "Notifications are off"),
-        (lambda: set_up(notifications_enabled=True), "a pause of 2 hours 5 minutes"),
+        (lambda: change_topic(name="Another name"), ">Another name</a>"),
+        (lambda: change_topic(notification_interval=125), "a pause of 2 hours 5 minutes"),
+        (lambda: change_topic(notifications_enabled=False), "Notifications are off"),
+        (lambda: change_topic(notifications_enabled=True), "a pause of 2 hours 5 minutes"),
         (lambda: set_muted(now(), settled.bob, muted=True), "Muted by you"),
         (lambda: set_muted(now(), settled.bob, muted=False), "a pause of 2 hours 5 minutes"),
         (lambda: edit_message(topic.pk, 1, settled.alice, "Said otherwise"), "Said otherwise"),
         (lambda: rename(settled.alice, "Alice Renamed"), "<b>Alice Renamed:</b>"),
         (lambda: rename_group("Group Renamed"), "Group Renamed"),
-        (lambda: post(now(), settled.charlie, "@Bob Brandt, look"), ":</b> @Bob Brandt, look"),
+        (lambda: post(now(), settled.charlie, "@Bob Brandt, here"), ":</b> @Bob Brandt, here"),
         (lambda: remove_message(topic.pk, 2, settled.charlie), "Message removed"),
         (lambda: post(now(), settled.charlie, "@Bob Brandt, again"), "You are mentioned in unread messages"),
         (lambda: mark_read(now(), settled.bob, 2), ">1<span"),
         (lambda: mark_unread_from(now(), settled.bob, 1), ">3<span"),
     ]
-    for change, shown in changes:
+    for change, expected in changes:
         before = row_of(bob, topic)
-        assert shown not in before, f"{shown}: or the test proves nothing"
+        assert expected not in before, f"{expected}: or the test proves nothing"
         assert row_of(bob, topic) == before
         change()
-        assert shown in row_of(bob, topic)
+        assert expected in row_of(bob, topic)
     mark_read(now(), settled.bob, 3)
     assert "unread" not in row_of(bob, topic).replace("data-unread", "")
 
 
-def test_a_topic_moves_up_with_what_is_said_in_it(settled: Cast) -> None:
+def test_the_row_of_a_topic_changes_with_its_first_message(settled: Cast) -> None:
     empty = make_topic(settled.payroll, "Nothing yet")
     for topic in (settled.payments, empty):
         age(topic, timedelta(days=400))
@@ -372,9 +370,7 @@ def test_a_topic_moves_up_with_what_is_said_in_it(settled: Cast) -> None:
     assert f'<time datetime="{message.posted_at:%Y-}' in after
 
 
-def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
-    settled: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_cached_for_each_language_and_time_zone(settled: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     def row() -> listing.TopicRow:
         (row,) = listing.first_page(settled.bob, listing.groups_of(settled.bob))[0]
         return row
@@ -383,7 +379,7 @@ def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
     remove_message(settled.payments.pk, 1, settled.alice)
     english = row()
     assert english.excerpt == "Message removed (en-gb)"
-    assert row() is english, "kept, or the test proves nothing"
+    assert row() is english, "cached, or the test proves nothing"
     with translation.override("de"):
         assert row().excerpt == "Message removed (de)"
     moments = set()
@@ -393,7 +389,7 @@ def test_a_row_says_what_it_says_in_the_language_and_the_zone_of_who_reads(
     assert len(moments) == 2
 
 
-def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
+def test_an_uncommitted_last_message_is_not_cached(settled: Cast) -> None:
     def excerpt() -> list[str]:
         rows, _ = listing.first_page(settled.bob, listing.groups_of(settled.bob))
         return [row.excerpt for row in rows if row.pk == settled.payments.pk]
@@ -410,7 +406,7 @@ def test_what_a_transaction_says_last_is_kept_for_nobody(settled: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_an_audience_is_counted_once_until_it_changes_however_many_messages_there_are(cast: Cast) -> None:
+def test_an_audience_is_counted_once_until_it_changes_not_with_each_message(cast: Cast) -> None:
     def now() -> Topic:
         return Topic.objects.get(pk=cast.payments.pk)
 
@@ -418,9 +414,9 @@ def test_an_audience_is_counted_once_until_it_changes_however_many_messages_ther
     assert audience_of(topic) == Audience(people=2, mailed=2)
     assert statements(lambda: audience_of(topic)) == 0
     post(cast.payments, cast.alice)
-    posted_into = now()
-    assert posted_into.revision > topic.revision, "or the test proves nothing"
-    assert statements(lambda: audience_of(posted_into)) == 0
+    after_post = now()
+    assert after_post.revision > topic.revision, "or the test proves nothing"
+    assert statements(lambda: audience_of(after_post)) == 0
     set_muted(cast.payments, cast.bob, True)
     assert audience_of(now()) == Audience(people=2, mailed=1)
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
@@ -432,13 +428,15 @@ def test_an_audience_is_counted_once_until_it_changes_however_many_messages_ther
 @pytest.mark.parametrize(
     ("is_muted", "wants_own", "recipients"), [(False, False, 4), (False, True, 5), (True, False, 5), (True, True, 5)]
 )
-def test_ones_own_message_is_mailed_to_oneself_only_by_choice(is_muted: bool, wants_own: bool, recipients: int) -> None:
-    """Of seven people five are mailed; who muted the topic is none of the five."""
+def test_authors_are_among_the_recipients_only_if_they_want_their_own_messages(
+    is_muted: bool, wants_own: bool, recipients: int
+) -> None:
+    """Of seven people, five get e-mails. Someone who muted the topic is not one of the five."""
     assert Audience(people=7, mailed=5).recipients(is_muted=is_muted, wants_own=wants_own) == recipients
 
 
 @pytest.mark.django_db
-def test_a_thread_and_its_pieces_are_fetched_with_the_same_statements_for_two_people(cast: Cast) -> None:
+def test_a_thread_makes_the_same_statements_for_each_member(cast: Cast) -> None:
     def cost(client: Client) -> int:
         return statements(lambda: client.get(f"/northwind/messenger/topics/{cast.payments.pk}/"))
 
@@ -447,7 +445,7 @@ def test_a_thread_and_its_pieces_are_fetched_with_the_same_statements_for_two_pe
     assert cost(alice) == cost(bob)
 
 
-def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
+def test_the_longest_texts_are_shown_but_not_cached(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Short enough")
     post(cast.payments, cast.alice, "long " * 1_990)
     rendering._message.cache_clear()
@@ -462,54 +460,54 @@ def test_the_longest_texts_are_shown_and_not_kept(cast: Cast) -> None:
     assert rendering._message.cache_info().currsize == 1
 
 
-def test_what_is_kept_has_a_size_and_is_not_larger_than_it_may_be() -> None:
-    kept: LocalCache[str] = LocalCache(10)
+def test_a_cache_stays_within_its_size_and_refuses_larger_values() -> None:
+    cache: LocalCache[str] = LocalCache(10)
     for key in range(25):
-        kept.put(key, "nothing", size=0)
-        assert len(kept._values) <= 10
-    kept.put("large", "whatever", size=11)
-    assert kept.get("large") is None
-    assert kept.get(24) == "nothing", "nothing had to make room for it"
+        cache.put(key, "nothing", size=0)
+        assert len(cache._values) <= 10
+    cache.put("large", "whatever", size=11)
+    assert cache.get("large") is None
+    assert cache.get(24) == "nothing", "nothing was evicted for it"
 
 
-def test_what_is_kept_again_counts_once() -> None:
-    kept: LocalCache[str] = LocalCache(10)
-    kept.put("neighbour", "stays")
+def test_a_replaced_entry_counts_once() -> None:
+    cache: LocalCache[str] = LocalCache(10)
+    cache.put("neighbour", "stays")
     for version in range(25):
-        kept.put("page", f"version {version}", size=1 + version % 9)
-        assert kept.get("page") == f"version {version}"
-    assert kept.get("neighbour") == "stays", "there was room for both all the time"
-    kept.put("page", "too large", size=11)
-    assert kept.get("page") is None, "an older version would be wrong"
+        cache.put("page", f"version {version}", size=1 + version % 9)
+        assert cache.get("page") == f"version {version}"
+    assert cache.get("neighbour") == "stays", "there was always room for both"
+    cache.put("page", "too large", size=11)
+    assert cache.get("page") is None, "an older version would be wrong"
     for key in range(9):
-        kept.put(key, "fills the rest")
-    assert kept.get("neighbour") == "stays", "what went away left its room"
+        cache.put(key, "fills the rest")
+    assert cache.get("neighbour") == "stays", "a removed entry no longer counts"
 
 
-def test_what_was_not_used_for_longest_goes_first() -> None:
-    kept: LocalCache[str] = LocalCache(3)
+def test_the_least_recently_used_entry_is_evicted_first() -> None:
+    cache: LocalCache[str] = LocalCache(3)
     for key in ("first", "second", "third"):
-        kept.put(key, key)
-    assert kept.get("first") == "first"
-    kept.put("fourth", "fourth")
-    assert [key for key in ("first", "second", "third", "fourth") if kept.get(key)] == ["first", "third", "fourth"]
-    kept.put("large", "large", size=2)
-    assert [key for key in ("first", "third", "fourth", "large") if kept.get(key)] == ["fourth", "large"]
+        cache.put(key, key)
+    assert cache.get("first") == "first"
+    cache.put("fourth", "fourth")
+    assert [key for key in ("first", "second", "third", "fourth") if cache.get(key)] == ["first", "third", "fourth"]
+    cache.put("large", "large", size=2)
+    assert [key for key in ("first", "third", "fourth", "large") if cache.get(key)] == ["fourth", "large"]
 
 
-def test_threads_that_keep_the_same_at_once_do_not_lose_count() -> None:
-    kept: LocalCache[int] = LocalCache(50)
+def test_concurrent_changes_of_a_cache_do_not_falsify_its_size() -> None:
+    cache: LocalCache[int] = LocalCache(50)
 
     def use(thread: int) -> None:
         for number in range(10_000):
-            kept.put(number % 60, thread, size=1 + number % 5)
-            kept.get(number % 7)
+            cache.put(number % 60, thread, size=1 + number % 5)
+            cache.get(number % 7)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        with ThreadPoolExecutor(4) as threads_of_a_process:
-            list(threads_of_a_process.map(use, range(4)))
+        with ThreadPoolExecutor(4) as executor:
+            list(executor.map(use, range(4)))
     finally:
         sys.setswitchinterval(interval)
-    assert kept._size == sum(size for _, size in kept._values.values()) <= 50
+    assert cache._size == sum(size for _, size in cache._values.values()) <= 50

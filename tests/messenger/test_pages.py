@@ -1,4 +1,4 @@
-"""What the pages do, row by row of the product's table (S1 to S13), through the test client."""
+"""What the pages do, row by row of the table of requirements (S1 to S13), through the test client."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -37,15 +37,15 @@ from tests.support.pages import (
 @pytest.mark.parametrize("headers", [{}, {"X-Requested-With": "fetch"}], ids=["page", "script"])
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("query", [{}, {"inactive": "1"}, {"q": "pay"}], ids=str)
-def test_every_icon_that_a_row_of_the_list_shows_is_drawn_on_its_page(
+def test_a_page_of_the_list_defines_every_icon_that_its_rows_use(
     cast: Cast, who: str, query: dict[str, str], headers: dict[str, str]
 ) -> None:
     Topic.objects.filter(pk=make_topic(cast.payroll, "Payday").pk).update(is_active=False)
     set_muted(cast.payments, cast.bob, muted=True)
     page = text_of(sign_in(getattr(cast, who)).get(TOPICS, query, headers=headers))
-    shown = set(re.findall(r'<use href="#icon-([a-z-]+)"/>', page))
-    assert "people" in shown
-    assert shown <= set(re.findall(r'<symbol id="icon-([a-z-]+)" viewBox="0 0 16 16"><path ', page))
+    used = set(re.findall(r'<use href="#icon-([a-z-]+)"/>', page))
+    assert "people" in used
+    assert used <= set(re.findall(r'<symbol id="icon-([a-z-]+)" viewBox="0 0 16 16"><path ', page))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_icon_that_a_row_of_the_list_shows_is_drawn_on_its_page(
         ("1 < 2 & 3", "1 < 2 & 3"),
     ],
 )
-def test_what_was_said_last_reads_as_it_was_written(cast: Cast, body: str, excerpt: str) -> None:
+def test_the_excerpt_of_the_last_message_is_plain_text(cast: Cast, body: str, excerpt: str) -> None:
     post(cast.payments, cast.alice, body)
     (row,) = [row for row in first_page(cast.bob, groups_of(cast.bob))[0] if row.pk == cast.payments.pk]
     assert row.excerpt == excerpt
@@ -67,7 +67,7 @@ def test_what_was_said_last_reads_as_it_was_written(cast: Cast, body: str, excer
 # -- S1 Enable messenger ------------------------------------------------------------------------------------
 
 
-def test_s1_the_administrator_switches_messenger_off_and_on_and_everything_is_still_there(cast: Cast) -> None:
+def test_s1_an_administrator_disables_and_enables_messenger_without_losing_anything(cast: Cast) -> None:
     dana, bob = sign_in(cast.dana), sign_in(cast.bob)
     post(cast.payments, cast.alice, "What was written")
     assert "enable messenger" in text_of(dana.get(FEATURES)).lower()
@@ -78,7 +78,7 @@ def test_s1_the_administrator_switches_messenger_off_and_on_and_everything_is_st
     assert "What was written" in text_of(bob.get(thread(cast.payments)))
 
 
-def test_s1_messenger_is_off_when_a_tenancy_is_created() -> None:
+def test_s1_messenger_is_disabled_in_a_new_tenancy() -> None:
     assert not Tenancy(slug="atlantis", name="Atlantis").messenger_enabled
 
 
@@ -95,12 +95,12 @@ def test_s1_settings_open_on_features(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("who", "sees"), [("alice", True), ("bob", True), ("mallory", True), ("charlie", False), ("dana", False)]
 )
-def test_s2_messenger_is_in_the_main_menu_of_members_of_active_groups_alone(cast: Cast, who: str, sees: bool) -> None:
+def test_s2_messenger_is_in_the_main_menu_of_members_of_active_groups_only(cast: Cast, who: str, sees: bool) -> None:
     page = text_of(sign_in(getattr(cast, who)).get(MENU))
     assert (f'href="{TOPICS}"' in page) is sees
 
 
-def test_s2_leaving_the_last_active_group_takes_the_entry_away(cast: Cast) -> None:
+def test_s2_without_an_active_group_the_entry_disappears(cast: Cast) -> None:
     bob = sign_in(cast.bob)
     assert TOPICS in text_of(bob.get(MENU))
     MessengerGroup.objects.filter(pk=cast.payroll.pk).update(is_active=False)
@@ -110,7 +110,7 @@ def test_s2_leaving_the_last_active_group_takes_the_entry_away(cast: Cast) -> No
 # -- S3 Topic list -------------------------------------------------------------------------------------------
 
 
-def test_s3_the_list_shows_the_topics_of_all_ones_groups_each_with_its_group_and_a_button(cast: Cast) -> None:
+def test_s3_the_list_shows_the_topics_of_all_groups_of_the_member_each_with_group_and_button(cast: Cast) -> None:
     save_group(cast.benefits, [cast.mallory, cast.bob])
     page = text_of(sign_in(cast.bob).get(TOPICS))
     rows = re.findall(r'<li class="topic[^"]*">.*?</li>', page, re.DOTALL)
@@ -119,7 +119,7 @@ def test_s3_the_list_shows_the_topics_of_all_ones_groups_each_with_its_group_and
         row = next(row for row in rows if topic.name in row)
         assert topic.group.name in row
         assert re.search(rf'class="btn[^"]*" href="{thread(topic)}"', row)
-        assert "edit" not in row, "Bob is no manager"
+        assert "edit" not in row, "Bob is not a manager"
 
 
 def test_s3_the_latest_topic_comes_first(cast: Cast) -> None:
@@ -129,8 +129,8 @@ def test_s3_the_latest_topic_comes_first(cast: Cast) -> None:
     assert page.index(cast.payments.name) < page.index(overtime.name)
 
 
-@pytest.mark.django_db(transaction=True)  # what is kept of the list is kept outside of transactions only
-def test_s3_what_was_said_today_was_said_yesterday_after_midnight(cast: Cast) -> None:
+@pytest.mark.django_db(transaction=True)  # within a transaction the list is not cached
+def test_s3_after_midnight_the_time_of_a_message_becomes_yesterday(cast: Cast) -> None:
     User.objects.filter(pk=cast.alice.user_id).update(time_zone="Asia/Tokyo")
     with time_machine.travel(datetime(2026, 11, 22, 14, 50, tzinfo=UTC), tick=False) as clock:
         post(cast.payments, cast.bob, "Ten to midnight in Tokyo")
@@ -142,7 +142,7 @@ def test_s3_what_was_said_today_was_said_yesterday_after_midnight(cast: Cast) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "shown"),
+    ("body", "html"),
     [
         ("Paid on **Friday**", "Paid on Friday"),
         ("net < gross, always", "net &lt; gross, always"),
@@ -150,18 +150,18 @@ def test_s3_what_was_said_today_was_said_yesterday_after_midnight(cast: Cast) ->
         ("a & b", "a &amp; b"),
     ],
 )
-def test_s3_the_list_shows_the_last_message_as_plain_text(cast: Cast, body: str, shown: str) -> None:
+def test_s3_the_list_shows_the_last_message_as_plain_text(cast: Cast, body: str, html: str) -> None:
     post(cast.payments, cast.alice, body)
     page = text_of(sign_in(cast.bob).get(TOPICS))
     last = re.search(r'<p class="topic-last">(.*?)</p>', page, re.DOTALL)
     assert last
-    assert shown in " ".join(last[1].split())
+    assert html in " ".join(last[1].split())
 
 
 # -- S4 Thread -----------------------------------------------------------------------------------------------
 
 
-def test_s4_a_member_reads_and_contributes_and_finds_the_way_back(cast: Cast) -> None:
+def test_s4_a_member_reads_and_posts_and_returns_to_the_list(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Anything new?")
     bob = sign_in(cast.bob)
     response = send(bob, cast.payments, "Paid on **Friday**")
@@ -175,7 +175,7 @@ def test_s4_a_member_reads_and_contributes_and_finds_the_way_back(cast: Cast) ->
 
 
 @pytest.mark.parametrize("body", ["", "   \n ", "x" * 10_001])
-def test_s4_a_text_that_will_not_do_is_an_error_and_is_kept(cast: Cast, body: str) -> None:
+def test_s4_an_invalid_text_is_an_error_and_stays_in_the_form(cast: Cast, body: str) -> None:
     response = send(sign_in(cast.bob), cast.payments, body)
     assert response.status_code == 422
     assert ("1 character over the limit" if body.strip() else "Write a message first.") in error_in(text_of(response))
@@ -183,7 +183,7 @@ def test_s4_a_text_that_will_not_do_is_an_error_and_is_kept(cast: Cast, body: st
     assert not Message.objects.exists()
 
 
-def test_s4_posting_by_script_answers_with_the_rows_since_the_last_one_that_the_page_has(cast: Cast) -> None:
+def test_s4_a_post_by_a_script_returns_the_messages_that_the_page_does_not_have_yet(cast: Cast) -> None:
     for _ in range(3):
         post(cast.payments, cast.alice)
     form = {"body": "Mine", "client_id": str(uuid4()), "after": "1"}
@@ -192,8 +192,8 @@ def test_s4_posting_by_script_answers_with_the_rows_since_the_last_one_that_the_
     assert sequences(response) == [2, 3, 4]
 
 
-def test_s4_a_message_posted_by_script_is_answered_as_the_thread_shows_it(cast: Cast) -> None:
-    """It is rendered from what was written, without asking for it: first, below one's own, another's, another day's."""
+def test_s4_a_post_by_a_script_returns_the_message_as_the_thread_shows_it(cast: Cast) -> None:
+    """It is rendered without a query: as the first, below a message by the same or another author, on another day."""
     save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie])
     clients = {who: sign_in(who) for who in (cast.alice, cast.bob)}
     steps = [
@@ -206,11 +206,11 @@ def test_s4_a_message_posted_by_script_is_answered_as_the_thread_shows_it(cast: 
     for number, (who, text, later) in enumerate(steps, 1):
         age(cast.payments, later)
         form = {"body": text, "client_id": str(uuid4()), "after": str(number - 1)}
-        answer = clients[who].post(messages(cast.payments), form, headers={"X-Requested-With": "fetch"})
-        assert answer.status_code == 201
-        assert sequences(answer) == [number]
-        shown = clients[who].get(messages(cast.payments), {"after": number - 1})
-        assert text_of(answer) == text_of(shown)
+        response = clients[who].post(messages(cast.payments), form, headers={"X-Requested-With": "fetch"})
+        assert response.status_code == 201
+        assert sequences(response) == [number]
+        in_thread = clients[who].get(messages(cast.payments), {"after": number - 1})
+        assert text_of(response) == text_of(in_thread)
 
 
 def test_s4_a_double_post_is_one_message(cast: Cast) -> None:
@@ -221,21 +221,21 @@ def test_s4_a_double_post_is_one_message(cast: Cast) -> None:
     assert Message.objects.count() == 1
 
 
-def test_s4_another_text_under_the_same_id_is_kept_under_a_fresh_one(cast: Cast) -> None:
+def test_s4_another_text_with_the_same_client_id_stays_in_the_form_with_a_new_one(cast: Cast) -> None:
     bob, client_id = sign_in(cast.bob), uuid4()
     send(bob, cast.payments, "Hello", client_id)
     refused = send(bob, cast.payments, "Good bye", client_id)
     assert refused.status_code == 422
     assert "has already been sent from this page" in error_in(text_of(refused))
     assert text_in(text_of(refused)) == "Good bye"
-    fresh = client_id_in(text_of(refused))
-    assert fresh != str(client_id)
-    assert send(bob, cast.payments, "Good bye", fresh).status_code == 303
+    new_id = client_id_in(text_of(refused))
+    assert new_id != str(client_id)
+    assert send(bob, cast.payments, "Good bye", new_id).status_code == 303
     assert list(Message.objects.order_by("pk").values_list("body", flat=True)) == ["Hello", "Good bye"]
 
 
 @pytest.mark.parametrize("client_id", ["", "x", "1" * 26])
-def test_s4_a_message_without_its_id_can_be_sent_once_more(cast: Cast, client_id: str) -> None:
+def test_s4_a_message_without_a_valid_client_id_can_be_sent_again(cast: Cast, client_id: str) -> None:
     bob = sign_in(cast.bob)
     refused = bob.post(messages(cast.payments), {"body": "Hello", "client_id": client_id})
     assert refused.status_code == 422
@@ -244,7 +244,7 @@ def test_s4_a_message_without_its_id_can_be_sent_once_more(cast: Cast, client_id
     assert send(bob, cast.payments, "Hello", client_id_in(text_of(refused))).status_code == 303
 
 
-def test_s4_120_messages_are_read_by_50_without_gap_or_double_in_both_directions(cast: Cast) -> None:
+def test_s4_120_messages_are_read_in_pages_of_50_in_both_directions_without_gaps_or_duplicates(cast: Cast) -> None:
     for _ in range(120):
         post(cast.payments, cast.alice)
     bob = sign_in(cast.bob)
@@ -264,7 +264,7 @@ def test_s4_120_messages_are_read_by_50_without_gap_or_double_in_both_directions
     assert forward == seen
 
 
-def test_s4_the_pages_of_a_thread_are_linked_without_scripts_too(cast: Cast) -> None:
+def test_s4_the_pages_of_a_thread_are_linked_without_javascript(cast: Cast) -> None:
     for _ in range(120):
         post(cast.payments, cast.alice)
     bob, path = sign_in(cast.bob), thread(cast.payments)
@@ -283,7 +283,7 @@ def test_s4_the_pages_of_a_thread_are_linked_without_scripts_too(cast: Cast) -> 
 # -- S5, S6, S7 Messenger users --------------------------------------------------------------------------------
 
 
-def test_s5_a_member_sees_their_own_groups_read_only_and_the_administrator_all(cast: Cast) -> None:
+def test_s5_a_member_sees_their_own_groups_read_only_and_an_administrator_all_groups(cast: Cast) -> None:
     bobs, danas = text_of(sign_in(cast.bob).get(GROUPS)), text_of(sign_in(cast.dana).get(GROUPS))
     assert cast.payroll.name in bobs
     assert cast.benefits.name not in bobs
@@ -297,13 +297,13 @@ def test_s5_a_member_sees_their_own_groups_read_only_and_the_administrator_all(c
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "charlie", "dana"])
-def test_s5_the_entry_of_administration_is_there_for_members_too(cast: Cast, who: str) -> None:
+def test_s5_messenger_users_is_in_the_menus_of_members_too(cast: Cast, who: str) -> None:
     client = sign_in(getattr(cast, who))
     assert f'href="{GROUPS}"' in text_of(client.get("/northwind/administration/"))
     assert f'href="{GROUPS}"' in text_of(client.get(MENU))
 
 
-def test_s6_a_group_opens_from_its_action_button_on_two_tabs(cast: Cast) -> None:
+def test_s6_the_button_of_a_group_opens_its_two_tabs(cast: Cast) -> None:
     MessengerGroup.objects.filter(pk=cast.payroll.pk).update(description="All about pay")
     bob, path = sign_in(cast.bob), f"{GROUPS}{cast.payroll.pk}/"
     assert re.search(rf'class="btn[^"]*" href="{path}"', text_of(bob.get(GROUPS)))
@@ -314,10 +314,10 @@ def test_s6_a_group_opens_from_its_action_button_on_two_tabs(cast: Cast) -> None
     assert cast.alice.name in users
     assert cast.bob.name in users
     assert cast.charlie.name not in users
-    assert cast.alice.user.email not in users, "a member sees names; addresses are the administrator's"
+    assert cast.alice.user.email not in users, "members see names, administrators addresses too"
 
 
-def test_s7_the_administrator_creates_a_group_with_users(cast: Cast) -> None:
+def test_s7_an_administrator_creates_a_group_with_users(cast: Cast) -> None:
     dana = sign_in(cast.dana)
     form = {"name": "Auditors", "description": "Who look", "is_active": "on", "users": [cast.charlie.pk, cast.bob.pk]}
     response = dana.post(f"{GROUPS}new/", form)
@@ -344,12 +344,12 @@ def test_s7_a_groups_name_is_unique_in_the_tenancy_ignoring_case(cast: Cast, nam
     assert MessengerGroup.objects.filter(tenancy=cast.northwind).count() == 2
 
 
-def test_s7_another_tenancys_group_names_are_free_and_unknown(cast: Cast) -> None:
+def test_s7_group_names_of_another_tenancy_are_free(cast: Cast) -> None:
     response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": cast.foreign.name, "is_active": "on"})
     assert response.status_code == 302
 
 
-def test_s7_adding_people_to_a_group_with_a_history_asks_first(cast: Cast) -> None:
+def test_s7_adding_members_to_a_group_with_messages_asks_for_confirmation(cast: Cast) -> None:
     post(cast.payments, cast.alice, "Long ago")
     dana, path = sign_in(cast.dana), f"{GROUPS}{cast.payroll.pk}/edit/"
     form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.bob.pk, cast.charlie.pk]}
@@ -358,7 +358,7 @@ def test_s7_adding_people_to_a_group_with_a_history_asks_first(cast: Cast) -> No
     assert cast.charlie.name in text_of(question)
     assert "1 message" in text_of(question)
     assert 'name="confirmed"' in text_of(question)
-    assert not cast.payments.readers().contains(cast.charlie), "nothing is changed yet"
+    assert not cast.payments.readers().contains(cast.charlie), "nothing has changed yet"
     hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text_of(question))
     repeated: dict[str, list[str]] = {}
     for name, value in hidden:
@@ -368,17 +368,17 @@ def test_s7_adding_people_to_a_group_with_a_history_asks_first(cast: Cast) -> No
     assert set(cast.payments.readers()) == {cast.alice, cast.bob, cast.charlie}
 
 
-def test_s7_with_confirmed_it_acts_at_once(cast: Cast) -> None:
+def test_s7_a_confirmed_form_is_saved_at_once(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     form = {"name": "Payroll", "is_active": "on", "users": [cast.alice.pk, cast.charlie.pk], "confirmed": "1"}
     assert sign_in(cast.dana).post(f"{GROUPS}{cast.payroll.pk}/edit/", form).status_code == 302
     assert set(cast.payments.readers()) == {cast.alice, cast.charlie}
 
 
-@pytest.mark.parametrize("why", ["nobody new", "no history"])
-def test_s7_without_newcomers_or_history_nothing_is_asked(cast: Cast, why: str) -> None:
+@pytest.mark.parametrize("why", ["no new member", "no messages"])
+def test_s7_without_new_members_or_messages_no_confirmation_is_needed(cast: Cast, why: str) -> None:
     users = [cast.alice.pk, cast.bob.pk]
-    if why == "nobody new":
+    if why == "no new member":
         post(cast.payments, cast.alice)
     else:
         users.append(cast.charlie.pk)
@@ -389,7 +389,7 @@ def test_s7_without_newcomers_or_history_nothing_is_asked(cast: Cast, why: str) 
 # -- S8 Everyone sees everything -------------------------------------------------------------------------------
 
 
-def test_s8_the_interface_says_who_sees_what_on_the_group_form_and_by_the_composer(cast: Cast) -> None:
+def test_s8_the_group_form_and_the_composer_explain_who_sees_what(cast: Cast) -> None:
     assert "Everyone in the group sees everything in it" in text_of(sign_in(cast.dana).get(f"{GROUPS}new/"))
     assert "Everyone in the group sees everything in it" in text_of(
         sign_in(cast.dana).get(f"{GROUPS}{cast.payroll.pk}/edit/")
@@ -402,7 +402,7 @@ def test_s8_the_interface_says_who_sees_what_on_the_group_form_and_by_the_compos
 # -- S9 Other roles --------------------------------------------------------------------------------------------
 
 
-def test_s9_the_administrator_makes_a_member_messenger_manager_and_it_counts_in_their_groups_only(cast: Cast) -> None:
+def test_s9_an_administrator_makes_a_member_messenger_manager_of_their_own_groups_only(cast: Cast) -> None:
     dana, bob = sign_in(cast.dana), sign_in(cast.bob)
     assert bob.get(NEW_TOPIC).status_code == 403
     assert "Other roles" in text_of(dana.get(f"{USERS}{cast.bob.pk}/"))
@@ -416,7 +416,7 @@ def test_s9_the_administrator_makes_a_member_messenger_manager_and_it_counts_in_
 
 
 @pytest.mark.parametrize("form", [{"is_active": "on"}, {"is_administrator": "on"}], ids=["role taken", "deactivated"])
-def test_s9_the_last_administrator_stays(cast: Cast, form: dict[str, str]) -> None:
+def test_s9_the_last_administrator_cannot_lose_the_role(cast: Cast, form: dict[str, str]) -> None:
     response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana Dvorak", **form})
     assert errors_of(response) == {"is_administrator" if "is_active" in form else "is_active"}
     dana = Member.objects.get(pk=cast.dana.pk)
@@ -424,7 +424,7 @@ def test_s9_the_last_administrator_stays(cast: Cast, form: dict[str, str]) -> No
     assert dana.is_active
 
 
-def test_s9_with_two_administrators_one_can_go(cast: Cast) -> None:
+def test_s9_one_of_two_administrators_can_lose_the_role(cast: Cast) -> None:
     Member.objects.filter(pk=cast.charlie.pk).update(is_administrator=True)
     response = sign_in(cast.dana).post(f"{USERS}{cast.dana.pk}/", {"name": "Dana", "is_active": "on"})
     assert response.status_code == 302
@@ -435,7 +435,7 @@ def test_s9_with_two_administrators_one_can_go(cast: Cast) -> None:
 
 
 def topic_form(cast: Cast, **changes: Any) -> dict[str, Any]:
-    usual = {
+    defaults = {
         "group": cast.payroll.pk,
         "name": "Bonuses",
         "notifications_enabled": "on",
@@ -443,7 +443,7 @@ def topic_form(cast: Cast, **changes: Any) -> dict[str, Any]:
         "notification_interval_1": "minutes",
         "is_active": "on",
     }
-    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+    return {name: value for name, value in {**defaults, **changes}.items() if value is not None}
 
 
 def test_s10_a_manager_creates_a_topic_that_the_whole_group_reads(cast: Cast) -> None:
@@ -457,14 +457,14 @@ def test_s10_a_manager_creates_a_topic_that_the_whole_group_reads(cast: Cast) ->
     assert NEW_TOPIC not in text_of(sign_in(cast.bob).get(TOPICS))
 
 
-def test_s10_a_new_topic_has_notifications_on_and_30_minutes(cast: Cast) -> None:
+def test_s10_a_new_topic_has_notifications_enabled_and_an_interval_of_30_minutes(cast: Cast) -> None:
     form = sign_in(cast.alice).get(NEW_TOPIC).context["form"]
     assert form["notifications_enabled"].value() is True
     assert form["notification_interval"].value() == 30
     assert form["is_active"].value() is True
 
 
-def test_s10_a_manager_edits_a_topic_which_stays_in_its_group(cast: Cast) -> None:
+def test_s10_a_manager_edits_a_topic_but_cannot_move_it_to_another_group(cast: Cast) -> None:
     save_group(cast.benefits, [cast.mallory, cast.alice])
     form = topic_form(
         cast,
@@ -516,7 +516,7 @@ def test_s10_an_interval_is_a_number_and_a_unit_from_0_to_7_days(
         ("9" * 26, "minutes"),
     ],
 )
-def test_s10_any_other_interval_is_an_error_at_the_field_and_what_was_typed_is_kept(
+def test_s10_any_other_interval_is_an_error_of_the_field_and_stays_in_the_form(
     cast: Cast, number: str, unit: str
 ) -> None:
     form = topic_form(cast, notification_interval_0=number, notification_interval_1=unit)
@@ -534,16 +534,14 @@ def test_s10_a_topics_name_is_unique_in_its_group_ignoring_case(cast: Cast, name
     overtime = make_topic(cast.payroll, "Overtime")
     assert errors_of(sign_in(cast.alice).post(f"{thread(overtime)}edit/", topic_form(cast, name=name))) == {"name"}
     own = topic_form(cast, name=name)
-    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", own).status_code == 302, (
-        "its own name is free to it"
-    )
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", own).status_code == 302, "it may keep its own name"
 
 
 def test_s10_the_same_name_in_another_group_is_free(cast: Cast) -> None:
     assert sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=cast.pensions.name)).status_code == 302
 
 
-def test_s11_the_question_mark_opens_the_rule_an_example_and_a_warning(cast: Cast) -> None:
+def test_s11_the_question_mark_explains_the_rule_with_an_example_and_a_warning(cast: Cast) -> None:
     for path in (NEW_TOPIC, f"{thread(cast.payments)}edit/"):
         page = text_of(sign_in(cast.alice).get(path))
         assert re.search(r"<button[^>]*>\?</button>", page)
@@ -554,12 +552,12 @@ def test_s11_the_question_mark_opens_the_rule_an_example_and_a_warning(cast: Cas
 # -- S12 The interval rule, as the thread shows it ----------------------------------------------------------------
 
 
-def test_s12_the_thread_says_what_became_of_the_mail(cast: Cast) -> None:
+def test_s12_the_thread_shows_whether_a_message_is_e_mailed(cast: Cast) -> None:
     bob = sign_in(cast.bob)
     send(bob, cast.payments, "First")
     send(bob, cast.payments, "Second")
-    said = r'class="message-outcome outcome-(\w+)"[^>]*><a[^>]*>([^<]*)<'
-    outcomes = re.findall(said, text_of(bob.get(thread(cast.payments))))
+    outcome_html = r'class="message-outcome outcome-(\w+)"[^>]*><a[^>]*>([^<]*)<'
+    outcomes = re.findall(outcome_html, text_of(bob.get(thread(cast.payments))))
     assert [outcome for outcome, _ in outcomes] == ["email", "no_email"]
     assert "about to be sent" in outcomes[0][1]
     assert "(interval: 30 minutes)" in outcomes[1][1]
