@@ -7,4 +7,4 @@ class MessengerConfig(AppConfig):
     verbose_name = _("Messenger")
 
     def ready(self) -> None:
-        pass
+        from messenger.notifications.delivery import cancellation  # noqa: F401  (connects its receivers)

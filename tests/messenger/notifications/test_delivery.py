@@ -1,5 +1,8 @@
 """From decisions to mails, over a real SMTP server: each mail that is due is sent, once, and only to its addressee."""
 
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings as django_settings
 from django.core.mail import get_connection
 from django.db import transaction
 from django.utils import timezone, translation
@@ -791,3 +795,15 @@ def test_muting_that_waited_for_a_fan_out_does_not_deadlock_with_a_new_revision(
     bumping.result(PATIENCE)
     muting.result(PATIENCE)
     assert record(message, cast.bob) == ("not_sent", "muted")
+
+
+def test_every_process_cancels_mails_whatever_else_it_has_imported() -> None:
+    """A command or a shell, which loads no views, may deactivate a member too."""
+    counted = (
+        "import django; django.setup(); from tenancy.signals import member_status_changes, messenger_switched_off; "
+        "print(len(member_status_changes.receivers), len(messenger_switched_off.receivers))"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-c", counted]
+    output = subprocess.check_output(command, cwd=django_settings.BASE_DIR, env=environment, text=True)
+    assert output.split() == ["1", "1"]
