@@ -189,15 +189,15 @@ class PreparedUpdate(Prepared):
         RENAME = PreparedUpdate(
             "rename", lambda topic, name: (Topic.objects.filter(pk=topic), {"name": name}), "bigint", "text"
         )
-
-    Calling it returns the number of updated rows.
+        count = RENAME.update(topic.pk, name)
     """
 
     def __init__(self, name: str, build: Callable[..., tuple[QuerySet[Any, Any], dict[str, Any]]], *types: str) -> None:
         super().__init__(name, lambda *values: build(*values)[0], *types)
         self._build_update = build
 
-    def __call__(self, *values: Any) -> int:  # type: ignore[override]
+    def update(self, *values: Any) -> int:
+        """The number of updated rows."""
         with connection.cursor() as cursor:
             self._run_with_valid_plan(cursor, values)
             return cursor.rowcount

@@ -90,4 +90,4 @@ def claim(pk: int) -> Claimed | None:
 
 
 def mark_sent(pk: int) -> None:
-    _MARK_SENT(pk, timezone.now())
+    _MARK_SENT.update(pk, timezone.now())
