@@ -9,7 +9,7 @@ from bench.load import Unusable
 from bench.rotation import ROUNDS, TURN_SECONDS
 from bench.run import filled_stack, run, say
 from bench.shape import FULL
-from ippex_messenger.embedded.errors import Refused
+from ippex_messenger.embedded.errors import StartupError
 
 PROFILED = ("thread", "topics", "post", "search", "search_few")
 
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         sys.exit(_do(arguments))
-    except (Unusable, Refused) as problem:
+    except (Unusable, StartupError) as problem:
         sys.exit(str(problem))
 
 

@@ -101,7 +101,7 @@ def _program(name: str, port: int) -> Program:
         *(
             ("--blocking-threads", str(WEB_THREADS))
             if interface == "wsgi"
-            else ("--backpressure", str(application.CONNECTIONS))
+            else ("--backpressure", str(application.MAX_CONNECTIONS))
         ),
         target,
     )

@@ -1,7 +1,7 @@
-"""The live stream, and (in `make run`, where one process serves all) every page as well.
+"""ASGI entry point for the live stream. Under `make run`, where one process serves everything, it serves the pages too.
 
-The stream is dispatched before Django's handler: behind it and its synchronous middleware each open
-stream would keep a thread and a connection to PostgreSQL.
+The stream is dispatched before Django's handler: behind the handler and its synchronous middleware, each open stream
+would occupy a thread and a connection to PostgreSQL.
 """
 
 import gc
@@ -16,7 +16,7 @@ pages: Any = get_asgi_application()
 
 from messenger.live.stream import serve_stream, stream_slug  # noqa: E402  (needs the application registry)
 
-# What is loaded by now stays: to go through all of it, now and then, would hold up every open stream meanwhile.
+# Exempt everything loaded so far from garbage collection: a full collection over it would stall every open stream.
 gc.collect()
 gc.freeze()
 

@@ -4,9 +4,10 @@ from celery.beat import PersistentScheduler
 
 
 class SteadyScheduler(PersistentScheduler):
-    """Celery's own, but for a clock that is set back.
+    """Celery's scheduler, made safe against a clock that is set back.
 
-    Celery waits until the clock is past the last run again: set back by an hour, nothing would be swept for an hour.
+    Celery waits until the clock has passed the last run again. After the clock was set back by an hour, nothing would
+    be swept for an hour.
     """
 
     def tick(self, *args: Any, **options: Any) -> float:
@@ -14,5 +15,5 @@ class SteadyScheduler(PersistentScheduler):
         if any((entry.last_run_at or now) > now for entry in self.schedule.values()):
             for entry in self.schedule.values():
                 entry.last_run_at = now
-            self._heap = None  # it is ordered by the clock of before
+            self._heap = None  # ordered by the old clock; `tick` rebuilds it
         return float(super().tick(*args, **options))

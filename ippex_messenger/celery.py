@@ -9,9 +9,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
 
 
 class PromptConnection(Connection):
-    """Worker and beat look for a queue that is away every two seconds, however long it has been.
+    """Makes the worker and beat retry an unavailable queue every two seconds, however long the outage lasts.
 
-    Their own waits grow up to 30 seconds, and so long could a mail then wait after the queue's return.
+    By default their waits grow to 30 seconds, and mail could wait that long after the queue is back.
     """
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:

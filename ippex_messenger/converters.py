@@ -1,4 +1,4 @@
-"""What an id and a tenancy's slug look like in a path; whatever looks otherwise is a 404."""
+"""URL converters for ids and tenancy slugs. A path that doesn't match them is a 404."""
 
 from tenancy.validators import SLUG_PATTERN
 

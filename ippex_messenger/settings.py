@@ -1,8 +1,8 @@
-"""All settings. Each variable of the environment is listed in the README.
+"""The project's settings. The README lists every environment variable.
 
-Without any variable the servers are the embedded ones (`make run`); `DATABASE_URL`, `REDIS_URL` and
-`EMAIL_URL` each replace their own. Production mode is `DATABASE_URL` set and `DEBUG` not: the application
-then refuses to start without a secret key and allowed hosts.
+By default the application uses the embedded servers (`make run`). `DATABASE_URL`, `REDIS_URL` and `EMAIL_URL` each
+replace one of them. With `DATABASE_URL` set and `DEBUG` not set, the application is in production mode: it refuses to
+start without a secret key and allowed hosts.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ INSTALLED_APPS = [
     "messenger",
     "tenancy",
     "accounts",
-    "ippex_messenger.demo",  # its command
+    "ippex_messenger.demo",  # for `manage.py demo`
     "allauth",
     "allauth.account",
     "django.contrib.auth",
@@ -111,19 +111,19 @@ CRISPY_TEMPLATE_PACK = "bootstrap5"
 # -- State: PostgreSQL and Redis hold all of it ------------------------------------------------------
 
 DATABASES = {"default": env.db("DATABASE_URL", default=Home.current().database_url)}
-# Under ASGI a kept connection is never used again, and piles up; the WSGI entry point keeps its own.
+# Under ASGI, persistent connections are never reused and pile up. wsgi.py turns them on.
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=0)
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-# Plan a prepared statement once, not anew for each of its first executions (common/database/prepared.py); and never
-# compile one, which takes longer than to run it.
+# Plan a prepared statement once, not again for each of its first executions (common/database/prepared.py). No JIT:
+# compiling a statement takes longer than running it.
 DATABASES["default"]["OPTIONS"]["options"] = (
     DATABASES["default"]["OPTIONS"].get("options", "") + " -c plan_cache_mode=force_generic_plan -c jit=off"
 ).strip()
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default=Home.current().redis_url)
-# A Redis that is away or frozen may cost a request this long, never more: measured, the clients'
-# own defaults wait for 25 seconds and longer.
+# The longest that an unavailable or frozen Redis may delay a request. With the clients' defaults it was measured to
+# delay one by 25 seconds and more.
 REDIS_TIMEOUT_SECONDS = 0.5
 
 CACHES = {
@@ -138,7 +138,7 @@ CACHES = {
         },
     }
 }
-SESSION_ENGINE = "tenancy.session_engine"  # in the database: cached_db fails when Redis is away
+SESSION_ENGINE = "tenancy.session_engine"  # in the database: cached_db fails when Redis is unavailable
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -152,7 +152,7 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "ippex_messenger.beat:SteadyScheduler"
-# How long a mail can wait when its hint on the queue was lost.
+# How long a mail can wait if its hint on the queue is lost.
 SWEEP_SECONDS = 10
 CELERY_BEAT_SCHEDULE = {
     "send-password-resets": {
@@ -199,7 +199,7 @@ ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"  # an address is proven by the invitation that was mailed to it
+ACCOUNT_EMAIL_VERIFICATION = "none"  # accepting the invitation that was mailed to an address verifies it
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
@@ -210,7 +210,7 @@ ACCOUNT_FORMS = {
     "reset_password": "accounts.forms.ResetPasswordForm",
     "reset_password_from_key": "accounts.forms.ResetPasswordKeyForm",
 }
-# allauth believes X-Forwarded-For only as far as this many proxies of ours.
+# The number of our own proxies. allauth trusts as many entries of X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 
 LANGUAGE_CODE = "en-gb"
@@ -240,7 +240,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SERVED_OVER_HTTPS
-CSRF_COOKIE_HTTPONLY = True  # scripts take the token from the form
+CSRF_COOKIE_HTTPONLY = True  # scripts read the token from the form
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SERVED_OVER_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SERVED_OVER_HTTPS
@@ -249,7 +249,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 if env.bool("TRUST_FORWARDED_PROTO", default=False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-# A group of a few thousand people is chosen with one check box each.
+# The members of a group are chosen by check boxes, each of them a field: a group may have a few thousand.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
@@ -257,7 +257,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # no collectstatic, in production neither
+WHITENOISE_USE_FINDERS = True  # no collectstatic, not even in production
 
 # -- Logs: ids only; never message text, addresses, tokens or cookies ---------------------------------
 

@@ -19,9 +19,9 @@ handler403 = "ippex_messenger.views.permission_denied"
 handler404 = "ippex_messenger.views.page_not_found"
 handler500 = "ippex_messenger.views.server_error"
 
-# The first word of each of these paths is refused as a tenancy's slug (tenancy/validators.py).
+# The first segment of each of these paths is reserved: tenancy/validators.py refuses it as a tenancy's slug.
 urlpatterns = [
-    path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),  # first, for it is asked most
+    path("<tenancy:tenancy_slug>/messenger/", include("messenger.urls")),  # first: most requests match it
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),

@@ -1,4 +1,4 @@
-"""Pages that belong to no app: health of the process, and what errors look like."""
+"""Views that belong to no app: health checks and error pages."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
@@ -11,14 +11,14 @@ from django.views.decorators.http import require_safe
 @require_safe
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers."""
+    """Liveness: the process answers requests."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @require_safe
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
-    """This process can do its work: the database answers. (Redis may be away: pages and posts go on.)"""
+    """Readiness: the database answers. Redis is not checked, because pages and posts work without it."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -40,5 +40,5 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    # Without the request: whatever broke may break in its session or its user again.
+    # Rendered without the request: its session or user may be what failed, and would fail again.
     return HttpResponse(render_to_string("500.html"), status=500)

@@ -1,4 +1,4 @@
-"""Pages in production: threads that live long and keep their connection to PostgreSQL."""
+"""WSGI entry point: the pages in production, served by long-lived threads with persistent database connections."""
 
 import ctypes
 import gc
@@ -12,16 +12,16 @@ M_ARENA_MAX = -8  # glibc's malloc.h
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
 os.environ.setdefault("DATABASE_CONN_MAX_AGE", "600")
 
-# The C library would keep memory for each thread apart, and in each as much as the largest page ever took. Python's
-# threads take turns anyway. Where there is no such setting (musl, macOS) there is nothing to be set.
+# By default glibc gives each thread an arena of its own, and each arena holds as much memory as the largest page ever
+# took. Python's threads take turns anyway, so one arena is enough. musl and macOS have no such setting.
 if set_malloc := getattr(ctypes.CDLL(None), "mallopt", None):
     set_malloc(M_ARENA_MAX, 1)
 
 application = get_wsgi_application()
-get_resolver().url_patterns  # noqa: B018  (imports all views but the rare ones)
+get_resolver().url_patterns  # noqa: B018  (imports all views except the rarely used ones)
 
-# A page leaves cycles behind that hold on to its HTML. What is loaded by now stays for good: the collector, free
-# of looking through it, has the time to come round often. A full round takes 5 ms instead of 100.
+# Each page leaves reference cycles that hold its HTML, so the collector should run often. It can afford to because
+# everything loaded so far is exempt: a full collection takes 5 ms instead of 100.
 gc.collect()
 gc.freeze()
 gc.set_threshold(700, 2, 2)

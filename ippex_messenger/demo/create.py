@@ -1,7 +1,7 @@
-"""Write the demo tenancies, each as a whole or, where it is there already, not at all.
+"""Creates the demo tenancies. A tenancy is created completely, or skipped if it exists.
 
-The conversations go through `write_message` at the times that they are said to have taken place, so that each
-message carries the decision that the product would have made. Nothing of it is really e-mailed.
+Each message goes through `write_message`, dated as the dialogue says, so that it has the decision that the product
+would have made. Its deliveries are marked as sent; no mail goes out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ from messenger.notifications.delivery import outbox
 from messenger.reading.positions import mark_read
 from tenancy.models import Member, Tenancy
 
-# When the groups of the demo began: before the first of their messages.
-BEGINNING = timedelta(days=40)
-# So many messages nobody but their authors has read yet, in the first topic of each group.
-NEW_MESSAGES = 2
+# How long ago the members joined their groups: before the first message.
+GROUP_AGE = timedelta(days=40)
+# The number of messages in the first topic of each group that only their authors have read.
+UNREAD_MESSAGES = 2
 
 
 def create_demo() -> None:
@@ -39,7 +39,7 @@ def create_demo() -> None:
 @transaction.atomic
 def _create_tenancy(slug: str, name: str) -> None:
     tenancy = Tenancy.objects.create(slug=slug, name=name, messenger_enabled=True)
-    hashed_password = make_password(PASSWORD)  # once for all: it is slow on purpose
+    hashed_password = make_password(PASSWORD)  # only once: hashing is slow on purpose
     members = {
         person.key: Member.objects.create(
             tenancy=tenancy,
@@ -58,10 +58,10 @@ def _create_tenancy(slug: str, name: str) -> None:
 def _create_group(tenancy: Tenancy, demo: DemoGroup, members: Mapping[str, Member]) -> None:
     group = MessengerGroup(tenancy=tenancy, name=demo.name, description=demo.description)
     save_group(group, [members[key] for key in demo.members])
-    GroupMembership.objects.filter(group=group).update(joined_at=F("joined_at") - BEGINNING)
+    GroupMembership.objects.filter(group=group).update(joined_at=F("joined_at") - GROUP_AGE)
     topics = [_create_topic(group, topic, members) for topic in demo.topics]
     for topic in topics:
-        _read(topic, [members[key] for key in demo.members], NEW_MESSAGES if topic == topics[0] else 0)
+        _mark_read(topic, [members[key] for key in demo.members], UNREAD_MESSAGES if topic == topics[0] else 0)
 
 
 def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, Member]) -> Topic:
@@ -73,25 +73,25 @@ def _create_topic(group: MessengerGroup, demo: DemoTopic, members: Mapping[str, 
         notification_interval=demo.interval,
     )
     for line in demo.lines:
-        _say(topic, line, members)
+        _post(topic, line, members)
     if not demo.is_active:
         topic.is_active = False
         topic.save(update_fields=["is_active"])
     return topic
 
 
-def _read(topic: Topic, readers: Iterable[Member], unread: int) -> None:
-    """Everybody has read the topic, but for so many messages at its end that others wrote."""
-    own = dict(topic.messages.order_by().values_list("author").annotate(Max("sequence")))
+def _mark_read(topic: Topic, readers: Iterable[Member], unread: int) -> None:
+    """Mark the topic as read by `readers`, except for its last `unread` messages; authors have read their own."""
+    last_own = dict(topic.messages.order_by().values_list("author").annotate(Max("sequence")))
     for reader in readers:
-        mark_read(topic, reader, max(topic.last_sequence - unread, own.get(reader.pk, 0)))
+        mark_read(topic, reader, max(topic.last_sequence - unread, last_own.get(reader.pk, 0)))
 
 
-def _say(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:
-    days_ago, clock, who, text = line
+def _post(topic: Topic, line: Line, members: Mapping[str, Member]) -> None:
+    days_ago, time_of_day, author, text = line
     day = timezone.now().date() - timedelta(days=days_ago)
-    posted_at = datetime.combine(day, time.fromisoformat(clock), tzinfo=timezone.get_default_timezone())
-    message = write_message(topic, members[who], prepare(text), uuid4(), posted_at, topic.group.roster).message
+    posted_at = datetime.combine(day, time.fromisoformat(time_of_day), tzinfo=timezone.get_default_timezone())
+    message = write_message(topic, members[author], prepare(text), uuid4(), posted_at, topic.group.roster).message
     outbox.fan_out(message.pk)
     Delivery.objects.filter(message=message, state=Delivery.State.WAITING).update(
         state=Delivery.State.SENT, settled_at=posted_at

@@ -1,7 +1,7 @@
 """The groups, topics and conversations of the demo tenancies.
 
-A line is (days ago, time of day in UTC, who, text). Days are counted back from the day on which the demo is made, so
-that the conversations always end yesterday.
+A line is (days ago, time of day in UTC, key of the author, text). Days are counted back from the day on which the demo
+is created, so that the conversations always end yesterday.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who is in the demo tenancies. One password for all: they live in the embedded database only."""
+"""The members of the demo tenancies. They share one password: they are meant for the embedded database only."""
 
 import unicodedata
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Person:
 
     @property
     def key(self) -> str:
-        """The first name in plain letters: João is joao."""
+        """The first name in ASCII: João becomes joao."""
         first_name = unicodedata.normalize("NFKD", self.name.split()[0])
         return first_name.encode("ascii", "ignore").decode().lower()
 

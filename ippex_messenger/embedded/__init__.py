@@ -1,5 +1,5 @@
-"""The servers of `make run` and of the tests: PostgreSQL, Valkey and a mail catcher from Python wheels.
+"""The embedded servers of `make run` and the tests: PostgreSQL, Valkey and a mail catcher, from Python wheels.
 
-Nothing of the product imports this package but the settings, which ask it for the
-addresses of the servers that no environment variable names.
+In the rest of the product only the settings and `manage.py demo` import this package. The settings take from it the
+addresses of the servers for which no environment variable is set.
 """

@@ -1,4 +1,4 @@
-"""Who PostgreSQL runs as: it refuses root, so under root it runs as `nobody`."""
+"""The account that PostgreSQL runs as. PostgreSQL refuses to run as root, so root starts it as `nobody`."""
 
 import os
 import pwd
@@ -6,48 +6,50 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import Refused
+from .errors import StartupError
 
 
 @dataclass(frozen=True)
 class Account:
     uid: int
     gid: int
-    prefix: tuple[str, ...] = ()  # a command that changes to the account by itself
+    prefix: tuple[str, ...] = ()  # put before the command: changes to the account; empty if the parent can do it
 
 
 def unprivileged_account(server: Path, data: Path) -> Account | None:
-    """The account that runs `server` on the folder `data`; None where the present one will do."""
+    """The account that can run the program `server` on the folder `data`; None if the current one can.
+
+    Raises StartupError if the account could not enter the folders and `setpriv` is missing.
+    """
     if os.geteuid() != 0:
         return None
     uid, gid = _owner(data)
-    closed = [path for path in (server, data) if not _open_to_everybody(path)]
+    closed = [path for path in (server, data) if not _can_be_reached_by_all(path)]
     if not closed:
         return Account(uid, gid)
     setpriv = shutil.which("setpriv")
     if not setpriv:
-        raise Refused(
-            "PostgreSQL does not run as root, and the account nobody may not enter the folders above "
-            f"{closed[0]}: work as another user, or in a folder that everybody may enter."
+        raise StartupError(
+            "PostgreSQL does not run as root, and the account nobody is not allowed into the folders above "
+            f"{closed[0]}: work as another user, or in a folder that every user may enter."
         )
-    return Account(uid, gid, _reaching_closed_folders(setpriv, uid, gid))
+    return Account(uid, gid, _setpriv_command(setpriv, uid, gid))
 
 
 def _owner(data: Path) -> tuple[int, int]:
-    if data.exists():  # maybe made by a user, before root came to run it
+    if data.exists():  # possibly created by an ordinary user, and now run by root
         return data.stat().st_uid, data.stat().st_gid
     nobody = pwd.getpwnam("nobody")
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _open_to_everybody(path: Path) -> bool:
+def _can_be_reached_by_all(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o001 for folder in path.parents)
 
 
-def _reaching_closed_folders(setpriv: str, uid: int, gid: int) -> tuple[str, ...]:
-    # A clone in a folder of root's own (mode 0700) stays as closed as it is: the one right to pass by
-    # such modes is left to the account. The wish to die with the parent is lost when the account
-    # changes, so it is made here again.
+def _setpriv_command(setpriv: str, uid: int, gid: int) -> tuple[str, ...]:
+    # A clone in a folder of root's (mode 0700) stays closed: the account keeps a single capability, the one to
+    # override file modes. Changing the account clears the parent-death signal, so it is set again here.
     return (
         setpriv,
         f"--reuid={uid}",

@@ -1,4 +1,4 @@
-"""The processes of the product itself, as `make run` starts them."""
+"""The product's own processes, as `make run` starts them."""
 
 import http.client
 import sys
@@ -6,8 +6,8 @@ import sys
 from .home import Home
 from .processes import Program
 
-# Open streams wait, and cost next to nothing. granian accepts no connection beyond 1,024, if nothing else is said.
-CONNECTIONS = 20_000
+# Open streams are idle and cost next to nothing. By default granian accepts no more than 1,024 connections.
+MAX_CONNECTIONS = 20_000
 
 
 def preparation(home: Home, demo: bool) -> Program:
@@ -25,8 +25,8 @@ def web(home: Home, port: int) -> Program:
             *(sys.executable, "-m", "granian", "--interface", "asginl"),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--workers", "1", "--log-level", "warning", "--no-ws"),
-            *("--backpressure", str(CONNECTIONS)),
-            *("--workers-kill-timeout", "2"),  # open streams would keep it from stopping
+            *("--backpressure", str(MAX_CONNECTIONS)),
+            *("--workers-kill-timeout", "2"),  # open streams would keep a worker from stopping
             "ippex_messenger.embedded.web:application",
         ),
         environment=_environment(home),
@@ -49,7 +49,7 @@ def worker(home: Home) -> Program:
                 "WARNING",
             ),
             *("--pool", "threads", "--concurrency", "4"),
-            *("--without-mingle", "--without-gossip", "--without-heartbeat"),  # it is the only one
+            *("--without-mingle", "--without-gossip", "--without-heartbeat"),  # there is only one worker
         ),
         environment=_environment(home),
     )
@@ -80,7 +80,7 @@ def web_answers(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         connection.request("GET", "/healthz")
-        # In production mode this address may not be an allowed host: a refusal is an answer too.
+        # In production mode this address may not be an allowed host; a 400 shows that the server runs, too.
         return connection.getresponse().status < http.HTTPStatus.INTERNAL_SERVER_ERROR
     except (OSError, http.client.HTTPException):
         return False

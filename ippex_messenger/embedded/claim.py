@@ -1,4 +1,4 @@
-"""One stack for a folder: the lock, and what an earlier, killed stack left behind."""
+"""Claims a folder for one stack: takes the lock, and stops what an earlier, killed stack left running."""
 
 import fcntl
 import json
@@ -8,21 +8,24 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from .errors import Refused
+from .errors import StartupError
 from .home import Home
 from .processes import command_line, signal_group
 
-PATIENCE_SECONDS = 5
+STOP_SECONDS = 5  # from SIGINT to SIGKILL
 
 
 @contextmanager
 def claimed(home: Home) -> Iterator[Home]:
-    """Keep `home` to this process; yields it with ports that are free at this moment."""
+    """Reserve `home` for this process; yields it with ports that are free at this moment.
+
+    Raises StartupError if another process has reserved it.
+    """
     with open(home.folder / "run.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(
+            raise StartupError(
                 f"Another `make run` (or test run) already uses {home.folder}; stop that one first."
             ) from None
         _stop_leftovers(home)
@@ -30,12 +33,15 @@ def claimed(home: Home) -> Iterator[Home]:
 
 
 def record_programs(home: Home, commands: Mapping[int, str]) -> None:
-    """Write down what runs, for the start after this process was killed on a system that lets it live on."""
+    """Record the running programs, command lines by process id.
+
+    If this process is killed on a system that doesn't kill its children (not Linux), the next start stops them.
+    """
     home.programs_record.write_text(json.dumps(commands))
 
 
 def _stop_leftovers(home: Home) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + STOP_SECONDS
     for pid in _leftovers(home):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
@@ -47,9 +53,9 @@ def _stop_leftovers(home: Home) -> None:
 
 
 def _leftovers(home: Home) -> list[int]:
-    """The recorded processes that still run; the number of a dead one may be somebody else's by now."""
+    """The recorded processes that still run. The command line is compared because process ids are reused."""
     try:
         commands = json.loads(home.programs_record.read_text())
-    except (FileNotFoundError, ValueError):  # none recorded, or killed in the middle of recording
+    except (FileNotFoundError, ValueError):  # nothing recorded, or killed while recording
         return []
     return [int(pid) for pid, command in commands.items() if command_line(int(pid)) == command]

@@ -1,2 +1,2 @@
-class Refused(Exception):
-    """Something that the person at the terminal has to put right; the text is a sentence for them."""
+class StartupError(Exception):
+    """A problem that the person at the terminal has to fix. The text is a sentence for them."""

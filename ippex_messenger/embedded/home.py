@@ -1,4 +1,4 @@
-"""Where the embedded servers live: their folder, their ports and their passwords."""
+"""The folder, ports and passwords of the embedded servers."""
 
 import fcntl
 import json
@@ -10,17 +10,17 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-# Where people look for a mail catcher; taken only while nobody else has it.
-USUAL_MAILBOX_PORT = 8025
+# The usual port of mail catchers; chosen only if it is free.
+DEFAULT_MAILBOX_PORT = 8025
 
 PORTS = ("postgres_port", "redis_port", "smtp_port", "mailbox_port")
-# Below the ranges from which systems take the ports of outgoing connections.
+# Below the ranges from which operating systems take ports for outgoing connections.
 PORT_RANGE = range(15000, 30000)
 
 
 @dataclass(frozen=True)
 class Home:
-    """The folder of one embedded stack and the addresses chosen for it, once, when it was first used."""
+    """The folder of one embedded stack, with the ports and passwords that were chosen when it was first used."""
 
     folder: Path
     postgres_port: int
@@ -33,12 +33,12 @@ class Home:
 
     @classmethod
     def current(cls) -> "Home":
-        """The stack of this process: the folder that MESSENGER_HOME names, or `var` in the checkout."""
+        """The stack of this process, in the folder MESSENGER_HOME, by default `var` in the checkout."""
         return cls.at(Path(os.environ.get("MESSENGER_HOME") or CHECKOUT / "var").resolve())
 
     @classmethod
     def at(cls, folder: Path) -> "Home":
-        """The stack in `folder`; ports and passwords are chosen by whoever comes first, under a lock."""
+        """The stack in `folder`. The first process to use it chooses ports and passwords, under a lock."""
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "home.json"
         with open(folder / "home.lock", "w") as lock:
@@ -61,12 +61,12 @@ class Home:
 
     @property
     def mailbox_url(self) -> str:
-        """The page on which the mail catcher shows what it caught."""
+        """The page on which the mail catcher lists the mails."""
         return f"http://127.0.0.1:{self.mailbox_port}/"
 
     @property
     def web_port_record(self) -> Path:
-        """Holds the port of the running web server, so that other processes can name its address."""
+        """Contains the port of the running web server: other processes build links with it."""
         return self.folder / "web.port"
 
     @property
@@ -75,13 +75,13 @@ class Home:
 
     @property
     def programs_record(self) -> Path:
-        """Holds the process numbers of the running programs."""
+        """Contains the process ids of the running programs and their command lines, as JSON."""
         return self.folder / "programs.pid"
 
     def with_free_ports(self) -> "Home":
-        """The same stack, with another port for each one that somebody else has taken since.
+        """The same stack, with a new port in place of each one that another program has taken.
 
-        To be asked for only while nothing of the stack runs.
+        Call this only while none of the stack's servers run: they would occupy the ports.
         """
         taken = [name for name, port in self.ports.items() if not is_free(port)]
         if not taken:
@@ -101,7 +101,7 @@ class Home:
 def is_free(port: int) -> bool:
     """Whether a server could listen on `port` now."""
     with socket.socket() as probe:
-        # As servers do it: connections of before that linger on do not count.
+        # As servers do: old connections in TIME_WAIT don't count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -119,8 +119,8 @@ def free_port() -> int:
 
 def _choose_addresses() -> dict[str, object]:
     ports: dict[str, int] = {}
-    if is_free(USUAL_MAILBOX_PORT):
-        ports["mailbox_port"] = USUAL_MAILBOX_PORT
+    if is_free(DEFAULT_MAILBOX_PORT):
+        ports["mailbox_port"] = DEFAULT_MAILBOX_PORT
     for name in PORTS:
         while name not in ports:
             if (port := free_port()) not in ports.values():
@@ -134,7 +134,7 @@ def _choose_addresses() -> dict[str, object]:
 
 
 def _write(record: Path, content: dict[str, object]) -> None:
-    draft = record.with_suffix(".new")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(content, indent=1))
-    draft.rename(record)
+    temporary = record.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps(content, indent=1))
+    temporary.rename(record)

@@ -7,8 +7,8 @@ from email.parser import BytesParser
 from html import escape
 from pathlib import Path
 
-# More than one looks through by hand; a list of thousands would only be slow.
-LISTED = 200
+# Enough for reading by hand; a list of thousands would only be slow.
+MAX_LISTED = 200
 
 _STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#dfddd6, #313c3a); --accent: light-dark(#0f6b5c, #69cdb9); }
@@ -41,12 +41,12 @@ class Mailbox:
 
     def _list(self) -> str:
         files = sorted(self.folder.glob("*.eml"), key=lambda file: file.stat().st_mtime, reverse=True)
-        rows = "".join(_row(file) for file in files[:LISTED])
+        rows = "".join(_row(file) for file in files[:MAX_LISTED])
         count = f"{len(files)} mails" if len(files) != 1 else "1 mail"
-        shown = f", the latest {LISTED} are shown" if len(files) > LISTED else ""
+        limit = f", the latest {MAX_LISTED} are shown" if len(files) > MAX_LISTED else ""
         return _page(
             "Caught mails",
-            f"<h1>Caught mails</h1><p>{count}{shown}. None of them was delivered. The page renews itself.</p>"
+            f"<h1>Caught mails</h1><p>{count}{limit}. None of them was delivered. This page refreshes itself.</p>"
             f"<table><thead><tr><th>Time</th><th>To</th><th>Subject</th></tr></thead><tbody>{rows}</tbody></table>",
             head='<meta http-equiv="refresh" content="5">',
         )

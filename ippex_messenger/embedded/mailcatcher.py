@@ -1,4 +1,4 @@
-"""The mail catcher: takes every mail by SMTP, delivers none, keeps each as a file, shows all on a page."""
+"""The mail catcher: accepts every mail by SMTP, delivers none, stores each as a file and lists them on a page."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,17 +17,17 @@ def mailcatcher(home: Home) -> Program:
     return Program(name="mailcatcher", command=(sys.executable, "-m", __name__))
 
 
-class Keeper:
-    """What aiosmtpd calls with each mail."""
+class MailWriter:
+    """aiosmtpd's handler: writes each mail to a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        draft = self.folder / f"{uuid4().hex}.new"
+        temporary = self.folder / f"{uuid4().hex}.new"
         content = envelope.content
-        draft.write_bytes(content if isinstance(content, bytes) else str(content).encode())
-        draft.rename(draft.with_suffix(".eml"))  # the page never shows half a mail
+        temporary.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        temporary.rename(temporary.with_suffix(".eml"))  # so that the page never shows half a mail
         return "250 OK"
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     home = Home.current()
     folder = home.folder / "mails"
     folder.mkdir(mode=0o700, exist_ok=True)
-    Controller(Keeper(folder), hostname="127.0.0.1", port=home.smtp_port).start()
+    Controller(MailWriter(folder), hostname="127.0.0.1", port=home.smtp_port).start()
     with ThreadingHTTPServer(("127.0.0.1", home.mailbox_port), _pages(Mailbox(folder))) as server:
         server.serve_forever()
 
@@ -50,7 +50,7 @@ def _pages(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
-            # What a mail holds is shown, never run.
+            # The content of a mail is displayed, but its scripts never run.
             self.send_header(
                 "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'"
             )
@@ -59,7 +59,7 @@ def _pages(mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             return None
 
         def log_message(self, *_args: object) -> None:
-            """Addresses and subjects don't belong into a log."""
+            """Logs nothing: addresses and subjects don't belong in a log."""
 
     return Pages
 

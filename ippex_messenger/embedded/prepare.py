@@ -1,4 +1,4 @@
-"""Migrations and demo data in one process, imported while the servers still start."""
+"""Migrates the database and creates the demo data, in one process that does its imports while the servers start."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ippex_messenger.settings")
     django.setup()
-    if not sys.stdin.readline():  # the supervisor says when the servers answer; it is gone
+    if not sys.stdin.readline():  # the supervisor sends a line when the servers answer; without one it has exited
         sys.exit(1)
     call_command("migrate", interactive=False, verbosity=0)
     if "--demo" in sys.argv:

@@ -1,4 +1,4 @@
-"""Starting one program so that it never outlives its parent, and asking about processes."""
+"""Starts a program so that it never outlives its parent, and inspects processes."""
 
 import ctypes
 import os
@@ -36,10 +36,9 @@ def spawn(
     stderr: int | IO[bytes],
     stdin: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[bytes]:
-    """Start `program` in a session of its own, so that the terminal's Ctrl-C reaches its parent only.
+    """Start `program` in a session of its own, so that the terminal's Ctrl-C reaches only its parent.
 
-    Call it from a thread that lives as long as the program shall: Linux takes the end of the
-    thread for the end of the parent.
+    Call this from a thread that lives as long as the program should: for Linux, the parent ends with that thread.
     """
     program.before_start()
     account = program.account
@@ -56,33 +55,33 @@ def spawn(
         group=change_to.gid if change_to else None,
         extra_groups=[] if change_to else None,
         start_new_session=True,
-        # Calls into the kernel only, so it is safe here whatever the threads of the parent do.
-        preexec_fn=lambda: die_with(parent, program.stop_signal),  # noqa: PLW1509
+        # Makes only system calls, so it is safe between fork and exec, whatever the parent's threads do.
+        preexec_fn=lambda: die_with_parent(parent, program.stop_signal),  # noqa: PLW1509
     )
 
 
-def die_with(parent: int, signal_number: signal.Signals) -> None:
-    """Let the kernel send this process `signal_number` as soon as its parent is gone (Linux only)."""
+def die_with_parent(parent: int, signal_number: signal.Signals) -> None:
+    """Let the kernel send this process `signal_number` when `parent` ends. Does nothing except on Linux."""
     if _libc:
         _libc.prctl(PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-        if os.getppid() != parent:  # it went before the kernel knew of the wish
+        if os.getppid() != parent:  # it ended before the kernel got the request
             os._exit(1)
 
 
 def command_line(pid: int) -> str:
-    """What a process was started as; empty when it is gone, or dead and only not yet buried."""
+    """The command line of a process; empty if it has ended, or is a zombie."""
     if LINUX:
         try:
             arguments = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
         except OSError:
             return ""
         return arguments.replace("\0", " ").strip()
-    question = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
-    listing = subprocess.run(question, check=False, stdout=subprocess.PIPE, text=True)
+    command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    listing = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     return "" if "<defunct>" in listing.stdout else listing.stdout.strip()
 
 
 def signal_group(pid: int, signal_number: signal.Signals) -> None:
-    """Signal whatever is left of the session that the program `pid` led."""
+    """Signal every process that is left of the program `pid`: itself and its children."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal_number)

@@ -1,4 +1,4 @@
-"""What `make run` does, from the lock on the folder to the last process stopped."""
+"""`make run`, from locking the folder to stopping the last process."""
 
 import os
 import subprocess
@@ -7,25 +7,25 @@ from contextlib import contextmanager, suppress
 
 from . import application
 from .claim import claimed
-from .errors import Refused
+from .errors import StartupError
 from .home import Home, is_free
 from .mailcatcher import mailcatcher
 from .processes import spawn
 from .servers import is_embedded, start_servers, stop_servers, wait_for_servers
 from .supervisor import StopRequested, Supervisor, display
 
-WEB_SECONDS = 30  # before the wait is mentioned
+WEB_SECONDS = 30  # until a slow start is reported
 
 
 def run() -> None:
-    """The whole stack, until SIGINT or SIGTERM."""
+    """Run the whole stack until SIGINT or SIGTERM. Raises StartupError."""
     port = _requested_port()
     with _supervised() as supervisor:
         home = supervisor.home
         if port in home.ports.values() or not is_free(port):
-            raise Refused(f"Port {port} is taken; choose another one: PORT={port + 1} make run")
+            raise StartupError(f"Port {port} is taken; choose another one: PORT={port + 1} make run")
         home.web_port_record.write_text(str(port))
-        _stand_in_for_an_operator(home)
+        _set_production_defaults(home)
         preparation = _start_preparation(supervisor)
         start_servers(supervisor)
         if is_embedded("EMAIL_URL"):
@@ -37,26 +37,26 @@ def run() -> None:
         supervisor.start(application.worker(home))
         supervisor.start(application.beat(home))
         say(_banner(home, port, accounts))
-        supervisor.until(lambda: False)
+        supervisor.run_until(lambda: False)
 
 
-def _stand_in_for_an_operator(home: Home) -> None:
-    """With a DATABASE_URL the application asks for a secret key and its hosts; here it serves this machine only."""
+def _set_production_defaults(home: Home) -> None:
+    """With a DATABASE_URL the application requires a secret key and allowed hosts. Here it serves only this machine."""
     os.environ.setdefault("SECRET_KEY", home.secret_key)
     os.environ.setdefault("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 
 
 def run_servers() -> None:
-    """PostgreSQL and Valkey only, for whoever starts the rest by hand."""
+    """Run only PostgreSQL and Valkey, until SIGINT or SIGTERM; the rest can be started by hand."""
     with _supervised() as supervisor:
         start_servers(supervisor)
         wait_for_servers(supervisor)
         say(f"PostgreSQL and Valkey are running; logs are in {display(supervisor.home.folder / 'log')}.")
-        supervisor.until(lambda: False)
+        supervisor.run_until(lambda: False)
 
 
 def say(text: str) -> None:
-    with suppress(OSError):  # the terminal may be closed; that is no reason to stop less cleanly
+    with suppress(OSError):  # the terminal may be closed; everything still has to stop cleanly
         print(text, flush=True)
 
 
@@ -78,7 +78,7 @@ def _supervised() -> Iterator[Supervisor]:
 def _requested_port() -> int:
     text = os.environ.get("PORT") or "8000"
     if not (text.isdecimal() and 0 < int(text) < 65536):
-        raise Refused(f"PORT is {text!r}, but a port is a number from 1 to 65535: PORT=8001 make run")
+        raise StartupError(f"PORT is {text!r}, but a port is a number from 1 to 65535: PORT=8001 make run")
     return int(text)
 
 
@@ -89,23 +89,23 @@ def _start_preparation(supervisor: Supervisor) -> subprocess.Popen[bytes]:
 
 
 def _prepare(supervisor: Supervisor, preparation: subprocess.Popen[bytes]) -> str:
-    """Migrate and fill the database; returns what `manage.py demo` has to say."""
-    assert preparation.stdin is not None  # noqa: S101  (for the type checker: both were asked for)
+    """Let `preparation` migrate and fill the database. Returns the output of `manage.py demo`, the demo accounts."""
+    assert preparation.stdin is not None  # noqa: S101  (for the type checker: both are pipes)
     assert preparation.stdout is not None  # noqa: S101
     with suppress(BrokenPipeError):
         preparation.stdin.write(b"\n")
         preparation.stdin.close()
-    supervisor.until(lambda: preparation.poll() is not None)
+    supervisor.run_until(lambda: preparation.poll() is not None)
     if preparation.returncode:
         log = supervisor.home.folder / "log" / "prepare.log"
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip() == line != ""]
         reason = lines[-1] if lines else f"exit {preparation.returncode}"
-        raise Refused(f"The database could not be prepared; {display(log)} ends with: {reason}")
+        raise StartupError(f"The database could not be prepared; {display(log)} ends with: {reason}")
     return preparation.stdout.read().decode().strip()
 
 
 def _wait_for_web(supervisor: Supervisor, port: int) -> None:
-    while not supervisor.until(lambda: application.web_answers(port), WEB_SECONDS):
+    while not supervisor.run_until(lambda: application.web_answers(port), WEB_SECONDS):
         log = supervisor.log_of(supervisor.running["web"].program)
         say(f"The web server does not answer yet; see {display(log)}")
 

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey, those of them that no variable replaces: for the tests, and for `make run`."""
+"""Starts PostgreSQL and Valkey for the tests and `make run`, unless an environment variable replaces them."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from .claim import claimed
-from .errors import Refused
+from .errors import StartupError
 from .home import Home
 from .postgres import postgres, postgres_answers
 from .supervisor import Supervisor, display
@@ -17,7 +17,10 @@ START_SECONDS = 60
 
 @contextmanager
 def servers(home: Home, durable: bool = True) -> Iterator[Home]:
-    """PostgreSQL and Valkey run inside the block; yields `home` with the ports they really have."""
+    """Run PostgreSQL and Valkey inside the block; yields `home` with the ports that they listen on.
+
+    With `durable=False` they are faster, and a crash may lose data. Raises StartupError.
+    """
     with claimed(home) as claim:
         supervisor = Supervisor(claim, say=print)
         try:
@@ -36,13 +39,13 @@ def start_servers(supervisor: Supervisor, durable: bool = True) -> None:
 
 
 def wait_for_servers(supervisor: Supervisor) -> None:
-    questions: dict[str, Callable[[Home], bool]] = {"postgres": postgres_answers, "valkey": valkey_answers}
-    for name, answers in questions.items():
+    probes: dict[str, Callable[[Home], bool]] = {"postgres": postgres_answers, "valkey": valkey_answers}
+    for name, answers in probes.items():
         if name not in supervisor.running:
             continue
-        if not supervisor.until(partial(answers, supervisor.home), START_SECONDS):
+        if not supervisor.run_until(partial(answers, supervisor.home), START_SECONDS):
             log = supervisor.log_of(supervisor.running[name].program)
-            raise Refused(f"{name} does not answer after {START_SECONDS} seconds; see {display(log)}.")
+            raise StartupError(f"{name} does not answer after {START_SECONDS} seconds; see {display(log)}.")
 
 
 def stop_servers(supervisor: Supervisor) -> None:
@@ -51,5 +54,5 @@ def stop_servers(supervisor: Supervisor) -> None:
 
 
 def is_embedded(variable: str) -> bool:
-    """Whether the server that `variable` would name (DATABASE_URL, REDIS_URL, EMAIL_URL) is ours to run."""
+    """Whether the embedded server is used: `variable` (DATABASE_URL, REDIS_URL or EMAIL_URL) is not set."""
     return not os.environ.get(variable)

@@ -1,4 +1,4 @@
-"""Keeps programs running: starts again what dies, stops everything in order."""
+"""Keeps programs running: restarts those that die, and stops them in order."""
 
 import signal
 import subprocess
@@ -14,13 +14,13 @@ from .processes import Program, signal_group, spawn
 
 POLL_SECONDS = 0.05
 FIRST_DELAY_SECONDS = 0.1
-LONGEST_DELAY_SECONDS = 1.0  # leaves a program time to be back within two seconds
-STEADY_SECONDS = 3  # who ran that long did not die of its start
-PATIENCE_SECONDS = 10  # from the polite signal to SIGKILL
+LONGEST_DELAY_SECONDS = 1.0  # short enough for a program to be back within two seconds
+STEADY_SECONDS = 3  # a program that ran this long did start; the next restart is quick again
+STOP_SECONDS = 10  # from the stop signal to SIGKILL
 
 
 class StopRequested(Exception):
-    """Somebody pressed Ctrl-C, or the system asks the stack to end."""
+    """The stack should stop: Ctrl-C, SIGTERM, or the terminal was closed."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Running:
     process: subprocess.Popen[bytes]
     started_at: float
     delay: float = FIRST_DELAY_SECONDS
-    start_again_at: float | None = None
+    restart_at: float | None = None  # time.monotonic(); None while it runs
 
 
 class Supervisor:
@@ -51,73 +51,73 @@ class Supervisor:
         folder.mkdir(exist_ok=True)
         return folder / f"{program.name}.log"
 
-    def until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
-        """Watch over the programs until `condition` holds; False if it does not within `seconds`.
+    def run_until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
+        """Restart programs that die, until `condition` holds. Returns False if it doesn't within `seconds`.
 
-        Raises StopRequested when the stack is asked to end.
+        Raises StopRequested after a signal to stop.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.stop_requested:
                 raise StopRequested
-            self._start_again_what_died()
+            self._restart_dead_programs()
             if condition():
                 return True
             time.sleep(POLL_SECONDS)
         return False
 
     def stop(self, *names: str) -> None:
-        """Stop these programs, in this order, and wait until all of them are gone."""
-        leaving = [self.running.pop(name) for name in names if name in self.running]
-        for one in leaving:
-            if one.process.poll() is None:
-                one.process.send_signal(one.program.stop_signal)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        for one in leaving:
+        """Stop these programs, in this order, and wait until all of them have ended. Kills them after STOP_SECONDS."""
+        stopping = [self.running.pop(name) for name in names if name in self.running]
+        for entry in stopping:
+            if entry.process.poll() is None:
+                entry.process.send_signal(entry.program.stop_signal)
+        deadline = time.monotonic() + STOP_SECONDS
+        for entry in stopping:
             try:
-                one.process.wait(max(0.0, deadline - time.monotonic()))
+                entry.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self.say(f"{one.program.name} did not stop in {PATIENCE_SECONDS} seconds and was killed.")
-            signal_group(one.process.pid, signal.SIGKILL)  # it, or children of its that stayed behind
-            one.process.wait()
+                self.say(f"{entry.program.name} did not stop in {STOP_SECONDS} seconds and was killed.")
+            signal_group(entry.process.pid, signal.SIGKILL)  # the program, or children that it left behind
+            entry.process.wait()
         self._record()
 
     def stop_on_signals(self) -> None:
         def request_stop(_number: int, _frame: FrameType | None) -> None:
-            self.stop_requested = True  # acted upon in until(): never in the middle of a start
+            self.stop_requested = True  # run_until() acts on it, so never in the middle of a start
 
         signal.signal(signal.SIGINT, request_stop)
         signal.signal(signal.SIGTERM, request_stop)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup wants it to go on
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup, keep running
             signal.signal(signal.SIGHUP, request_stop)
 
-    def _start_again_what_died(self) -> None:
+    def _restart_dead_programs(self) -> None:
         now = time.monotonic()
-        for one in self.running.values():
-            if one.start_again_at is None:
-                if one.process.poll() is not None:
-                    self._plan_start(one, now)
-            elif now >= one.start_again_at:
-                self._start_again(one, now)
+        for entry in self.running.values():
+            if entry.restart_at is None:
+                if entry.process.poll() is not None:
+                    self._schedule_restart(entry, now)
+            elif now >= entry.restart_at:
+                self._restart(entry, now)
 
-    def _plan_start(self, one: Running, now: float) -> None:
-        signal_group(one.process.pid, signal.SIGKILL)  # children of its would hold its port
-        if now - one.started_at > STEADY_SECONDS:
-            one.delay = FIRST_DELAY_SECONDS
-        if one.delay < LONGEST_DELAY_SECONDS:  # who dies of every start has been heard of by then
-            log = display(self.log_of(one.program))
-            self.say(f"{one.program.name} stopped ({_outcome(one.process)}), starting it again; see {log}")
-        one.start_again_at = now + one.delay
-        one.delay = min(2 * one.delay, LONGEST_DELAY_SECONDS)
+    def _schedule_restart(self, entry: Running, now: float) -> None:
+        signal_group(entry.process.pid, signal.SIGKILL)  # children that it left behind would hold its port
+        if now - entry.started_at > STEADY_SECONDS:
+            entry.delay = FIRST_DELAY_SECONDS
+        if entry.delay < LONGEST_DELAY_SECONDS:  # later, a program that dies at every start has been reported enough
+            log = display(self.log_of(entry.program))
+            self.say(f"{entry.program.name} stopped ({_outcome(entry.process)}), starting it again; see {log}")
+        entry.restart_at = now + entry.delay
+        entry.delay = min(2 * entry.delay, LONGEST_DELAY_SECONDS)
 
-    def _start_again(self, one: Running, now: float) -> None:
+    def _restart(self, entry: Running, now: float) -> None:
         try:
-            one.process = self._spawn(one.program)
+            entry.process = self._spawn(entry.program)
         except OSError as error:  # its file may be about to be replaced
-            self.say(f"{one.program.name} could not be started: {error}")
-            one.start_again_at = now + LONGEST_DELAY_SECONDS
+            self.say(f"{entry.program.name} could not be started: {error}")
+            entry.restart_at = now + LONGEST_DELAY_SECONDS
             return
-        one.started_at, one.start_again_at = now, None
+        entry.started_at, entry.restart_at = now, None
         self._record()
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
@@ -125,12 +125,12 @@ class Supervisor:
             return spawn(program, stdout=log, stderr=log)
 
     def _record(self) -> None:
-        commands = {one.process.pid: " ".join(one.program.command) for one in self.running.values()}
+        commands = {entry.process.pid: " ".join(entry.program.command) for entry in self.running.values()}
         record_programs(self.home, commands)
 
 
 def display(path: Path) -> str:
-    """A path as short as it can be said from here."""
+    """The path as the person at the terminal would type it: relative to the current folder if it is inside."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

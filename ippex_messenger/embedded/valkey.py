@@ -1,4 +1,4 @@
-"""The embedded Valkey: queue and cache."""
+"""The embedded Valkey: task queue, cache and live announcements."""
 
 import signal
 
@@ -23,14 +23,14 @@ def valkey(home: Home, durable: bool = True) -> Program:
         "maxmemory-policy noeviction",
         "daemonize no",
         "loglevel warning",
-        "set-proc-title no",  # the command line tells whose it is
+        "set-proc-title no",  # so that the command line shows which stack it belongs to
     ]
     configuration.touch(mode=0o600)
     configuration.write_text("\n".join(settings) + "\n")
     return Program(
         name="valkey",
         command=(str(valkey_binary()), str(configuration)),
-        folder=folder,  # where it keeps its data: needs no quoting that way
+        folder=folder,  # the data go into the current folder: its path needs no quoting in the configuration
         environment={"LC_ALL": "C"},
         stop_signal=signal.SIGTERM,
     )

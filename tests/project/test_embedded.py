@@ -18,7 +18,7 @@ import redis
 from ippex_messenger.embedded import application
 from ippex_messenger.embedded.account import unprivileged_account
 from ippex_messenger.embedded.binaries import postgres_binary
-from ippex_messenger.embedded.errors import Refused
+from ippex_messenger.embedded.errors import StartupError
 from ippex_messenger.embedded.home import CHECKOUT, Home, free_port
 from ippex_messenger.embedded.postgres import postgres_answers
 from ippex_messenger.embedded.processes import LINUX, command_line
@@ -86,7 +86,7 @@ def test_a_server_that_a_variable_replaces_is_not_started(home: Home, monkeypatc
 
 
 def test_a_folder_serves_one_stack_at_a_time(home: Home, supervisor: subprocess.Popen[str]) -> None:
-    with pytest.raises(Refused, match="already uses"), servers(home):
+    with pytest.raises(StartupError, match="already uses"), servers(home):
         pass
 
 

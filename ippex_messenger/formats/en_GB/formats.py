@@ -1,4 +1,4 @@
-"""English as eight countries read it: day before month, 24 hours. Django's own en_GB says “2:05 p.m.”."""
+"""English formats for eight countries: day before month, 24-hour clock. Django's own en_GB writes “2:05 p.m.”."""
 
 DATE_FORMAT = "j F Y"
 TIME_FORMAT = "H:i"

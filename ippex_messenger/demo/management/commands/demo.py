@@ -9,14 +9,14 @@ from ippex_messenger.embedded.home import Home
 
 
 class Command(BaseCommand):
-    help = "Create the demo tenancies northwind and aurora, where they are not there yet."
+    help = "Create the demo tenancies northwind and aurora, unless they exist."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--force", action="store_true", help="into a database that is not the embedded one, too")
+        parser.add_argument("--force", action="store_true", help="even if the database is not the embedded one")
 
     def handle(self, *args: Any, force: bool, **options: Any) -> None:
         if not (force or self._is_embedded()):
-            raise CommandError("This is not the embedded database; demo data go into it with --force only.")
+            raise CommandError("This is not the embedded database; use --force to create the demo data in it.")
         create_demo()
         self.stdout.write(f"Demo accounts, each with the password “{PASSWORD}”:\n")
         for person in PEOPLE:
