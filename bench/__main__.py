@@ -1,11 +1,11 @@
-"""`run`: the table; `growth`: the curves; `profile`: where the time of a request goes; `fill`: the data only."""
+"""`run`: the table; `growth`: the curves; `profile`: where the time of a request goes; `fill`: only the data."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
 from bench.chart import PANELS
-from bench.load import Unusable
+from bench.load import BenchError
 from bench.rotation import ROUNDS, TURN_SECONDS
 from bench.run import filled_stack, run, say
 from bench.shape import FULL
@@ -17,28 +17,28 @@ PROFILED = ("thread", "topics", "post", "search", "search_few")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    whole = commands.add_parser("run")
-    whole.add_argument("--seconds", type=int, default=TURN_SECONDS, help="of a turn")
-    whole.add_argument("--rounds", type=int, default=ROUNDS)
-    whole.add_argument("--only", nargs="*", default=[], help="parts of names: thread, post, mails, streams")
-    whole.add_argument("--peers", action="store_true")
-    whole.add_argument("--strict", action="store_true", help="fail where a goal is not met")
+    table = commands.add_parser("run")
+    table.add_argument("--seconds", type=int, default=TURN_SECONDS, help="the length of a turn")
+    table.add_argument("--rounds", type=int, default=ROUNDS)
+    table.add_argument("--only", nargs="*", default=[], help="parts of names: thread, post, mails, streams")
+    table.add_argument("--peers", action="store_true", help="measure Spirit, machina and Synapse too")
+    table.add_argument("--strict", action="store_true", help="fail if a goal is not met")
     curves = commands.add_parser("growth")
-    curves.add_argument("--seconds", type=int, default=1, help="of a turn")
+    curves.add_argument("--seconds", type=int, default=1, help="the length of a turn")
     curves.add_argument("--rounds", type=int, default=ROUNDS)
-    curves.add_argument("--only", nargs="*", default=[], choices=PANELS, help="the others stay as they were")
+    curves.add_argument("--only", nargs="*", default=[], choices=PANELS, help="measure these and reuse the others")
     profiled = commands.add_parser("profile")
     profiled.add_argument("what", nargs="*", default=PROFILED)
-    profiled.add_argument("--plans", action="store_true", help="of the statements, instead")
+    profiled.add_argument("--plans", action="store_true", help="show the plans of the SQL statements instead")
     commands.add_parser("fill")
     arguments = parser.parse_args()
     try:
-        sys.exit(_do(arguments))
-    except (Unusable, StartupError) as problem:
-        sys.exit(str(problem))
+        sys.exit(_run_command(arguments))
+    except (BenchError, StartupError) as error:
+        sys.exit(str(error))
 
 
-def _do(arguments: argparse.Namespace) -> int:
+def _run_command(arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
         all_met = run(
             seconds=arguments.seconds,
@@ -77,7 +77,7 @@ def _profile(what: list[str], *, plans: bool) -> None:
         scene.undo_posts()
         requests = {
             "thread": scene.thread(min(scene.threads)),
-            "topics": scene.topics(scene.everywhere),
+            "topics": scene.topics(scene.reader_of_most),
             "post": scene.post(scene.posted),
             "search": scene.search("bank file"),
             "search_few": scene.search(f"{RARE}13"),

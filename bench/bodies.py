@@ -1,4 +1,4 @@
-"""A few thousand texts as payroll staff write them, with the HTML that the product makes of them."""
+"""A few thousand texts as payroll staff write them, with the HTML that the product renders from them."""
 
 import random
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ WORDS = (
     "validated without error please confirm before noon the of and to in is for we will be at on with from all two "
     "three reports accruals leave closing archive transfer amount total currency account returned reissued thanks"
 ).split()
-# A word of its own for each text, for a search that finds few.
+# Followed by a number, a word that is in one text only: for a search with few hits.
 RARE = "reference"
 
 
 @dataclass(frozen=True)
-class Written:
+class MessageText:
     text: str
     html: str
 
 
-def bodies(rng: random.Random, count: int = COUNT) -> list[Written]:
-    return [Written(body.text, body.html) for body in (prepare(_text(rng, number)) for number in range(count))]
+def bodies(rng: random.Random, count: int = COUNT) -> list[MessageText]:
+    return [MessageText(body.text, body.html) for body in (prepare(_text(rng, number)) for number in range(count))]
 
 
 def _text(rng: random.Random, number: int) -> str:
-    # Most messages are a line or two, some a screen.
+    # Most messages are a line or two long, some fill a screen.
     length = min(int(rng.lognormvariate(2.9, 0.8)) + 2, 250)
     words = rng.choices(WORDS, k=length)
     if number % 5 == 0:

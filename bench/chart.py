@@ -1,4 +1,4 @@
-"""Curves as SVG, small multiples, readable on light and dark ground: sizes on a logarithmic axis."""
+"""Draws curves as SVG: small multiples, sizes on a logarithmic axis, readable on light and dark backgrounds."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 300, 215  # of a panel
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 60, 34  # its margins
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 60, 34  # margins of a panel
 COLUMNS = 3
-# Of growth.py, in the order in which they are drawn.
+# The panels of growth.py, in the order in which they are drawn.
 PANELS = ("threads", "topics", "members", "tenancies", "clients", "streams")
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #424a53; }
@@ -41,6 +41,7 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel]) -> str:
+    """The panels as the source of one SVG file."""
     rows = math.ceil(len(panels) / COLUMNS)
     parts = [
         f'<g transform="translate({number % COLUMNS * WIDTH} {number // COLUMNS * HEIGHT})">{_panel(panel)}</g>'
@@ -78,15 +79,15 @@ def _panel(panel: Panel) -> str:
         anchor = "end" if size == sizes[-1] else "middle"
         parts.append(f'<text x="{x(size):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}">{size:,}</text>')
     for number, curve in enumerate(panel.curves):
-        places = [(x(size), y(value)) for size, value in curve.points]
-        line = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
+        points = [(x(size), y(value)) for size, value in curve.points]
+        line = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
         parts.append(f'<polyline class="curve c{number}" points="{line}"/>')
-        parts += [f'<circle class="c{number}" cx="{across:.1f}" cy="{down:.1f}" r="2.5"/>' for across, down in places]
+        parts += [f'<circle class="c{number}" cx="{across:.1f}" cy="{down:.1f}" r="2.5"/>' for across, down in points]
         parts.append(f'<text class="c{number}" x="{LEFT + 80 * number}" y="46">{escape(curve.name)}</text>')
     return "".join(parts)
 
 
 def _round_up(value: float) -> float:
-    """The next 1, 1.2, 1.5, 2, 3, 5 or 8 of its power of ten."""
+    """The next higher number that is 1, 1.2, 1.5, 2, 3, 5 or 8 times a power of ten."""
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 1.2, 1.5, 2, 3, 5, 8, 10) if step * power >= value)

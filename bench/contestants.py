@@ -1,4 +1,4 @@
-"""Who takes turns: the floors, ours, the peers."""
+"""The contestants that take turns: the floors, the product's own requests, and the peers."""
 
 import importlib
 import pkgutil
@@ -26,7 +26,7 @@ def insert_and_update() -> Request:
 
 
 def floors(running: Stack) -> list[Contestant]:
-    def one(name: str, request: Request) -> Contestant:
+    def contestant(name: str, request: Request) -> Contestant:
         return Contestant(
             name,
             running.url("floor"),
@@ -35,11 +35,11 @@ def floors(running: Stack) -> list[Contestant]:
             database=lambda: running.pids("postgres"),
         )
 
-    return [one(goals.FLOOR_PAGE, Request()), one(goals.FLOOR_WRITE, insert_and_update())]
+    return [contestant(goals.FLOOR_PAGE, Request()), contestant(goals.FLOOR_WRITE, insert_and_update())]
 
 
 def ours(running: Stack, scene: Scene) -> list[Contestant]:
-    def one(name: str, floor: str, request: Request) -> Contestant:
+    def contestant(name: str, floor: str, request: Request) -> Contestant:
         return Contestant(
             name,
             running.url("pages"),
@@ -52,40 +52,42 @@ def ours(running: Stack, scene: Scene) -> list[Contestant]:
 
     pages, posts = goals.FLOOR_PAGE, goals.FLOOR_WRITE
     shortest, longest = min(scene.threads), max(scene.threads)
-    found = [
-        one(goals.THREAD, pages, scene.thread(shortest)),
-        one(goals.THREAD_FEW, pages, scene.thread(shortest, reader=scene.somewhere)),
-        one(goals.TOPICS, pages, scene.topics(scene.everywhere)),
-        one(goals.TOPICS_FEW, pages, scene.topics(scene.somewhere)),
+    reading = [
+        contestant(goals.THREAD, pages, scene.thread(shortest)),
+        contestant(goals.THREAD_FEW, pages, scene.thread(shortest, reader=scene.reader_of_fewest)),
+        contestant(goals.TOPICS, pages, scene.topics(scene.reader_of_most)),
+        contestant(goals.TOPICS_FEW, pages, scene.topics(scene.reader_of_fewest)),
     ]
     for where, query in (("last", "?latest"), ("middle", "?at={middle}"), ("first", "?at=1")):
         for length in (shortest, longest):
             request = scene.thread(length, query.format(middle=length // 2))
-            found.append(one(goals.page(where, length), pages, request))
+            reading.append(contestant(goals.page(where, length), pages, request))
     for name, words in ((goals.SEARCH_FEW, f"{RARE}13"), (goals.SEARCH_MANY, "bank file")):
         search = scene.search(words)
         if search:
-            found.append(one(name, pages, search))
+            reading.append(contestant(name, pages, search))
     crowds = [scene.crowds[size] for size in (min(scene.crowds), max(scene.crowds))]
     return [
-        *found,
-        one(goals.POST, posts, scene.post(scene.posted)),
-        one(goals.POST_5, posts, scene.post(crowds[:1], scene.crowd_member)),
-        one(goals.POST_5000, posts, scene.post(crowds[1:], scene.crowd_member)),
-        one(goals.POST_SHORT, posts, scene.post(scene.posted[:1])),
-        one(goals.POST_LONG, posts, scene.post([scene.threads[longest]])),
+        *reading,
+        contestant(goals.POST, posts, scene.post(scene.posted)),
+        contestant(goals.POST_5, posts, scene.post(crowds[:1], scene.crowd_member)),
+        contestant(goals.POST_5000, posts, scene.post(crowds[1:], scene.crowd_member)),
+        contestant(goals.POST_SHORT, posts, scene.post(scene.posted[:1])),
+        contestant(goals.POST_LONG, posts, scene.post([scene.threads[longest]])),
     ]
 
 
-def found_peers() -> Iterator[Target]:
+def find_peers() -> Iterator[Target]:
+    """Every peer in the package `bench.peers`."""
     for module in pkgutil.iter_modules(peers.__path__, f"{peers.__name__}."):
         loaded = importlib.import_module(module.name)
-        if hasattr(loaded, "target"):  # others help those
+        if hasattr(loaded, "target"):  # the other modules are helpers
             yield loaded.target()
 
 
 def of_peers(started: Sequence[tuple[Target, str]]) -> list[Contestant]:
-    found = []
+    """The requests of the peers that were started; each comes with its base URL."""
+    contestants = []
     for target, url in started:
         requests = [
             (goals.THREAD, target.thread_page()),
@@ -95,5 +97,5 @@ def of_peers(started: Sequence[tuple[Target, str]]) -> list[Contestant]:
         for what, request in requests:
             if request is not None:
                 floor = goals.FLOOR_WRITE if what == goals.POST else goals.FLOOR_PAGE
-                found.append(Contestant(goals.peer(target.name, what), url, request, floor, web=target.pids))
-    return found
+                contestants.append(Contestant(goals.peer(target.name, what), url, request, floor, web=target.pids))
+    return contestants

@@ -1,6 +1,6 @@
-"""Fills the database of the bench: people and topics through the models, what is written by COPY.
+"""Fills the benchmark's database: people and topics through the models, messages and read positions by COPY.
 
-Repeatable by the shape's seed, but for the day on which it ends: yesterday.
+The same shape gives the same data, except that the last message is always from yesterday.
 """
 
 import random
@@ -17,18 +17,18 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from bench.bodies import Written, bodies
+from bench.bodies import MessageText, bodies
 from bench.conversation import INTERVAL, conversation
-from bench.copying import NULL, continue_ids_of, copy, escaped, next_id
+from bench.copying import NULL, advance_id_sequence, copy, escape, next_id
 from bench.shape import Shape
 from messenger.markup.markdown import RENDERER_VERSION
 from messenger.models import Delivery, GroupMembership, Message, MessengerGroup, ReadPosition, Topic
 from tenancy.models import Member, Tenancy
 
 SLUG, CROWD_SLUG = "bench", "crowd"
-READER = "reader"  # reader1@bench.example is in the fewest groups, the last one in all
-UNREAD = 30  # topics, for the last reader; below 99, so that they are really counted
-UNREAD_MESSAGES = 5  # in each of them, and in the measured threads
+READER = "reader"  # reader1@bench.example is in the fewest groups, the last reader in all
+UNREAD = 30  # topics that the last reader has not finished; below 99, up to which the product counts exactly
+UNREAD_MESSAGES = 5  # in each of them; the measured threads are among them
 
 MESSAGE_COLUMNS = (
     "id tenancy_id topic_id sequence author_id client_id body body_html renderer_version posted_at roster revision "
@@ -41,7 +41,7 @@ POSITION_COLUMNS = "tenancy_id topic_id member_id sequence".split()
 
 
 def fill(shape: Shape) -> bool:
-    """Whatever the database held is gone then; False where it holds this already."""
+    """Replace everything in the database by data of this shape. Returns False if they are there already."""
     if _filled_with() == shape.name:
         return False
     call_command("flush", interactive=False, verbosity=0)
@@ -51,12 +51,12 @@ def fill(shape: Shape) -> bool:
             cursor.execute("CREATE TABLE IF NOT EXISTS bench_shape (name text)")
             cursor.execute("DELETE FROM bench_shape")
             cursor.execute("INSERT INTO bench_shape VALUES (%s)", [shape.name])
-    tidy()
+    vacuum()
     return True
 
 
-def tidy() -> None:
-    """As autovacuum leaves a table behind sooner or later; measured figures should not wait for it."""
+def vacuum() -> None:
+    """Put the tables into the state that autovacuum would reach later, so that figures don't depend on its timing."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
@@ -72,9 +72,9 @@ def _filled_with() -> str:
 
 
 def write(shape: Shape) -> None:
-    """All of it, in the caller's transaction."""
+    """Fill an empty database, in the caller's transaction."""
     with connection.cursor() as cursor:
-        # Every reference is right by construction; two million rows checked one by one take minutes.
+        # Foreign keys are not checked: they are right by construction, and checking two million rows takes minutes.
         cursor.execute("SET LOCAL session_replication_role = replica")
     rng = random.Random(shape.seed)  # noqa: S311  (nothing secret)
     plans = [*_main_tenancy(shape), *_crowds(shape), *_other_tenancies(shape)]
@@ -84,28 +84,25 @@ def write(shape: Shape) -> None:
         cursor.execute("SET LOCAL session_replication_role = DEFAULT")
 
 
-# -- Who and what there is -----------------------------------------------------------------------------
+# -- People, groups and topics -------------------------------------------------------------------------
+
+JOINED_AT = datetime(2010, 1, 1, tzinfo=UTC)  # before the first message
 
 
 @dataclass
 class Plan:
-    """What is to be written into a topic."""
+    """How many messages to write into a topic, and who its members are (ids)."""
 
     topic: Topic
     length: int
     members: Sequence[int]
 
 
-def _beginning() -> datetime:
-    """Before anything was written."""
-    return datetime(2010, 1, 1, tzinfo=UTC)
-
-
 def _main_tenancy(shape: Shape) -> list[Plan]:
     tenancy = Tenancy.objects.create(slug=SLUG, name="Bench", messenger_enabled=True)
     members = _members(tenancy, [f"member{number}" for number in range(1, shape.members + 1)])
     readers = _members(tenancy, [f"{READER}{number}" for number in range(1, len(shape.topics) + 1)])
-    sizes = _sizes_of_groups(shape)
+    sizes = _group_sizes(shape)
     groups = _groups(tenancy, [f"Group {number}" for number in range(1, len(sizes) + 1)])
     in_groups: list[list[int]] = []
     number_of_topics = 0
@@ -124,8 +121,8 @@ def _main_tenancy(shape: Shape) -> list[Plan]:
     return [Plan(topic, length, people[topic.group_id]) for topic, length in zip(topics, lengths, strict=True)]
 
 
-def _sizes_of_groups(shape: Shape) -> list[int]:
-    """How many topics each group has, so that the first groups together have each of the sums of the shape."""
+def _group_sizes(shape: Shape) -> list[int]:
+    """The number of topics of each group. For each number in `shape.topics`, the first groups add up to exactly it."""
     sizes = []
     for before, after in pairwise((0, *shape.topics)):
         whole, rest = divmod(after - before, shape.topics_of_a_group)
@@ -135,11 +132,12 @@ def _sizes_of_groups(shape: Shape) -> list[int]:
 
 def _crowds(shape: Shape) -> list[Plan]:
     tenancy = Tenancy.objects.create(slug=CROWD_SLUG, name="Crowd", messenger_enabled=True)
-    members = [one.pk for one in _members(tenancy, [f"member{number}" for number in range(1, max(shape.crowds) + 1)])]
+    names = [f"member{number}" for number in range(1, max(shape.crowds) + 1)]
+    members = [member.pk for member in _members(tenancy, names)]
     groups = _groups(tenancy, [f"{size} people" for size in shape.crowds])
     _memberships(groups, [members[:size] for size in shape.crowds])
     return [
-        # One message and its deliveries; those of all of it would be millions.
+        # One message only: a whole thread would have millions of deliveries.
         Plan(_topics(group, [f"Among {size}"])[0], 1, members[:size])
         for group, size in zip(groups, shape.crowds, strict=True)
     ]
@@ -149,7 +147,7 @@ def _other_tenancies(shape: Shape) -> list[Plan]:
     plans = []
     for number in range(1, shape.tenancies + 1):
         tenancy = Tenancy.objects.create(slug=f"client-{number}", name=f"Client {number}", messenger_enabled=True)
-        members = [one.pk for one in _members(tenancy, ["one", "two"])]
+        members = [member.pk for member in _members(tenancy, ["one", "two"])]
         groups = _groups(tenancy, ["Payroll"])
         _memberships(groups, [members])
         plans.append(Plan(_topics(groups[0], ["Payments"])[0], 20, members))
@@ -157,7 +155,7 @@ def _other_tenancies(shape: Shape) -> list[Plan]:
 
 
 def _members(tenancy: Tenancy, names: Sequence[str]) -> list[Member]:
-    password = make_password(None)  # nobody signs in with one: the sessions are made here
+    password = make_password(None)  # unusable: scene.py creates the sessions directly
     emails = [f"{name}@{tenancy.slug}.example" for name in names]
     users = User.objects.bulk_create([User(email=email, password=password) for email in emails])
     EmailAddress.objects.bulk_create(
@@ -176,7 +174,7 @@ def _memberships(groups: Sequence[MessengerGroup], members: Sequence[Sequence[in
     GroupMembership.objects.bulk_create(
         [
             GroupMembership(
-                tenancy_id=group.tenancy_id, group=group, member_id=pk, joined_at=_beginning(), joined_roster=0
+                tenancy_id=group.tenancy_id, group=group, member_id=pk, joined_at=JOINED_AT, joined_roster=0
             )
             for group, pks in zip(groups, members, strict=True)
             for pk in pks
@@ -190,49 +188,49 @@ def _topics(group: MessengerGroup, names: Sequence[str]) -> list[Topic]:
     )
 
 
-# -- What was written in it ----------------------------------------------------------------------------
+# -- Messages and deliveries ---------------------------------------------------------------------------
 
 
 def _write_messages(plans: Sequence[Plan], rng: random.Random) -> None:
-    texts = [Written(escaped(one.text), escaped(one.html)) for one in bodies(rng)]
+    texts = [MessageText(escape(body.text), escape(body.html)) for body in bodies(rng)]
     yesterday = datetime.combine(timezone.now().date() - timedelta(days=1), time(18), tzinfo=UTC)
     with tempfile.TemporaryFile("w+") as deliveries:
 
-        def written(first: int) -> Iterator[str]:
-            # The first topics, which are measured, are the latest; no two of them at one moment.
+        def lines(first: int) -> Iterator[str]:
+            # The first topics, which are measured, have the latest messages; no two topics end at the same moment.
             for age, plan in enumerate(plans):
                 end = int(yesterday.timestamp()) - 60 * age
                 yield from _messages_of(plan, first, end, texts, rng, deliveries.write)
                 first += plan.length
 
-        copy(Message, MESSAGE_COLUMNS, written(next_id(Message)))
+        copy(Message, MESSAGE_COLUMNS, lines(next_id(Message)))
         deliveries.seek(0)
         copy(Delivery, DELIVERY_COLUMNS, (line.rstrip("\n") for line in deliveries))
-    continue_ids_of(Message)
+    advance_id_sequence(Message)
     Topic.objects.bulk_update(
         [plan.topic for plan in plans], ["last_sequence", "revision", "last_activity_at"], batch_size=1000
     )
 
 
 def _messages_of(
-    plan: Plan, first: int, end: int, texts: Sequence[Written], rng: random.Random, deliver: Callable[[str], object]
+    plan: Plan, first: int, end: int, texts: Sequence[MessageText], rng: random.Random, deliver: Callable[[str], object]
 ) -> Iterator[str]:
     topic, members = plan.topic, plan.members
     tenancy = topic.tenancy_id
-    for said in conversation(rng, plan.length, end):
-        pk = first + said.sequence - 1
+    for posted in conversation(rng, plan.length, end):
+        pk = first + posted.sequence - 1
         author = members[int(rng.random() * len(members))]
         text = texts[int(rng.random() * len(texts))]
-        at = datetime.fromtimestamp(said.at, UTC).isoformat()
-        if said.is_emailed:
+        at = datetime.fromtimestamp(posted.at, UTC).isoformat()
+        if posted.is_emailed:
             decision, fanned_out = "email\t", f"{at}\t{len(members) - 1}"
             deliver("".join(_delivery(tenancy, pk, member, at, is_author=member == author) for member in members))
         else:
             decision, fanned_out = "no_email\tinterval", f"{NULL}\t{NULL}"
-        elapsed = NULL if said.elapsed is None else f"{said.elapsed} seconds"
+        elapsed = NULL if posted.elapsed is None else f"{posted.elapsed} seconds"
         yield (
-            f"{pk}\t{tenancy}\t{topic.pk}\t{said.sequence}\t{author}\t{rng.getrandbits(128):032x}\t{text.text}\t"
-            f"{text.html}\t{RENDERER_VERSION}\t{at}\t0\t{said.sequence}\t{decision}\t{INTERVAL}\t{elapsed}\t\t"
+            f"{pk}\t{tenancy}\t{topic.pk}\t{posted.sequence}\t{author}\t{rng.getrandbits(128):032x}\t{text.text}\t"
+            f"{text.html}\t{RENDERER_VERSION}\t{at}\t0\t{posted.sequence}\t{decision}\t{INTERVAL}\t{elapsed}\t\t"
             f"{fanned_out}"
         )
     topic.last_sequence = topic.revision = plan.length
@@ -245,11 +243,11 @@ def _delivery(tenancy: int, message: int, member: int, at: str, *, is_author: bo
     return f"{tenancy}\t{message}\t{member}\tsent\t\t0\t{at}\t\t{at}\n"
 
 
-# -- How far it was read -------------------------------------------------------------------------------
+# -- Read positions ------------------------------------------------------------------------------------
 
 
 def _write_positions(shape: Shape) -> None:
-    """Everybody has read everything, but for the latest topics: a few messages of these are unread."""
+    """All members have read everything, except for a few messages in each of the latest topics."""
     unread = set(Topic.objects.filter(tenancy__slug=SLUG).order_by("pk").values_list("pk", flat=True)[:UNREAD])
     memberships = GroupMembership.objects.order_by("group__topics", "member").filter(group__topics__isnull=False)
     columns = ("tenancy", "group__topics", "member", "group__topics__last_sequence")
@@ -258,6 +256,6 @@ def _write_positions(shape: Shape) -> None:
         POSITION_COLUMNS,
         (
             f"{tenancy}\t{topic}\t{member}\t{last - UNREAD_MESSAGES if topic in unread else last}"
-            for tenancy, topic, member, last in list(memberships.values_list(*columns))  # COPY has the connection
+            for tenancy, topic, member, last in list(memberships.values_list(*columns))  # COPY needs the connection
         ),
     )

@@ -1,4 +1,4 @@
-"""The goals, and whether they are met."""
+"""The performance goals of docs/performance.md, and whether they are met."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from bench.rotation import Figures, ratio
 class Results:
     figures: dict[str, Figures]
     single: dict[str, float] = field(default_factory=dict)
-    """What is measured once: streams, mails, memory."""
+    """Values that are measured once, not in turns: streams, mails, memory."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Goal:
     at_most: bool = False
     unit: str = ""
     about: tuple[str, ...] = ()
-    """What is to be looked at where it is not met: names of contestants, or of what is measured once."""
+    """What to analyse if the goal is not met: names of contestants or of values in `Results.single`."""
 
     def is_met(self, value: float) -> bool:
         return value <= self.bound if self.at_most else value >= self.bound
@@ -32,7 +32,7 @@ class Goal:
 class Verdict:
     goal: Goal
     value: float | None
-    """None: it was not measured in this run."""
+    """None if it was not measured in this run."""
 
     @property
     def in_words(self) -> str:
@@ -44,11 +44,11 @@ def judge(goals: Sequence[Goal], results: Results) -> list[Verdict]:
 
 
 def unmet(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    return [one for one in verdicts if one.value is not None and not one.goal.is_met(one.value)]
+    return [verdict for verdict in verdicts if verdict.value is not None and not verdict.goal.is_met(verdict.value)]
 
 
-def _times(id_: str, what: str, bound: float, one: str, other: str) -> Goal:
-    """So many times as many requests a second as the other."""
+def _throughput(id_: str, what: str, bound: float, one: str, other: str) -> Goal:
+    """`one` must answer at least `bound` times as many requests a second as `other`."""
     return Goal(id_, what, bound, lambda results: ratio(results.figures, one, other), unit="×", about=(one, other))
 
 
@@ -107,24 +107,24 @@ def _search(name: str) -> Goal:
 
 def _pages() -> list[Goal]:
     return [
-        _times("P2", f"{where} page, 1,000,000 / 1,000 messages", 0.95, page(where, 1_000_000), page(where, 1_000))
+        _throughput("P2", f"{where} page, 1,000,000 / 1,000 messages", 0.95, page(where, 1_000_000), page(where, 1_000))
         for where in PAGES
     ]
 
 
 GOALS: tuple[Goal, ...] = (
-    _times("P1", "thread page / floor A", 0.10, THREAD, FLOOR_PAGE),
-    _times("P1", "thread page / Spirit", 35, THREAD, peer("spirit", THREAD)),
-    _times("P1", "thread page / machina", 35, THREAD, peer("machina", THREAD)),
-    _times("P1", "thread page / Synapse's JSON", 5, THREAD, peer("synapse", THREAD)),
+    _throughput("P1", "thread page / floor A", 0.10, THREAD, FLOOR_PAGE),
+    _throughput("P1", "thread page / Spirit", 35, THREAD, peer("spirit", THREAD)),
+    _throughput("P1", "thread page / machina", 35, THREAD, peer("machina", THREAD)),
+    _throughput("P1", "thread page / Synapse's JSON", 5, THREAD, peer("synapse", THREAD)),
     *_pages(),
-    _times("P3", "topic list / floor A", 0.08, TOPICS, FLOOR_PAGE),
-    _times("P3", "topic list / Spirit", 15, TOPICS, peer("spirit", "topic list")),
-    _times("P3", "topic list, 5,000 / 50 topics", 0.90, TOPICS, TOPICS_FEW),
-    _times("P4", "post / floor P", 0.50, POST, FLOOR_WRITE),
-    _times("P4", "post / Spirit", 4, POST, peer("spirit", POST)),
-    _times("P4", "post, 5,000 / 5 members", 0.95, POST_5000, POST_5),
-    _times("P4", "post, 1,000,000 / 1,000 messages", 0.95, POST_LONG, POST_SHORT),
+    _throughput("P3", "topic list / floor A", 0.08, TOPICS, FLOOR_PAGE),
+    _throughput("P3", "topic list / Spirit", 15, TOPICS, peer("spirit", "topic list")),
+    _throughput("P3", "topic list, 5,000 / 50 topics", 0.90, TOPICS, TOPICS_FEW),
+    _throughput("P4", "post / floor P", 0.50, POST, FLOOR_WRITE),
+    _throughput("P4", "post / Spirit", 4, POST, peer("spirit", POST)),
+    _throughput("P4", "post, 5,000 / 5 members", 0.95, POST_5000, POST_5),
+    _throughput("P4", "post, 1,000,000 / 1,000 messages", 0.95, POST_LONG, POST_SHORT),
     _statements("thread page", 6, THREAD),
     _statements("topic list", 6, TOPICS),
     _statements("post", 9, POST),

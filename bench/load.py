@@ -1,4 +1,4 @@
-"""One turn of load with wrk."""
+"""Sends requests: many at once with wrk for a turn of load, or a single one."""
 
 import json
 import shutil
@@ -16,15 +16,15 @@ LUA = Path(__file__).parent / "lua"
 CONCURRENCY = 8
 
 
-class Unusable(Exception):
-    """A sentence for the person at the terminal."""
+class BenchError(Exception):
+    """The measurement is impossible or worthless. The text is a sentence for the person at the terminal."""
 
 
 @dataclass(frozen=True)
 class Load:
     requests: int
     seconds: float
-    p50: float  # milliseconds, as the others
+    p50: float  # milliseconds, like the next two
     p95: float
     p99: float
     errors: int
@@ -37,14 +37,14 @@ class Load:
 def find_wrk() -> str:
     found = shutil.which("wrk")
     if not found:
-        raise Unusable(
-            "The bench sends its requests with wrk, which is not there: apt-get install wrk (Debian, Ubuntu)."
+        raise BenchError(
+            "The bench sends its requests with wrk, which is not installed: apt-get install wrk (Debian, Ubuntu)."
         )
     return found
 
 
-def press(url: str, request: Request, seconds: float, concurrency: int = CONCURRENCY) -> Load:
-    """As many requests as `concurrency` clients get answered."""
+def run_wrk(url: str, request: Request, seconds: float, concurrency: int = CONCURRENCY) -> Load:
+    """Let `concurrency` clients send the request for `seconds`, each as soon as its previous one is answered."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_script(request))
         script.flush()
@@ -52,7 +52,7 @@ def press(url: str, request: Request, seconds: float, concurrency: int = CONCURR
         done = subprocess.run([*command, url + request.path], capture_output=True, text=True, check=False)  # noqa: S603
     figures = next((line for line in done.stdout.splitlines() if line.startswith("{")), "")
     if not figures:
-        raise Unusable(f"wrk failed at {url}{request.path}: {done.stderr or done.stdout}")
+        raise BenchError(f"wrk failed at {url}{request.path}: {done.stderr or done.stdout}")
     found = json.loads(figures)
     return Load(
         requests=found["requests"],
@@ -74,31 +74,31 @@ def _script(request: Request) -> str:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     size: int
     body: bytes
 
 
-def ask(url: str, request: Request) -> Answer:
-    """One request, to see what the load will be answered; a redirect is an answer."""
+def send(url: str, request: Request) -> Response:
+    """Send one request, without following redirects."""
 
-    class Stay(urllib.request.HTTPRedirectHandler):
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *_arguments: object) -> None:
             return None
 
     data = request.body.encode() if request.body is not None else None
-    question = urllib.request.Request(url + request.path, data, request.headers, method=request.method)  # noqa: S310
+    http_request = urllib.request.Request(url + request.path, data, request.headers, method=request.method)  # noqa: S310
     try:
-        with urllib.request.build_opener(Stay).open(question, timeout=60) as answer:
-            body = answer.read()
-            return Answer(answer.status, len(body), body)
+        with urllib.request.build_opener(NoRedirect).open(http_request, timeout=60) as response:
+            body = response.read()
+            return Response(response.status, len(body), body)
     except urllib.error.HTTPError as error:
-        return Answer(error.code, 0, error.read())
+        return Response(error.code, 0, error.read())
 
 
-def one_of(request: Request) -> Request:
-    """A request of a script's, as it would be sent once."""
+def single_request(request: Request) -> Request:
+    """A request as wrk's script would send it once: with its first topic and a new client id."""
     topic = request.headers.get("X-Topics", "").split(",")[0]
     headers = {name: value for name, value in request.headers.items() if name != "X-Topics"}
     body = (request.body or "").replace("@UUID@", str(uuid4())).replace("@TOPIC@", topic)

@@ -1,7 +1,7 @@
-"""What the memory of a web worker is made of: a process of its own that loads the pages as one does, and answers each.
+"""Where the memory of a web worker goes, measured in a separate process that loads the product and answers requests.
 
-`python -m bench.memory steps` says how it grows, `made` of what, with each allocation traced; both read requests from
-standard input and answer in JSON.
+`python -m bench.memory steps` reports the size after each step; `allocations` traces each allocation and reports what
+made it. Both read requests from standard input and print JSON.
 """
 
 import gc
@@ -21,27 +21,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SERVER = "granian.server.mp"
-TIMES = 40  # each request
+TIMES = 40  # that each request is repeated
 THREADS = 4
 LARGEST = 12
 
 
 @dataclass(frozen=True)
 class Memory:
-    steps: dict[str, float]  # MiB in all, after each of them
-    imported: dict[str, float]  # MiB by package, of what a bare worker does not import
-    kept: dict[str, float]  # MiB by the module that made it, once all pages were answered
+    steps: dict[str, float]  # total MiB after each step
+    imported: dict[str, float]  # MiB by package, only what a bare worker does not import
+    retained: dict[str, float]  # MiB by the module that allocated it, still in use after all requests
 
 
 def memory_of(requests: Iterable[Any]) -> Memory:
-    """Of a worker that answers these `bench.targets.Request`s."""
-    asked = json.dumps([{**asdict(request), "lua": None} for request in requests])
-    return Memory(_ask("steps", asked), *_ask("made", asked))
+    """The memory of a worker that answers these `bench.targets.Request`s."""
+    requests_json = json.dumps([{**asdict(request), "lua": None} for request in requests])
+    return Memory(_run("steps", requests_json), *_run("allocations", requests_json))
 
 
-def _ask(what: str, asked: str) -> Any:
+def _run(what: str, requests_json: str) -> Any:
     command = [sys.executable, "-m", "bench.memory", what]
-    done = subprocess.run(command, input=asked, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, input=requests_json, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     return json.loads(done.stdout)
 
 
@@ -70,14 +70,14 @@ def _steps(requests: list[dict[str, Any]]) -> dict[str, float]:
     return found
 
 
-def _made(requests: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+def _allocations(requests: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
     importlib.import_module(SERVER)
     importlib.import_module("django.core.handlers.wsgi")
     importlib.import_module("django.db.backends.postgresql.base")
     tracemalloc.start()
-    with_modules = _ModulesOfPackages()
+    tracker = _ImportTracker()
     answer = _application()
-    imported = with_modules.kib
+    imported = tracker.bytes_by_package
     for request in requests[:1]:
         answer(request)
     gc.collect()
@@ -86,33 +86,33 @@ def _made(requests: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, f
         for _ in range(TIMES):
             answer(request)
     gc.collect()
-    kept: Counter[str] = Counter()
+    retained: Counter[str] = Counter()
     for line in tracemalloc.take_snapshot().compare_to(before, "filename"):
-        kept["/".join(Path(line.traceback[0].filename).parts[-2:])] += line.size_diff
-    return _largest(imported), _largest(kept)
+        retained["/".join(Path(line.traceback[0].filename).parts[-2:])] += line.size_diff
+    return _largest(imported), _largest(retained)
 
 
-def _largest(found: Counter[str]) -> dict[str, float]:
-    return {name: size / 2**20 for name, size in found.most_common(LARGEST)}
+def _largest(sizes: Counter[str]) -> dict[str, float]:
+    return {name: size / 2**20 for name, size in sizes.most_common(LARGEST)}
 
 
-class _ModulesOfPackages:
-    """From now on what is traced while a module is imported counts for its package, without those that it imports."""
+class _ImportTracker:
+    """From its creation on, counts what is allocated while a module is imported, without the modules it imports."""
 
     def __init__(self) -> None:
-        self.kib: Counter[str] = Counter()
-        within = [0]
+        self.bytes_by_package: Counter[str] = Counter()
+        nested = [0]
         execute: Any = importlib.machinery.SourceFileLoader.exec_module
 
         def exec_module(loader: Any, module: ModuleType) -> None:
             begun = tracemalloc.get_traced_memory()[0]
-            within.append(0)
+            nested.append(0)
             try:
                 execute(loader, module)
             finally:
                 whole = tracemalloc.get_traced_memory()[0] - begun
-                self.kib[module.__name__.partition(".")[0]] += whole - within.pop()
-                within[-1] += whole
+                self.bytes_by_package[module.__name__.partition(".")[0]] += whole - nested.pop()
+                nested[-1] += whole
 
         importlib.machinery.SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign, assignment]
 
@@ -121,10 +121,10 @@ def _application() -> Callable[[dict[str, Any]], None]:
     application = importlib.import_module("ippex_messenger.wsgi").application
 
     def answer(request: dict[str, Any]) -> None:
-        from bench.load import one_of
+        from bench.load import single_request
         from bench.targets import Request
 
-        once = one_of(Request(**request))
+        once = single_request(Request(**request))
         url, body = urlsplit(once.path), (once.body or "").encode()
         headers = {name.upper().replace("-", "_"): value for name, value in once.headers.items()}
         environ = {
@@ -141,15 +141,15 @@ def _application() -> Callable[[dict[str, Any]], None]:
             "wsgi.input": io.BytesIO(body),
         }
         statuses: list[str] = []
-        answered = application(environ, lambda status, headers: statuses.append(status))
-        list(answered)
-        answered.close()
+        response = application(environ, lambda status, headers: statuses.append(status))
+        list(response)
+        response.close()
         if not statuses[0].startswith("2"):
-            raise RuntimeError(f"{once.path} was answered {statuses[0]}")
+            raise RuntimeError(f"{once.path} returned {statuses[0]}")
 
     return answer
 
 
 if __name__ == "__main__":
-    does = {"steps": _steps, "made": _made}[sys.argv[1]]
-    json.dump(does(json.load(sys.stdin)), sys.stdout)
+    measure = {"steps": _steps, "allocations": _allocations}[sys.argv[1]]
+    json.dump(measure(json.load(sys.stdin)), sys.stdout)

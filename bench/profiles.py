@@ -1,4 +1,4 @@
-"""Where the time of a request goes: cProfile over the product in this process, without a web server."""
+"""Where the time of a request goes: runs the product under cProfile in this process, without a web server."""
 
 import cProfile
 import io
@@ -14,18 +14,18 @@ from typing import Any
 from django.db import connection
 from django.test import Client
 
-from bench.load import Unusable, one_of
+from bench.load import BenchError, single_request
 from bench.scene import HOST, REDIRECTS
 from bench.scene import statements as statements_of
 from bench.targets import Request
 
 REQUESTS = 60
-SHOWN = 50
-OURS = (
+MAX_LINES = 50  # of a listing
+SHOWN_FUNCTIONS = (
     r"(messenger|tenancy|accounts)/[a-z_/]+\.py|psycopg|compiler\.py.*(as_sql|execute_sql)|base\.py.*_render|sessions"
 )
 
-# Where code belongs: the first that its file's path holds. What functions written in C take is their callers'.
+# Parts by the path of a file: the first pattern that matches. Functions written in C count for their callers.
 PARTS = {
     "": r"/django/test/|/bench/|cProfile",
     "statements, in Python": (
@@ -52,110 +52,112 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one request in a process without load; all in milliseconds."""
+    """The cost of one request in a process without load, in milliseconds."""
 
     wall: float
     cpu: float
     parts: dict[str, float]
     """`cpu` by part, the largest first."""
     statements: list[tuple[str, float]]
-    """Each in its order, with the time until PostgreSQL had answered."""
+    """The SQL statements in the order of execution, with the time until PostgreSQL answered."""
 
 
 def cost_of(request: Request, requests: int = REQUESTS) -> Cost:
-    ask = _asking(request)
-    ask()
+    """The cost of a request, averaged over as many as `requests`."""
+    send = _sender(request)
+    send()
     profiler = cProfile.Profile(time.thread_time)
-    statements = _timed_statements(ask)
-    wall, cpu = _timed(ask, requests)
+    statements = _timed_statements(send)
+    wall, cpu = _timed(send, requests)
     profiler.enable()
     for _ in range(requests):
-        ask()
+        send()
     profiler.disable()
-    seen = _by_part(pstats.Stats(profiler))
-    whole = sum(seen.values())
-    # The profiler slows all down: what it saw are shares.
-    return Cost(wall, cpu, {part: cpu * took / whole for part, took in seen.most_common() if took}, statements)
+    profiled = _by_part(pstats.Stats(profiler))
+    whole = sum(profiled.values())
+    # The profiler slows everything down, so only the shares are taken from it.
+    return Cost(wall, cpu, {part: cpu * took / whole for part, took in profiled.most_common() if took}, statements)
 
 
 def _by_part(stats: Any) -> Counter[str]:
-    found: Counter[str] = Counter()
+    times: Counter[str] = Counter()
     for (path, _line, _name), (_calls, _all, own, _whole, callers) in stats.stats.items():
         shares = {caller[0]: took[2] for caller, took in callers.items()} if path == "~" else {path: own}
-        for where, took in shares.items():
-            found[_part(where)] += took
-    del found[""]
-    return found
+        for file, took in shares.items():
+            times[_part(file)] += took
+    del times[""]
+    return times
 
 
 def _part(path: str) -> str:
     return next((part for part, pattern in PARTS.items() if re.search(pattern, path)), OTHER)
 
 
-def _timed_statements(ask: Callable[[], None], requests: int = 20) -> list[tuple[str, float]]:
-    seen: list[list[tuple[str, float]]] = []
+def _timed_statements(send: Callable[[], None], requests: int = 20) -> list[tuple[str, float]]:
+    executed: list[list[tuple[str, float]]] = []  # for each request
 
     def timed(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
         begun = time.perf_counter()
         try:
             return execute(sql, parameters, many, context)
         finally:
-            seen[-1].append((sql, (time.perf_counter() - begun) * 1000))
+            executed[-1].append((sql, (time.perf_counter() - begun) * 1000))
 
     with connection.execute_wrapper(timed):
         for _ in range(requests):
-            seen.append([])
-            ask()
-    # As most of them went: one may have counted anew what others remembered.
-    usual = Counter(tuple(sql for sql, _ in one) for one in seen).most_common(1)[0][0]
-    alike = [one for one in seen if tuple(sql for sql, _ in one) == usual]
-    return [(sql, statistics.median(one[place][1] for one in alike)) for place, sql in enumerate(usual)]
+            executed.append([])
+            send()
+    # Take the most frequent sequence of statements: a request may have queried again what others found in a cache.
+    usual = Counter(tuple(sql for sql, _ in statements) for statements in executed).most_common(1)[0][0]
+    alike = [statements for statements in executed if tuple(sql for sql, _ in statements) == usual]
+    return [(sql, statistics.median(each[position][1] for each in alike)) for position, sql in enumerate(usual)]
 
 
-def _timed(ask: Callable[[], None], requests: int) -> tuple[float, float]:
+def _timed(send: Callable[[], None], requests: int) -> tuple[float, float]:
     begun, used = time.perf_counter(), time.process_time()
     for _ in range(requests):
-        ask()
+        send()
     return (time.perf_counter() - begun) * 1000 / requests, (time.process_time() - used) * 1000 / requests
 
 
 def profile(request: Request, requests: int = REQUESTS) -> str:
-    """Milliseconds a request without the profiler, and what the profiler saw; with it all is about twice as slow."""
-    ask = _asking(request)
-    ask()
-    wall, cpu = _timed(ask, requests)
+    """A listing: milliseconds per request without the profiler, then the profile, which takes about twice as long."""
+    send = _sender(request)
+    send()
+    wall, cpu = _timed(send, requests)
     profiler = cProfile.Profile()
     profiler.enable()
     for _ in range(requests):
-        ask()
+        send()
     profiler.disable()
     listing = io.StringIO()
     stats = pstats.Stats(profiler, stream=listing)
-    stats.sort_stats("cumulative").print_stats(OURS, SHOWN)
-    stats.sort_stats("tottime").print_stats(SHOWN // 2)
+    stats.sort_stats("cumulative").print_stats(SHOWN_FUNCTIONS, MAX_LINES)
+    stats.sort_stats("tottime").print_stats(MAX_LINES // 2)
     return (
         f"{request.method} {request.path}: {wall:.2f} ms, of which CPU of this process {cpu:.2f} ms"
         f"\nprofile of {requests} requests\n{listing.getvalue()}"
     )
 
 
-def _asking(request: Request) -> Callable[[], None]:
-    client = Client(headers={**one_of(request).headers, "Host": HOST})  # one, for each loads the middleware anew
+def _sender(request: Request) -> Callable[[], None]:
+    # A single client: each new one would load the middleware again.
+    client = Client(headers={**single_request(request).headers, "Host": HOST})
 
-    def ask() -> None:
-        once = one_of(request)
+    def send() -> None:
+        once = single_request(request)
         arguments: dict[str, Any] = {}
         if once.body is not None:
             arguments = {"data": once.body, "content_type": once.headers["Content-Type"]}
-        answer: Any = client.generic(once.method, once.path, **arguments)
-        if answer.status_code >= REDIRECTS:
-            raise Unusable(f"{once.path} was answered {answer.status_code}")
+        response: Any = client.generic(once.method, once.path, **arguments)
+        if response.status_code >= REDIRECTS:
+            raise BenchError(f"{once.path} returned {response.status_code}")
 
-    return ask
+    return send
 
 
 def explain(request: Request) -> str:
-    """Each statement of a request with its plan and times."""
+    """The SQL statements of a request, each with its plan and times from EXPLAIN ANALYZE."""
     parts = []
     for sql in statements_of(request):
         parts.append(sql)

@@ -1,4 +1,4 @@
-"""For each goal that is not met, what remains: where the time of its page goes, or the memory. Measured in this run."""
+"""Analyses each goal that was not met: where the time of its page goes, or the memory, measured in the same run."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,29 +10,31 @@ PARTS_SHOWN = 10
 STATEMENTS_SHOWN = 9
 SQL_SHOWN = 80
 
-Look = Callable[[], Iterable[str]]
+Analysis = Callable[[], Iterable[str]]  # yields lines of text; may take a while
 
 
 def remains(verdicts: Sequence[Verdict], results: Results, requests: Mapping[str, Request]) -> Iterator[str]:
-    """`requests`: those of ours that took turns, by their names."""
-    return explained(verdicts, looks_at(results, requests))
+    """Lines of text about the goals that were not met. `requests`: the product's own contestants, by name."""
+    return analyse_unmet(verdicts, analyses_for(results, requests))
 
 
-def explained(verdicts: Sequence[Verdict], looks: Mapping[str, Look]) -> Iterator[str]:
-    """Only what is not met is looked at, and nothing twice."""
-    seen: set[str] = set()
+def analyse_unmet(verdicts: Sequence[Verdict], analyses: Mapping[str, Analysis]) -> Iterator[str]:
+    """Run the analyses of the goals that were not met, each only once."""
+    done: set[str] = set()
     for verdict in unmet(verdicts):
         yield f"\n{verdict.goal.id}  {verdict.goal.what}: what remains"
         for name in verdict.goal.about:
-            if name in seen:
+            if name in done:
                 yield f"  {name}: see above"
-            elif name in looks:
-                yield from (f"  {line}" for line in looks[name]())
-                seen.add(name)
+            elif name in analyses:
+                yield from (f"  {line}" for line in analyses[name]())
+                done.add(name)
 
 
-def looks_at(results: Results, requests: Mapping[str, Request]) -> dict[str, Look]:
-    def page(name: str, request: Request) -> Look:
+def analyses_for(results: Results, requests: Mapping[str, Request]) -> dict[str, Analysis]:
+    """An analysis for each name that a goal may have in `Goal.about`."""
+
+    def page(name: str, request: Request) -> Analysis:
         return lambda: _page(name, request, results)
 
     return {
@@ -57,18 +59,18 @@ def _page(name: str, request: Request, results: Results) -> Iterator[str]:
     yield from _table(list(cost.parts.items()), PARTS_SHOWN)
     waited = sum(took for _, took in cost.statements)
     yield f"and {waited:.2f} until PostgreSQL had answered {len(cost.statements)} statements:"
-    yield from _table([(_in_short(sql), took) for sql, took in cost.statements], STATEMENTS_SHOWN)
+    yield from _table([(_abbreviate(sql), took) for sql, took in cost.statements], STATEMENTS_SHOWN)
 
 
-def _table(rows: Sequence[tuple[str, float]], shown: int) -> Iterator[str]:
-    """The largest, and the sum of the rest."""
+def _table(rows: Sequence[tuple[str, float]], limit: int) -> Iterator[str]:
+    """The largest `limit` rows, and the sum of the others."""
     largest = sorted(rows, key=lambda row: row[1], reverse=True)
-    yield from (f"  {took:6.2f}  {what}" for what, took in largest[:shown])
-    if rest := largest[shown:]:
+    yield from (f"  {took:6.2f}  {what}" for what, took in largest[:limit])
+    if rest := largest[limit:]:
         yield f"  {sum(took for _, took in rest):6.2f}  {len(rest)} others"
 
 
-def _in_short(sql: str) -> str:
+def _abbreviate(sql: str) -> str:
     sql = re.sub(r"^EXECUTE (\w+).*", r"\1 (prepared)", sql, flags=re.DOTALL)
     sql = re.sub(r"^(\(?SELECT) .*? (FROM .*)", r"\1 … \2", sql, flags=re.DOTALL)
     return sql.replace('"', "")[:SQL_SHOWN]
@@ -103,8 +105,8 @@ def _memory(results: Results, requests: Sequence[Request]) -> Iterator[str]:
         before = size
     yield "of that, as Python counts it, imported beyond what bare Django imports:"
     yield f"  {_list(memory.imported)}"
-    yield "and kept from answering, by the module that made it:"
-    yield f"  {_list(memory.kept)}"
+    yield "and retained after the requests, by the module that allocated it:"
+    yield f"  {_list(memory.retained)}"
 
 
 def _list(sizes: Mapping[str, float]) -> str:

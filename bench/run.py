@@ -1,4 +1,4 @@
-"""The whole table: fill, floors, ours, peers, and what is measured once."""
+"""`python -m bench run`: fills the database, measures everything and prints the table of goals."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def filled_stack(shape: Shape, folder: Path = FOLDER) -> Iterator[Stack]:
-    """The stack with its data and all of its programs but the streams'."""
+    """The stack with its data and all of its programs except those for streams."""
     find_wrk()
     with stack(folder) as running:
         from bench import floors
@@ -49,7 +49,10 @@ def run(
     with_peers: bool = False,
     shape: Shape = FULL,
 ) -> bool:
-    """Whether every goal that was measured is met. `only`: parts of the names of what is measured."""
+    """Measure, print and save the results. Returns whether every goal that was measured is met.
+
+    `seconds`: length of a turn. `only`: parts of names; what contains none of them is not measured.
+    """
     with ExitStack() as at_end:
         running = at_end.enter_context(filled_stack(shape))
         from bench import contestants, mails, streams
@@ -62,15 +65,15 @@ def run(
         if _is_wanted("mails", only):
             say("Mails …")
             single |= mails.measure(running, scene)
-        # The first message after a while is e-mailed. Those of the rotation are within the interval, as most are.
-        scene.break_silence(running.url("pages"))
-        mails.forget(running)
-        peers = [(peer, _started(peer, at_end)) for peer in (contestants.found_peers() if with_peers else ())]
+        # The first message after a pause is e-mailed. Those of the rotation should be within the interval, as most are.
+        scene.start_intervals(running.url("pages"))
+        mails.discard_queue(running)
+        peers = [(peer, _start_peer(peer, at_end)) for peer in (contestants.find_peers() if with_peers else ())]
         ours = contestants.ours(running, scene)
         rotation = [
-            one
-            for one in (*contestants.floors(running), *ours, *contestants.of_peers(peers))
-            if _is_wanted(one.name, only) or one.name in (goals.FLOOR_PAGE, goals.FLOOR_WRITE)
+            contestant
+            for contestant in (*contestants.floors(running), *ours, *contestants.of_peers(peers))
+            if _is_wanted(contestant.name, only) or contestant.name in (goals.FLOOR_PAGE, goals.FLOOR_WRITE)
         ]
         say(f"{len(rotation)} take turns of {seconds} s, {rounds} rounds: {len(rotation) * seconds * rounds} s …")
         figures = rotate(rotation, seconds, rounds)
@@ -78,12 +81,12 @@ def run(
         single[goals.BARE_WORKER] = max(pss_kib(pid) for pid in running.workers("floor"))
         if _is_wanted("streams", only):
             say("Streams …")
-            (found,) = streams.measure(running, scene, streams.listeners(STREAMS), [STREAMS])
-            single |= found.as_single()
+            (measured,) = streams.measure(running, scene, streams.readers(STREAMS), [STREAMS])
+            single |= measured.as_single()
         results = goals.Results(figures, single)
         verdicts = goals.judge(goals.GOALS, results)
         say("\n".join(["", table.of_figures(figures), "", table.of_single(single), "", table.of_verdicts(verdicts)]))
-        for line in remains(verdicts, results, {one.name: one.request for one in ours}):
+        for line in remains(verdicts, results, {contestant.name: contestant.request for contestant in ours}):
             say(line)
         say(f"\nWritten to {_write(results, verdicts, running.home.folder)}")
         return not goals.unmet(verdicts)
@@ -93,7 +96,7 @@ def _is_wanted(name: str, only: Sequence[str]) -> bool:
     return not only or any(part in name for part in only)
 
 
-def _started(peer: Target, at_end: ExitStack) -> str:
+def _start_peer(peer: Target, at_end: ExitStack) -> str:
     say(f"{peer.name}: installing, filling …")
     peer.install()
     peer.fill(PEER_MESSAGES)
@@ -111,14 +114,14 @@ def _write(results: goals.Results, verdicts: Sequence[goals.Verdict], folder: Pa
         "single": results.single,
         "goals": [
             {
-                "id": one.goal.id,
-                "what": one.goal.what,
-                "bound": one.goal.bound,
-                "at_most": one.goal.at_most,
-                "value": one.value,
-                "verdict": one.in_words,
+                "id": verdict.goal.id,
+                "what": verdict.goal.what,
+                "bound": verdict.goal.bound,
+                "at_most": verdict.goal.at_most,
+                "value": verdict.value,
+                "verdict": verdict.in_words,
             }
-            for one in verdicts
+            for verdict in verdicts
         ],
     }
     path.write_text(json.dumps(content, indent=1))

@@ -1,4 +1,4 @@
-"""Who asks for what: signed-in people and their requests, looked up in what was filled in."""
+"""Signed-in people and the requests that they send, for the data that fill.py wrote."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.sessions import UserSessionStore
 from bench.fill import CROWD_SLUG, READER, SLUG
-from bench.load import LUA, Unusable, ask, one_of
+from bench.load import LUA, BenchError, send, single_request
 from bench.shape import Shape
 from bench.targets import Request
 from messenger.models import Delivery, Message, Topic
@@ -28,7 +28,7 @@ from tenancy.models import Member
 HOST = "127.0.0.1"
 CREATED, REDIRECTS = 201, 300
 HEALTH = "/healthz"
-CSRF = "b" * 32  # a secret and its token may be the same text
+CSRF = "b" * 32  # used as secret and token: Django accepts an unmasked token
 TRANSACTIONS = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
 BODY = "Bank file for Germany: **412 payments**, EUR 1,308,442.17 in total.\n\nValue date is the 27th, please approve."
 
@@ -45,7 +45,7 @@ class Person:
 
 
 def sign_in(members: QuerySet[Member]) -> list[Person]:
-    """Sessions as a sign-in writes them."""
+    """Create sessions for the members, as signing in would."""
     people: list[Person] = []
     rows: list[Any] = []
     for member in members.select_related("user", "tenancy"):
@@ -71,7 +71,7 @@ class Scene:
         self.shape = shape
         readers = Member.objects.filter(tenancy__slug=SLUG, user__email__startswith=READER).order_by("pk")
         self.readers = sign_in(readers)
-        self.everywhere, self.somewhere = self.readers[-1], self.readers[0]
+        self.reader_of_most, self.reader_of_fewest = self.readers[-1], self.readers[0]  # by the number of topics
         first = list(Topic.objects.filter(tenancy__slug=SLUG).order_by("pk")[: len(shape.threads) + shape.posted])
         self.threads = dict(zip(shape.threads, first, strict=False))
         self.posted = first[len(shape.threads) :]
@@ -80,7 +80,7 @@ class Scene:
         self.crowd_member = sign_in(Member.objects.filter(tenancy__slug=CROWD_SLUG).order_by("pk")[:1])[0]
 
     def thread(self, length: int, query: str = "", reader: Person | None = None) -> Request:
-        return self.page_of(self.threads[length], reader or self.everywhere, query)
+        return self.page_of(self.threads[length], reader or self.reader_of_most, query)
 
     def page_of(self, topic: Topic, reader: Person, query: str = "") -> Request:
         path = f"/{reader.member.tenancy.slug}/messenger/topics/{topic.pk}/{query}"
@@ -95,10 +95,11 @@ class Scene:
             resolve(path)
         except Resolver404:
             return None
-        return Request(path=f"{path}?{urlencode({'q': words})}", headers=self.everywhere.headers)
+        return Request(path=f"{path}?{urlencode({'q': words})}", headers=self.reader_of_most.headers)
 
     def post(self, topics: Sequence[Topic], author: Person | None = None) -> Request:
-        author = author or self.everywhere
+        """Posts into these topics in turn."""
+        author = author or self.reader_of_most
         return Request(
             method="POST",
             path=f"/{author.member.tenancy.slug}/messenger/topics/@TOPIC@/messages/",
@@ -112,21 +113,21 @@ class Scene:
             lua=LUA / "posts.lua",
         )
 
-    def break_silence(self, url: str) -> None:
-        """A message into each topic that is posted into later."""
+    def start_intervals(self, url: str) -> None:
+        """Post a message into each topic that is measured later, so that later posts are within its interval."""
         for topic in (*self.posted, self.threads[max(self.threads)], *self.crowds.values()):
-            author = self.crowd_member if topic in self.crowds.values() else self.everywhere
-            answer = ask(url, one_of(self.post([topic], author)))
-            if answer.status != CREATED:
-                raise Unusable(f"A message into topic {topic.pk} was answered {answer.status}.")
-        # No worker runs beside the pages: as if its mails were through.
+            author = self.crowd_member if topic in self.crowds.values() else self.reader_of_most
+            response = send(url, single_request(self.post([topic], author)))
+            if response.status != CREATED:
+                raise BenchError(f"Posting into topic {topic.pk} returned {response.status}.")
+        # Mark these messages as e-mailed: no worker runs beside the web server.
         Message.objects.filter(outcome=Message.Outcome.EMAIL, addressees=None).update(
             addressees=0, fanned_out_at=timezone.now()
         )
 
     @transaction.atomic
     def undo_posts(self) -> None:
-        """The threads are as long again as they were filled."""
+        """Delete the messages of earlier runs, so that each thread has the length that it was filled with."""
         lengths = {
             **{topic.pk: length for length, topic in self.threads.items()},
             **{topic.pk: self.shape.posted_length for topic in self.posted},
@@ -150,20 +151,21 @@ class Scene:
 
 
 def statements(request: Request) -> list[str]:
-    """The SQL of one request, answered by the product in this process; without BEGIN and COMMIT.
+    """The SQL statements of one request that the product answers in this process, without BEGIN and COMMIT.
 
-    What a page remembers of earlier ones (the audience, the badge of the menu) is counted as if it were the first.
+    Queries whose results are usually cached (the audience, the menu's badge) are counted too.
     """
-    request = one_of(request)
+    request = single_request(request)
     client = Client(headers={**request.headers, "Host": HOST})
     arguments: dict[str, Any] = {}
     if request.body is not None:
         arguments = {"data": request.body, "content_type": request.headers["Content-Type"]}
-    client.get(HEALTH)  # what is looked up once in a process is no cost of a request
+    client.get(HEALTH)  # what a process queries only once is not part of a request's cost
     clear_audience_cache()
-    remembers_nothing = transaction.atomic() if request.method == "GET" else nullcontext()
-    with remembers_nothing, CaptureQueriesContext(connection) as captured:
-        answer: Any = client.generic(request.method, request.path, **arguments)
-    if answer.status_code >= REDIRECTS:
-        raise Unusable(f"{request.path} was answered {answer.status_code}")
+    # Within a transaction the product bypasses its caches.
+    uncached = transaction.atomic() if request.method == "GET" else nullcontext()
+    with uncached, CaptureQueriesContext(connection) as captured:
+        response: Any = client.generic(request.method, request.path, **arguments)
+    if response.status_code >= REDIRECTS:
+        raise BenchError(f"{request.path} returned {response.status_code}")
     return [row["sql"] for row in captured.captured_queries if not row["sql"].startswith(TRANSACTIONS)]

@@ -1,28 +1,28 @@
-"""How much is filled in. Everything follows from a shape and its seed."""
+"""How much data the database is filled with. A shape and its seed determine everything."""
 
 from dataclasses import asdict, dataclass
 
-BURST = 10  # messages within the interval, of which the first is e-mailed
+BURST = 10  # messages in a row within the interval; only the first is e-mailed
 
 
 @dataclass(frozen=True)
 class Shape:
     seed: int
     threads: tuple[int, ...]
-    """Lengths of the threads of the first group, the measured ones; the other topics share `others`."""
+    """The lengths of the measured threads; they are in the first group."""
     topics: tuple[int, ...]
-    """Sums: the first reader is in the groups that hold so many topics, the second in more of them, and so on."""
+    """How many topics each reader can read: the first reader the fewest, the last one all."""
     topics_of_a_group: int
     others: int
-    """Messages in all other topics together."""
+    """The number of messages in all other topics together."""
     posted: int
-    """Topics that are there to be posted into, with `posted_length` messages each."""
+    """The number of topics for measuring posts, with `posted_length` messages each."""
     posted_length: int
     members: int
     crowds: tuple[int, ...]
-    """Sizes of the groups of the second tenancy, each with one topic."""
+    """The sizes of the groups of the second tenancy; each group has one topic."""
     tenancies: int
-    """Further tenancies, with a group of two and a topic each."""
+    """The number of further tenancies, each with one topic and a group of two."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
-"""A mail server that takes every mail and keeps none, counting them: `python -m bench.sink PORT`.
+"""A mail server that counts mails and discards them: `python -m bench.sink PORT`.
 
-aiosmtpd, as in `make run`: goal P7 was set against its pace. Counted is since the last XRESET.
+It uses aiosmtpd, like `make run`: goal P7 was set for its speed. XRESET sets the count to zero, XSTAT returns it.
 """
 
 import asyncio
@@ -10,32 +10,33 @@ import sys
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
-class Counter:
-    """Of all connections."""
+class MailCounter:
+    """Counts the mails of all connections."""
 
     def __init__(self) -> None:
-        self.taken = 0
+        self.received = 0
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.taken += 1
+        self.received += 1
         return "250 OK"
 
 
 class CountingServer(SMTP):
-    event_handler: Counter
+    event_handler: MailCounter
 
     async def smtp_XSTAT(self, _argument: str | None) -> None:  # noqa: N802  (named after the command)
-        await self.push(f"250 {self.event_handler.taken}")
+        await self.push(f"250 {self.event_handler.received}")
 
     async def smtp_XRESET(self, _argument: str | None) -> None:  # noqa: N802
-        self.event_handler.taken = 0
+        self.event_handler.received = 0
         await self.push("250 OK")
 
 
-def taken(port: int) -> int:
+def received(port: int) -> int:
+    """The number of mails since the last reset."""
     with smtplib.SMTP("127.0.0.1", port) as connection:
-        _, answer = connection.docmd("XSTAT")
-    return int(answer)
+        _, reply = connection.docmd("XSTAT")
+    return int(reply)
 
 
 def reset(port: int) -> None:
@@ -44,7 +45,7 @@ def reset(port: int) -> None:
 
 
 async def serve(port: int) -> None:
-    counter = Counter()
+    counter = MailCounter()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: CountingServer(counter, hostname="sink"), "127.0.0.1", port)
     await server.serve_forever()

@@ -1,4 +1,4 @@
-"""The product in its production shape: pages by WSGI, streams by ASGI, one worker; the floors beside it."""
+"""The product as it runs in production (pages by WSGI, streams by ASGI, one worker), and the floors beside it."""
 
 import http.client
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.proc import family
+from bench.proc import process_tree
 from ippex_messenger.embedded import application
 from ippex_messenger.embedded.claim import claimed
 from ippex_messenger.embedded.home import CHECKOUT, Home, free_port
@@ -19,8 +19,8 @@ from ippex_messenger.embedded.supervisor import Supervisor
 
 FOLDER = Path(os.environ.get("BENCH_HOME") or CHECKOUT / "var" / "bench")
 WEB_WORKERS = 2
-# granian's own number is 256 a worker: with as many requests at once, each thread with a connection of its own,
-# PostgreSQL is full.
+# granian's default is 256 threads a worker. Each thread has its own connection, so as many requests at once would use
+# up the connections of PostgreSQL.
 WEB_THREADS = 4
 START_SECONDS = 30
 PROGRAMS = ("pages", "streams", "worker", "sink", "floor", "hub")
@@ -33,7 +33,7 @@ class Stack:
     ports: dict[str, int]
 
     def start(self, name: str) -> str:
-        """One of PROGRAMS; answers the base URL."""
+        """Start one of PROGRAMS and wait until its port is open. Returns its base URL, or "" if it has none."""
         if name == "worker":
             self.supervisor.start(application.worker(self.home))
             return ""
@@ -49,20 +49,20 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[name]}" if name in self.ports else ""
 
     def pids(self, name: str) -> list[int]:
-        """Of a program with its children: PROGRAMS, `postgres`, `valkey`."""
-        return family(self.supervisor.running[name].process.pid)
+        """The process ids of a program and its children: one of PROGRAMS, `postgres` or `valkey`."""
+        return process_tree(self.supervisor.running[name].process.pid)
 
     def workers(self, name: str) -> list[int]:
-        """Of what granian serves: those that answer requests."""
+        """The process ids of the granian workers of a program, without granian's main process."""
         return self.pids(name)[1:]
 
 
 @contextmanager
 def stack(folder: Path = FOLDER) -> Iterator[Stack]:
-    """PostgreSQL and Valkey with the product's tables, and Django set up in this process; nothing else yet."""
+    """Start PostgreSQL and Valkey, create the product's tables, and set up Django in this process; nothing else yet."""
     os.environ["MESSENGER_HOME"] = str(folder.resolve())
     os.environ["DJANGO_SETTINGS_MODULE"] = "ippex_messenger.settings"
-    # In production modules are compiled once: a worker that compiles them itself is slow to start and takes 1 MiB more.
+    # In production, modules are compiled once: a worker that compiles them itself starts slowly and takes 1 MiB more.
     for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "DEBUG", "PYTHONDONTWRITEBYTECODE"):
         os.environ.pop(name, None)
     with claimed(Home.current()) as home:

@@ -1,8 +1,8 @@
-"""Many open streams in one process, and how long an event takes to each of them.
+"""Opens many streams in one process and measures how long an event takes to reach each of them.
 
-Reads a plan (JSON) from standard input. For each number of streams in it: opens so many (those of before stay
-open), says so, waits for a line, and publishes to each side in turn; answers with milliseconds, a list for each
-publication. The same client for the product and for the bare hub.
+Reads a plan (JSON) from standard input. For each number of streams in it, opens as many (earlier ones stay open),
+prints "open", waits for a line, publishes to each server in turn, and prints milliseconds as JSON, a list for each
+publication. The product and the bare hub are measured with the same client.
 """
 
 import asyncio
@@ -18,37 +18,37 @@ from redis.asyncio import Redis
 
 OPENING_AT_ONCE = 20
 WAIT_SECONDS = 120
-ENOUGH_SECONDS = 30  # of publishing; where one takes that long, one is enough
+ENOUGH_SECONDS = 30  # no further publications after this time, but at least one
 PAUSE_SECONDS = 1.0
 
 
 @dataclass
-class Side:
-    """One server with its streams."""
+class Server:
+    """A server and its open streams."""
 
     url: str
-    paths: list[str]
-    cookies: list[str]
+    paths: list[str]  # of each stream
+    cookies: list[str]  # of each stream
     publish: dict[str, Any]  # url, headers, body
-    fetch: str  # where what is new can be asked for, {revision} in it; empty: an event is all there is
-    published_at: float = 0.0
+    fetch: str  # URL for changes since {revision}; empty if events are complete
+    published_at: float = 0.0  # time.monotonic()
     is_published: bool = False
-    received: list[float] = field(default_factory=list)
-    shown: list[float] = field(default_factory=list)
+    received: list[float] = field(default_factory=list)  # milliseconds until a stream had the event
+    shown: list[float] = field(default_factory=list)  # milliseconds until a stream had the message itself
     open: int = 0
-    everybody: asyncio.Event = field(default_factory=asyncio.Event)
-    reached: set[int] = field(default_factory=set)
+    all_reached: asyncio.Event = field(default_factory=asyncio.Event)
+    reached: set[int] = field(default_factory=set)  # the streams that have the message
 
     def note(self, number: int, ms: float) -> None:
         if number in self.reached:
-            return  # a second event about the same
+            return  # a second event about the same message
         self.reached.add(number)
         self.shown.append(ms)
         if len(self.reached) == self.open:
-            self.everybody.set()
+            self.all_reached.set()
 
     def begin(self) -> None:
-        self.everybody.clear()
+        self.all_reached.clear()
         self.reached.clear()
         self.received, self.shown = [], []
         self.is_published = False
@@ -62,122 +62,124 @@ async def _send(url: str, head: str, body: str = "") -> tuple[asyncio.StreamRead
     return reader, writer
 
 
-async def _listen(side: Side, number: int, gate: asyncio.Semaphore, opened: asyncio.Queue[int]) -> None:
+async def _read_stream(server: Server, number: int, gate: asyncio.Semaphore, opened: asyncio.Queue[int]) -> None:
     async with gate:
-        head = f"GET {side.paths[number]} HTTP/1.1\r\nCookie: {side.cookies[number]}\r\n"
-        reader, _ = await _send(side.url, head)
+        head = f"GET {server.paths[number]} HTTP/1.1\r\nCookie: {server.cookies[number]}\r\n"
+        reader, _ = await _send(server.url, head)
         while (line := await reader.readline()) and not line.startswith((b": listening", b"6")):
             if line.startswith(b"HTTP/1.1") and b" 200" not in line:
-                raise RuntimeError(f"stream {side.paths[number]}: {line!r}")
+                raise RuntimeError(f"stream {server.paths[number]}: {line!r}")
         opened.put_nowait(number)
     while line := await reader.readline():
         if not line.startswith(b"data: "):
             continue
         now = time.monotonic()
-        data = _told(line[6:])
-        if not side.published_at:
-            continue  # of a message that was not measured
-        begun = data.get("published_at") or side.published_at
-        side.received.append((now - begun) * 1000)
-        if not side.fetch or "html" in data:
-            side.note(number, (now - begun) * 1000)
+        data = _parse_event(line[6:])
+        if not server.published_at:
+            continue  # an event from before the measurement
+        begun = data.get("published_at") or server.published_at
+        server.received.append((now - begun) * 1000)
+        if not server.fetch or "html" in data:
+            server.note(number, (now - begun) * 1000)
         else:
-            await _fetch(side, number, data["revision"], begun)
-    raise RuntimeError(f"stream {side.paths[number]} ended")
+            await _fetch(server, number, data["revision"], begun)
+    raise RuntimeError(f"stream {server.paths[number]} ended")
 
 
 @lru_cache(maxsize=16)
-def _told(text: bytes) -> dict[str, Any]:
-    """What an event holds: names and values, or the message itself as HTML.
+def _parse_event(text: bytes) -> dict[str, Any]:
+    """The data of an event: names and values, or the message itself as HTML.
 
-    Once for all: a thousand readers have a thousand processors of their own for it.
+    Cached, because the same event reaches a thousand streams. Real readers parse it on a thousand machines.
     """
     if text.startswith(b"{"):
-        found: dict[str, Any] = json.loads(text)
-        return found
+        data: dict[str, Any] = json.loads(text)
+        return data
     return {"html": text}
 
 
-async def _fetch(side: Side, number: int, revision: int, begun: float) -> None:
-    parts = urlsplit(side.fetch.format(revision=revision - 1))
+async def _fetch(server: Server, number: int, revision: int, begun: float) -> None:
+    parts = urlsplit(server.fetch.format(revision=revision - 1))
     head = (
-        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nCookie: {side.cookies[number]}\r\n"
+        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nCookie: {server.cookies[number]}\r\n"
         "X-Requested-With: fetch\r\nConnection: close\r\n"
     )
-    reader, writer = await _send(side.fetch, head)
-    answer = await reader.read()
+    reader, writer = await _send(server.fetch, head)
+    response = await reader.read()
     writer.close()
-    if b" 200 " not in answer[:20]:
-        raise RuntimeError(f"{side.fetch}: {answer[:200]!r}")
-    side.note(number, (time.monotonic() - begun) * 1000)
+    if b" 200 " not in response[:20]:
+        raise RuntimeError(f"{server.fetch}: {response[:200]!r}")
+    server.note(number, (time.monotonic() - begun) * 1000)
 
 
-async def _publish(side: Side) -> None:
+async def _publish(server: Server) -> None:
     from uuid import uuid4
 
-    body = str(side.publish["body"]).replace("@UUID@", str(uuid4()))
-    headers = "".join(f"{name}: {value}\r\n" for name, value in side.publish["headers"].items())
-    path = urlsplit(side.publish["url"]).path
+    body = str(server.publish["body"]).replace("@UUID@", str(uuid4()))
+    headers = "".join(f"{name}: {value}\r\n" for name, value in server.publish["headers"].items())
+    path = urlsplit(server.publish["url"]).path
     head = f"POST {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nConnection: close\r\n"
-    side.begin()
-    reader, writer = await _send(side.publish["url"], head, body)
-    answer = await reader.readline()
-    if b" 20" not in answer:
-        raise RuntimeError(f"{side.publish['url']}: {answer!r}")
-    await asyncio.wait_for(side.everybody.wait(), WAIT_SECONDS)
+    server.begin()
+    reader, writer = await _send(server.publish["url"], head, body)
+    response = await reader.readline()
+    if b" 20" not in response:
+        raise RuntimeError(f"{server.publish['url']}: {response!r}")
+    await asyncio.wait_for(server.all_reached.wait(), WAIT_SECONDS)
     writer.close()
 
 
-async def _watch_publications(redis_url: str, sides: list[Side]) -> None:
-    """An event of the product counts from its publication, which this client hears like everybody else."""
+async def _watch_publications(redis_url: str, servers: list[Server]) -> None:
+    """Note when the product publishes an event: its time is measured from there. The client subscribes to Redis too."""
     async with Redis.from_url(redis_url) as redis, redis.pubsub() as subscription:
         await subscription.psubscribe("*")
         async for event in subscription.listen():
             if event["type"] == "pmessage":
-                for side in sides:
-                    if side.fetch and not side.is_published:
-                        side.published_at, side.is_published = time.monotonic(), True
+                for server in servers:
+                    if server.fetch and not server.is_published:
+                        server.published_at, server.is_published = time.monotonic(), True
 
 
-async def _open(sides: list[Side], count: int, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-    """So many streams of each side, with those that are open."""
+async def _open(servers: list[Server], count: int, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """Open streams until each server has `count` of them."""
     gate, opened = asyncio.Semaphore(OPENING_AT_ONCE), asyncio.Queue[int]()
-    listening = [
-        tasks.create_task(_listen(side, number, gate, opened)) for side in sides for number in range(side.open, count)
+    readers = [
+        tasks.create_task(_read_stream(server, number, gate, opened))
+        for server in servers
+        for number in range(server.open, count)
     ]
-    for _ in listening:
+    for _ in readers:
         await opened.get()
-    for side in sides:
-        side.open = count
-    return listening
+    for server in servers:
+        server.open = count
+    return readers
 
 
-async def _measure(sides: list[Side], publications: int, pause: float) -> list[dict[str, list[list[float]]]]:
-    found: list[dict[str, list[list[float]]]] = [{"received": [], "shown": []} for _ in sides]
+async def _measure(servers: list[Server], publications: int, pause: float) -> list[dict[str, list[list[float]]]]:
+    results: list[dict[str, list[list[float]]]] = [{"received": [], "shown": []} for _ in servers]
     end = time.monotonic() + ENOUGH_SECONDS
     for number in range(publications + 1):
         if number > 1 and time.monotonic() > end:
             break
-        for side, of_side in zip(sides, found, strict=True):
-            await _publish(side)
+        for server, result in zip(servers, results, strict=True):
+            await _publish(server)
             await asyncio.sleep(pause)
-            if number:  # the first was to warm up
-                of_side["received"].append(side.received)
-                of_side["shown"].append(side.shown)
-    return found
+            if number:  # the first publication is a warm-up
+                result["received"].append(server.received)
+                result["shown"].append(server.shown)
+    return results
 
 
 async def main() -> None:
     plan = json.loads(sys.stdin.readline())
-    sides = [Side(**side) for side in plan["sides"]]
+    servers = [Server(**server) for server in plan["servers"]]
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_watch_publications(plan["redis_url"], sides))]
+        running = [tasks.create_task(_watch_publications(plan["redis_url"], servers))]
         for count in plan["counts"]:
-            running += await _open(sides, count, tasks)
+            running += await _open(servers, count, tasks)
             print("open", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             await asyncio.sleep(PAUSE_SECONDS)
-            print(json.dumps(await _measure(sides, plan["publications"], plan["pause"])), flush=True)
+            print(json.dumps(await _measure(servers, plan["publications"], plan["pause"])), flush=True)
         for task in running:
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""Open streams (P6): the product's, beside a bare hub's."""
+"""Goal P6: the product's open streams, compared with those of a bare hub (floor S)."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ from typing import IO, Any
 import redis
 
 from bench.fill import CROWD_SLUG
-from bench.load import Unusable, one_of
+from bench.load import BenchError, single_request
 from bench.proc import pss_kib
 from bench.scene import Person, Scene, sign_in
 from bench.stack import Stack
@@ -26,14 +26,16 @@ PAUSE = 0.4  # seconds between two publications
 
 @dataclass(frozen=True)
 class Streams:
-    """With so many of them open. Of each publication: milliseconds until each stream had it."""
+    """What was measured with a certain number of open streams.
 
-    shown: list[list[float]]
-    received: list[list[float]]
-    floor: list[list[float]]
-    kib: float
-    """Memory of a stream."""
-    subscriptions: int
+    The lists contain, for each publication, the milliseconds until each stream had it.
+    """
+
+    shown: list[list[float]]  # the message itself
+    received: list[list[float]]  # the event
+    floor: list[list[float]]  # the event of the bare hub
+    kib: float  # memory of one stream
+    subscriptions: int  # of the process, to Redis
 
     def as_single(self) -> dict[str, float]:
         return {
@@ -49,36 +51,37 @@ class Streams:
 
     @property
     def to_floor(self) -> float:
-        """The median of the ratios of each two publications that followed each other."""
+        """The median of the ratios to the floor, each of two consecutive publications."""
         return statistics.median(p99(ours) / p99(floor) for ours, floor in zip(self.shown, self.floor, strict=True))
 
 
-def usual(publications: Iterable[list[float]]) -> float:
-    """The p99 of most publications: of all of them together it would be that of the one that was disturbed."""
-    return statistics.median(p99(of_one) for of_one in publications)
+def median_p99(publications: Iterable[list[float]]) -> float:
+    """The median of the p99 of each publication. The p99 of all values would be that of one disturbed publication."""
+    return statistics.median(p99(publication) for publication in publications)
 
 
 def p99(values: Iterable[float]) -> float:
-    found = sorted(values)
-    return found[int(len(found) * 0.99)]
+    ordered = sorted(values)
+    return ordered[int(len(ordered) * 0.99)]
 
 
-def listeners(count: int) -> list[Person]:
+def readers(count: int) -> list[Person]:
+    """Signed-in members who can read the topic that is measured."""
     return sign_in(Member.objects.filter(tenancy__slug=CROWD_SLUG).order_by("pk")[:count])
 
 
 def measure(
     running: Stack, scene: Scene, people: list[Person], counts: Sequence[int], publications: int = PUBLICATIONS
 ) -> Iterator[Streams]:
-    """With so many streams open, and so many more, each count in turn: `people` are as many as the last."""
+    """Measure with each of the numbers of open streams in `counts`, in ascending order, one stream for each person."""
     topic = scene.crowds[max(scene.crowds)]
     for name in ("streams", "hub"):
         running.start(name)
-    memory_before, subscribed_before = _memory(running), _subscribed(running)
+    memory_before, subscribed_before = _memory(running), _subscribed_connections(running)
     base = f"/{CROWD_SLUG}/messenger/"
-    post = one_of(scene.post([topic], scene.crowd_member))
+    post = single_request(scene.post([topic], scene.crowd_member))
     pages = running.url("pages")
-    sides = [
+    servers = [
         {
             "url": running.url("streams"),
             "paths": [f"{base}stream/?topic={topic.pk}"] * len(people),
@@ -95,24 +98,24 @@ def measure(
         },
     ]
     plan = {
-        "sides": sides,
+        "servers": servers,
         "redis_url": running.home.redis_url,
         "counts": counts,
         "publications": publications,
         "pause": PAUSE,
     }
-    with _client(plan) as (ask, client):
+    with _client(plan) as (read_line, client_input):
         for count in counts:
-            if ask() != "open\n":
-                raise Unusable("The streams could not be opened.")
-            subscriptions = _subscribed(running) - subscribed_before - 1  # the client listens too
+            if read_line() != "open\n":
+                raise BenchError("The streams could not be opened.")
+            subscriptions = _subscribed_connections(running) - subscribed_before - 1  # one is the client's own
             memory = _memory(running)
-            client.write("go\n")
-            client.flush()
-            answer = ask()
-            if not answer:
-                raise Unusable("The streams could not be measured.")
-            ours, floor = json.loads(answer)
+            client_input.write("go\n")
+            client_input.flush()
+            line = read_line()
+            if not line:
+                raise BenchError("The streams could not be measured.")
+            ours, floor = json.loads(line)
             yield Streams(
                 shown=ours["shown"],
                 received=ours["received"],
@@ -125,7 +128,7 @@ def measure(
 
 @contextmanager
 def _client(plan: dict[str, Any]) -> Iterator[tuple[Callable[[], str], IO[str]]]:
-    """What it says next, and what it reads."""
+    """Run bench.stream_client; yields a function that reads its next line, and its standard input."""
     client = subprocess.Popen(
         [sys.executable, "-m", "bench.stream_client"],
         cwd=CHECKOUT,
@@ -133,7 +136,7 @@ def _client(plan: dict[str, Any]) -> Iterator[tuple[Callable[[], str], IO[str]]]
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert client.stdin  # noqa: S101  (for the type checker, as the next one)
+    assert client.stdin  # noqa: S101  (for the type checker, like the next line)
     assert client.stdout  # noqa: S101
     try:
         client.stdin.write(json.dumps(plan) + "\n")
@@ -149,8 +152,8 @@ def _memory(running: Stack) -> int:
     return sum(pss_kib(pid) for pid in running.workers("streams"))
 
 
-def _subscribed(running: Stack) -> int:
-    """Connections that are subscribed to something; Celery's worker has one too."""
+def _subscribed_connections(running: Stack) -> int:
+    """The number of connections to Redis with a subscription; Celery's worker has one too."""
     with redis.Redis.from_url(running.home.redis_url) as queue:
         clients = queue.client_list()
-    return sum(1 for one in clients if int(one["sub"]) + int(one["psub"]) > 0)
+    return sum(1 for client in clients if int(client["sub"]) + int(client["psub"]) > 0)

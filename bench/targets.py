@@ -1,4 +1,4 @@
-"""What is put into the rotation: ours, the floors and the peers, all behind the same few questions."""
+"""The interface of everything that is measured: a request, and what a peer has to provide."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,11 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None
     lua: Path | None = None
-    """A wrk script that makes every body another one; it sees `method`, `path`, `headers` and `body` as wrk.*"""
+    """A script for wrk that varies the requests; it finds method, path, headers and body in `wrk`."""
 
 
 class Target(Protocol):
-    """A product beside ours. `install` and `fill` do nothing where it has been done before."""
+    """A peer: another product that is measured. `install` and `fill` do nothing if it was done before."""
 
     name: str
 
@@ -25,7 +25,7 @@ class Target(Protocol):
     def fill(self, messages: int) -> None: ...
 
     def start(self) -> str:
-        """Start it with two web workers, answer its base URL without a slash at the end."""
+        """Start the peer with two web workers. Returns its base URL, without a slash at the end."""
 
     def stop(self) -> None: ...
 
@@ -36,4 +36,4 @@ class Target(Protocol):
     def topic_list(self) -> Request | None: ...
 
     def pids(self) -> list[int]:
-        """The processes that answer requests, without the database."""
+        """The process ids of what answers requests, without the database."""

@@ -1,4 +1,4 @@
-"""Requests that go round many tenancies: each page is another client's."""
+"""Requests that visit many tenancies in turn."""
 
 from pathlib import Path
 
@@ -12,14 +12,17 @@ PREFIX = "client-"
 
 
 def visits(tenancies: int, folder: Path) -> Request:
-    """The thread of each of so many tenancies in turn, read by its first member."""
+    """A request for the thread of each of as many tenancies in turn, read by its first member.
+
+    The script for wrk is written into `folder`.
+    """
     people = Member.objects.filter(tenancy__slug__startswith=PREFIX, user__email__startswith="one@").order_by("pk")
     readers = sign_in(people[:tenancies])
     topics = dict(Topic.objects.filter(tenancy__slug__startswith=PREFIX).values_list("tenancy", "pk"))
-    pages = [
-        (f"/{one.member.tenancy.slug}/messenger/topics/{topics[one.member.tenancy_id]}/", one.headers["Cookie"])
-        for one in readers
-    ]
+    pages = []
+    for reader in readers:
+        tenancy = reader.member.tenancy
+        pages.append((f"/{tenancy.slug}/messenger/topics/{topics[tenancy.pk]}/", reader.headers["Cookie"]))
     script = folder / f"visits-{tenancies}.lua"
     entries = ",\n".join(f'{{"{path}", "{cookie}"}}' for path, cookie in pages)
     script.write_text(f"visits = {{{entries}}}\ndofile('{LUA / 'visits.lua'}')\n")

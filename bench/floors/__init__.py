@@ -1,4 +1,4 @@
-"""What the machine can do at best: the same servers, and next to nothing in them."""
+"""The floors: the best that the machine can do, measured on the same servers with next to nothing in them."""
 
 import subprocess
 import sys
@@ -7,5 +7,5 @@ TOPICS = 20
 
 
 def make_tables() -> None:
-    """Of floor P, in a process of its own: it has settings of its own."""
+    """Create the tables of floor P. Runs in its own process because the floor has its own settings."""
     subprocess.run([sys.executable, "-m", "bench.floors.site"], check=True)

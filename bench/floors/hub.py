@@ -1,4 +1,7 @@
-"""A bare hub for server-sent events: ASGI, no access, no Redis. POST / publishes to whoever listens at GET /."""
+"""Floor S: a bare hub for server-sent events, with ASGI, without access checks or Redis.
+
+POST / publishes an event to every open GET /.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A bare Django: a constant page (floor A), and an insert and an update (floor P). No middleware, no templates."""
+"""A bare Django without middleware or templates: a constant page (floor A), and an insert and an update (floor P)."""
 
 import os
 
@@ -65,7 +65,7 @@ application = get_wsgi_application()
 
 
 def make_tables() -> None:
-    """Anew, so that every run starts from the same."""
+    """Recreate the tables, so that every run starts from the same state."""
     with connection.cursor() as cursor:
         for model in (FloorTopic, FloorMessage):
             cursor.execute(f"DROP TABLE IF EXISTS {model._meta.db_table}")

@@ -1,5 +1,5 @@
--- Every post is another message: @UUID@ becomes a new client id. A header X-Topics: 3,7,9 has it written to
--- each of these in turn: @TOPIC@ in path and body. Neither header nor marks reach the server.
+-- Every post is a new message: @UUID@ in the body becomes a new client id. The header "X-Topics: 3,7,9" lists the
+-- topics to post into in turn: @TOPIC@ in path and body becomes one of them. The header is not sent.
 local template, path, headers, topics, turn = wrk.body, wrk.path, wrk.headers, {}, 0
 for topic in string.gmatch(headers["X-Topics"] or "0", "%d+") do
   topics[#topics + 1] = topic

@@ -1,4 +1,4 @@
--- One line of JSON at the end, in microseconds.
+-- Prints one line of JSON at the end, times in microseconds.
 function done(summary, latency, _requests)
   local errors = summary.errors
   print(string.format(

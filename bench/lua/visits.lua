@@ -1,4 +1,4 @@
--- Each request another page, as another person: `visits` holds pairs of path and cookie.
+-- Requests a different page as a different person each time: `visits` is a list of pairs of path and cookie.
 local turn = 0
 
 function request()

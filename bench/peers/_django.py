@@ -1,4 +1,4 @@
-"""A forum made with Django, served as the product is: granian, two workers, PostgreSQL, a cache in Valkey."""
+"""Peers made with Django, served like the product: granian with two workers, PostgreSQL, a cache in Valkey."""
 
 import json
 from urllib.parse import urlencode
@@ -14,15 +14,15 @@ from ._servers import connection_environment
 
 
 class DjangoPeer(Peer):
-    """Its site is in `_sites`: settings, addresses, and a program that fills it and prints what to ask for."""
+    """A peer whose site is in `_sites`: settings, URLs, and a script that fills it and prints its paths."""
 
-    def filled_anew(self, home: Home, messages: int) -> str:
+    def fill_database(self, home: Home, messages: int) -> str:
         variables = self._variables(home)
         self.environment.run(["-m", "django", "migrate", "--verbosity", "0"], variables)
         self.environment.run(["-m", "django", "collectstatic", "--no-input", "--verbosity", "0"], variables)
         return self.environment.run([str(SITES / f"{self.name}_fill.py"), str(messages)], variables)
 
-    def started(self, home: Home, port: int) -> PeerProcess:
+    def start_server(self, home: Home, port: int) -> PeerProcess:
         command = [
             *(str(self.environment.python), "-m", "granian", "--interface", "wsgi", "--workers", "2"),
             *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-ws"),
@@ -39,30 +39,30 @@ class DjangoPeer(Peer):
         return self._get("thread")
 
     def post(self) -> Request:
-        """An answer in a second thread, as long at first: the one that is read keeps its length."""
-        answers = self._answers
-        form = {**json.loads(answers["form"]), "csrfmiddlewaretoken": answers["csrf_token"]}
+        """A reply in a second thread of the same initial length, so that the first keeps its length."""
+        paths = self._paths
+        form = {**json.loads(paths["form"]), "csrfmiddlewaretoken": paths["csrf_token"]}
         return Request(
             method="POST",
-            path=answers["post"],
+            path=paths["post"],
             headers={**self._cookies(), "Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode(form, safe="@"),  # the mark that the script looks for
+            body=urlencode(form, safe="@"),  # posts.lua replaces @UUID@
             lua=LUA / "posts.lua",
         )
 
     def topic_list(self) -> Request | None:
-        return self._get("topics") if "topics" in self._answers else None
+        return self._get("topics") if "topics" in self._paths else None
 
     @property
-    def _answers(self) -> dict[str, str]:
-        return json.loads(self.filled)
+    def _paths(self) -> dict[str, str]:
+        """What the script printed: paths, the form of a post, and cookies."""
+        return json.loads(self.fill_result)
 
-    def _get(self, what: str) -> Request:
-        return Request(path=self._answers[what], headers=self._cookies())
+    def _get(self, name: str) -> Request:
+        return Request(path=self._paths[name], headers=self._cookies())
 
     def _cookies(self) -> dict[str, str]:
-        answers = self._answers
-        return {"Cookie": f"sessionid={answers['session']}; csrftoken={answers['csrf_token']}"}
+        return {"Cookie": f"sessionid={self._paths['session']}; csrftoken={self._paths['csrf_token']}"}
 
     def _variables(self, home: Home) -> dict[str, str]:
         return {

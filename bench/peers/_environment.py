@@ -1,4 +1,4 @@
-"""An environment of its own for each peer, made from the list of its exact versions beside this file."""
+"""A virtual environment for each peer, made from its locked requirements (the .txt files beside this module)."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from ._servers import PEERS
 
 HERE = Path(__file__).parent
-SITES = HERE / "_sites"  # what runs in them, each file with the libraries of its peer
+SITES = HERE / "_sites"  # runs in these environments, each file with the libraries of its peer
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Environment:
         return HERE / f"{self.name}.txt"
 
     def install(self) -> None:
-        """Make it, unless it is there with these very versions."""
+        """Create the environment, unless it exists with exactly these versions."""
         stamp = self.folder / "installed"
         wanted = hashlib.sha256(self.lock.read_bytes()).hexdigest()
         if stamp.exists() and stamp.read_text() == wanted:
@@ -43,7 +43,7 @@ class Environment:
         stamp.write_text(wanted)
 
     def run(self, arguments: list[str], variables: Mapping[str, str]) -> str:
-        """What its Python printed; what it complained about goes to the terminal."""
+        """Run the environment's Python. Returns its standard output; standard error goes to the terminal."""
         return _do([str(self.python), *arguments], variables)
 
 

@@ -1,8 +1,8 @@
-"""What all peers have in common: an environment, a database filled once for each length, a server of their own."""
+"""The base of all peers: an environment, a database that is filled once for each thread length, a server."""
 
 from abc import ABC, abstractmethod
 
-from bench.load import Unusable
+from bench.load import BenchError
 from ippex_messenger.embedded.home import Home, free_port
 
 from ._environment import Environment
@@ -15,33 +15,33 @@ class Peer(ABC):
         self.name = name
         self.environment = Environment(name)
         self._database_options = database_options
-        self._filled = ""
+        self._fill_result = ""
         self._process: PeerProcess | None = None
 
     def install(self) -> None:
         self.environment.install()
 
     def fill(self, messages: int) -> None:
-        """A thread of that length becomes the one that is asked for; made when it is asked for first."""
-        # Beside the data: whoever throws the servers away throws this away too.
+        """Create a thread of `messages` messages, unless it exists; requests will ask for this thread."""
+        # Stored beside the data, so that both are deleted together.
         record = SERVERS / f"{self.name}-{messages}.json"
         if not record.exists():
             if self._process:
-                raise Unusable(f"{self.name} is to be filled before it is started.")
-            home = SHARED.hold()
+                raise BenchError(f"{self.name} has to be filled before it is started.")
+            home = SHARED.acquire()
             try:
                 make_database(home, self.name, self._database_options)
-                answer = self.filled_anew(home, messages)
+                result = self.fill_database(home, messages)
             finally:
                 SHARED.release()
-            record.write_text(answer)
-        self._filled = record.read_text()
+            record.write_text(result)
+        self._fill_result = record.read_text()
 
     def start(self) -> str:
-        home = SHARED.hold()
+        home = SHARED.acquire()
         try:
             port = free_port()
-            self._process = self.started(home, port)
+            self._process = self.start_server(home, port)
         except BaseException:
             SHARED.release()
             raise
@@ -57,16 +57,16 @@ class Peer(ABC):
         return self._process.pids() if self._process else []
 
     @property
-    def filled(self) -> str:
-        """What `filled_anew` answered for the length that was asked for last."""
-        if not self._filled:
-            raise Unusable(f"{self.name} is asked before it is filled.")
-        return self._filled
+    def fill_result(self) -> str:
+        """The result of `fill_database` for the thread that was filled last."""
+        if not self._fill_result:
+            raise BenchError(f"{self.name} has not been filled.")
+        return self._fill_result
 
     @abstractmethod
-    def filled_anew(self, home: Home, messages: int) -> str:
-        """JSON: all that its requests need to know."""
+    def fill_database(self, home: Home, messages: int) -> str:
+        """Fill the peer's database. Returns JSON with everything that its requests need."""
 
     @abstractmethod
-    def started(self, home: Home, port: int) -> PeerProcess:
-        """Its server, which answers by now."""
+    def start_server(self, home: Home, port: int) -> PeerProcess:
+        """Start the peer's server and wait until it answers."""

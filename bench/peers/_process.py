@@ -1,4 +1,4 @@
-"""One peer's server, as a child of this process that ends with it."""
+"""The server of a peer: a child process that ends with this process."""
 
 import http.client
 import signal
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from bench.load import Unusable
-from bench.proc import family
+from bench.load import BenchError
+from bench.proc import process_tree
 from ippex_messenger.embedded.processes import Program, signal_group, spawn
 from ippex_messenger.embedded.supervisor import display
 
@@ -29,11 +29,11 @@ class PeerProcess:
         while not _answers(port, path):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise Unusable(f"{self.name} does not answer; see {display(self.log)}.")
+                raise BenchError(f"{self.name} does not answer; see {display(self.log)}.")
             time.sleep(0.1)
 
     def pids(self) -> list[int]:
-        return family(self.process.pid)
+        return process_tree(self.process.pid)
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey for the peers: the product's own programs, in a folder apart, shared by all peers of a run."""
+"""PostgreSQL and Valkey for the peers: the product's embedded servers in another folder, shared by all peers."""
 
 from contextlib import ExitStack
 
@@ -17,14 +17,14 @@ SERVERS = PEERS / "servers"
 
 
 class Servers:
-    """They run from the first `hold` to the last `release`."""
+    """The servers run from the first `acquire` to the last `release`."""
 
     def __init__(self) -> None:
-        self._holders = 0
+        self._users = 0
         self._running = ExitStack()
         self._home: Home | None = None
 
-    def hold(self) -> Home:
+    def acquire(self) -> Home:
         if not self._home:
             with ExitStack() as starting:
                 home = starting.enter_context(claimed(Home.at(SERVERS)))
@@ -35,12 +35,12 @@ class Servers:
                 wait_for_servers(supervisor)
                 self._running = starting.pop_all()
             self._home = home
-        self._holders += 1
+        self._users += 1
         return self._home
 
     def release(self) -> None:
-        self._holders -= 1
-        if not self._holders:
+        self._users -= 1
+        if not self._users:
             self._running.close()
             self._home = None
 
@@ -49,9 +49,9 @@ SHARED = Servers()
 
 
 def make_database(home: Home, name: str, options: str = "") -> None:
-    """Make the database `name` unless it is there."""
+    """Create the database `name`, unless it exists."""
     connection = psycopg2.connect(home.database_url)
-    connection.autocommit = True  # CREATE DATABASE cannot be part of a transaction
+    connection.autocommit = True  # CREATE DATABASE can't run in a transaction
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", [name])
         if not cursor.rowcount:
@@ -60,7 +60,7 @@ def make_database(home: Home, name: str, options: str = "") -> None:
 
 
 def connection_environment(home: Home, database: str) -> dict[str, str]:
-    """What libpq and the sites of the peers ask the environment for."""
+    """The environment variables that libpq and the sites of the peers read."""
     return {
         "PGHOST": "127.0.0.1",
         "PGPORT": str(home.postgres_port),

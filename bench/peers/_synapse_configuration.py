@@ -1,4 +1,4 @@
-"""Synapse's settings: PostgreSQL, and nothing that other servers or absent people would ask for."""
+"""Synapse's settings: PostgreSQL, no federation with other servers, no presence."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,10 @@ NO_LIMIT = {"per_second": 1_000_000, "burst_count": 1_000_000}
 
 
 def write_configuration(folder: Path, home: Home, port: int) -> Path:
-    """A path for `--config-path`; what is in it about the database goes by libpq's environment."""
+    """Write the configuration and return its path, for `--config-path`.
+
+    It does not contain the database's address and password: libpq reads them from the environment.
+    """
     log = folder / "log.json"
     log.write_text(json.dumps(_log()))
     configuration = folder / "homeserver.json"  # JSON is YAML
@@ -40,7 +43,7 @@ def _settings(folder: Path, home: Home, port: int, log: Path) -> dict[str, objec
                 "resources": [{"names": ["client"], "compress": False}],
             }
         ],
-        # The numbers of connections that its manual recommends.
+        # Pool sizes as in Synapse's manual.
         "database": {"name": "psycopg2", "args": {"dbname": "synapse", "cp_min": 5, "cp_max": 10}},
         "presence": {"enabled": False},
         "enable_metrics": False,

@@ -1,4 +1,4 @@
-"""Members, rooms and what they say, by the interface that every client has."""
+"""Creates members, rooms and messages through Synapse's client API."""
 
 import hmac
 import json
@@ -16,13 +16,11 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Room:
-    """Read with its last message on top; `tokens` are its members'."""
-
     room_id: str
-    tokens: list[str]
+    tokens: list[str]  # access tokens of its members
 
     @property
-    def address(self) -> str:
+    def path(self) -> str:
         return f"{CLIENT}/rooms/{quote(self.room_id)}"
 
 
@@ -30,7 +28,7 @@ class Room:
 class Rooms:
     read: Room
     answered: Room
-    """Of its own, so that the one that is read keeps its length."""
+    """A separate room for posts, so that the one that is read keeps its length."""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -41,32 +39,32 @@ class Rooms:
 
 
 def open_room(base: str, secret: str, name: str) -> Room:
-    """A room in which each member has said something."""
+    """Create a room with MEMBERS members and one message of each."""
     tokens = [_register(base, secret) for _ in range(MEMBERS)]
     settings = {"preset": "public_chat", "name": name}
     room = Room(_call(base, f"{CLIENT}/createRoom", settings, tokens[0])["room_id"], tokens)
     for token in tokens[1:]:
-        _call(base, f"{room.address}/join", {}, token)
+        _call(base, f"{room.path}/join", {}, token)
     for number in range(1, MEMBERS + 1):
-        say(base, room, number)
+        post_message(base, room, number)
     return room
 
 
-def say(base: str, room: Room, number: int) -> None:
+def post_message(base: str, room: Room, number: int) -> None:
     text = (
         f"Message {number}: the payslips of March are ready; please look at the overtime of "
         "the night shift before Friday noon, and say if a line is missing."
     )
     body = {"msgtype": "m.text", "body": text}
-    _call(base, f"{room.address}/send/m.room.message", body, room.tokens[number % len(room.tokens)])
+    _call(base, f"{room.path}/send/m.room.message", body, room.tokens[number % len(room.tokens)])
 
 
-def must_see(base: str, room: Room, last: int) -> None:
-    page = _call(base, f"{room.address}/messages?dir=b&limit=50", None, room.tokens[1])["chunk"]
-    seen = [event["content"].get("body", "").partition(":")[0] for event in page]
-    wanted = [f"Message {number}" for number in range(last, max(last - 50, 0), -1)]
-    if seen[: len(wanted)] != wanted:
-        raise RuntimeError(f"the room does not show its last messages: {seen}")
+def check_last_page(base: str, room: Room, last: int) -> None:
+    page = _call(base, f"{room.path}/messages?dir=b&limit=50", None, room.tokens[1])["chunk"]
+    shown = [event["content"].get("body", "").partition(":")[0] for event in page]
+    expected = [f"Message {number}" for number in range(last, max(last - 50, 0), -1)]
+    if shown[: len(expected)] != expected:
+        raise RuntimeError(f"the room does not show its last messages: {shown}")
 
 
 def _register(base: str, secret: str) -> str:
@@ -83,5 +81,5 @@ def _call(base: str, path: str, body: dict[str, Any] | None = None, token: str =
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {token}"} if token else {},
     )
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=SECONDS) as response:
+        return json.load(response)

@@ -1,4 +1,4 @@
-"""django-machina, a forum: pages of 50 posts, an answer with the counters of topic, forum and member."""
+"""django-machina, a forum: pages of 50 posts, and a reply that updates the counters of topic, forum and member."""
 
 from bench.targets import Target
 

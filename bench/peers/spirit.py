@@ -1,4 +1,4 @@
-"""Spirit, a forum: pages of 50 comments, a list of 5,000 topics, an answer with its page of origin."""
+"""Spirit, a forum: pages of 50 comments, a list of 5,000 topics, and a reply that redirects to its page."""
 
 from bench.targets import Target
 

@@ -1,4 +1,4 @@
-"""Synapse, a chat server: the last 50 messages of a room as JSON, a message to it. It has no list of topics."""
+"""Synapse, a chat server: the last 50 messages of a room as JSON, and posting a message. It has no list of topics."""
 
 import json
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from ._peer import Peer
 from ._process import PeerProcess
 from ._servers import connection_environment
 from ._synapse_configuration import write_configuration
-from ._synapse_filling import MEMBERS, Room, Rooms, must_see, open_room, say
+from ._synapse_filling import MEMBERS, Room, Rooms, check_last_page, open_room, post_message
 
-# It refuses to run on any other.
+# Synapse refuses to run with any other locale.
 LOCALE = "TEMPLATE template0 LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
 
 
 class Synapse(Peer):
-    """One process, which is what its makers start with; more of them need a proxy that shares out the requests."""
+    """Synapse in one process, its default setup. More processes would need a proxy that distributes the requests."""
 
-    def filled_anew(self, home: Home, messages: int) -> str:
+    def fill_database(self, home: Home, messages: int) -> str:
         with self._running() as base:
             rooms = Rooms(*(open_room(base, home.secret_key, f"{what} {messages}") for what in ("Read", "Answer")))
         first, last = MEMBERS + 1, messages - 1
@@ -30,11 +30,11 @@ class Synapse(Peer):
         variables = connection_environment(home, self.name)
         self.environment.run([str(SITES / "synapse_lengthen.py"), *arguments], variables)
         with self._running() as base:
-            say(base, rooms.read, messages)  # by the server: what was copied is good enough to go on from
-            must_see(base, rooms.read, messages)
+            post_message(base, rooms.read, messages)  # proves that the server can continue from the copied messages
+            check_last_page(base, rooms.read, messages)
         return rooms.as_json()
 
-    def started(self, home: Home, port: int) -> PeerProcess:
+    def start_server(self, home: Home, port: int) -> PeerProcess:
         folder = self.environment.folder
         module = ["-m", "synapse.app.homeserver", "--config-path", str(write_configuration(folder, home, port))]
         variables = connection_environment(home, self.name)
@@ -46,15 +46,15 @@ class Synapse(Peer):
 
     def thread_page(self) -> Request:
         room = self._rooms.read
-        return Request(path=f"{room.address}/messages?dir=b&limit=50", headers=_headers(room))
+        return Request(path=f"{room.path}/messages?dir=b&limit=50", headers=_headers(room))
 
     def post(self) -> Request:
-        """Without a number of its own in the path: two that are the same are two messages."""
+        """The path has no transaction id, so that identical requests make separate messages."""
         room = self._rooms.answered
         text = "The overtime of the night shift is in, @UUID@. Please look at it again."
         return Request(
             method="POST",
-            path=f"{room.address}/send/m.room.message",
+            path=f"{room.path}/send/m.room.message",
             headers={**_headers(room), "Content-Type": "application/json"},
             body=json.dumps({"msgtype": "m.text", "body": text}),
             lua=LUA / "posts.lua",
@@ -65,7 +65,7 @@ class Synapse(Peer):
 
     @property
     def _rooms(self) -> Rooms:
-        return Rooms.from_json(self.filled)
+        return Rooms.from_json(self.fill_result)
 
     @contextmanager
     def _running(self) -> Iterator[str]:

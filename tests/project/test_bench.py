@@ -1,4 +1,4 @@
-"""The bench measures what it says: the fill is what the product would have written, the table's arithmetic holds."""
+"""The benchmark is sound: its data are as the product would have written them, and its arithmetic is right."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from django.test import Client
 
 from bench import growth, streams, table
 from bench.chart import Curve, Panel, draw
-from bench.conversation import as_the_rule_says, conversation
+from bench.conversation import conversation, follows_the_rule
 from bench.fill import CROWD_SLUG, SLUG, write
 from bench.goals import (
     FLOOR_PAGE,
@@ -34,7 +34,7 @@ from bench.goals import (
     unmet,
 )
 from bench.profiles import cost_of
-from bench.remains import explained, looks_at
+from bench.remains import analyse_unmet, analyses_for
 from bench.rotation import Figures, Turn, ratio
 from bench.shape import TINY
 from bench.targets import Request
@@ -45,7 +45,7 @@ from tests.support.cast import Cast, sign_in
 
 
 @pytest.mark.django_db
-def test_what_is_filled_in_opens_and_is_what_the_product_would_have_written() -> None:
+def test_the_filled_database_passes_the_audit_and_its_pages_open() -> None:
     write(TINY)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -68,11 +68,11 @@ def test_what_is_filled_in_opens_and_is_what_the_product_would_have_written() ->
     assert crowd.readers().count() == max(TINY.crowds)
 
 
-def test_a_conversation_is_decided_as_the_rule_says() -> None:
-    said = list(conversation(random.Random(1), 200, end=1_700_000_000))
-    assert said[-1].at == 1_700_000_000
-    assert {one.is_emailed for one in said} == {True, False}
-    assert all(as_the_rule_says(one) for one in said)
+def test_a_generated_conversation_has_the_decisions_of_the_rule() -> None:
+    messages = list(conversation(random.Random(1), 200, end=1_700_000_000))
+    assert messages[-1].at == 1_700_000_000
+    assert {message.is_emailed for message in messages} == {True, False}
+    assert all(follows_the_rule(message) for message in messages)
 
 
 # -- The table ---------------------------------------------------------------------------------------------
@@ -87,9 +87,9 @@ def figures(name: str, *rates: float, floor: str = "") -> Figures:
     ("ours", "floor", "expected"),
     [
         ((100,), (1000,), 0.1),
-        # Each round against its own: the second was slow for both.
+        # Ratios are taken within each round: the second round was slow for both.
         ((100, 10, 90), (1000, 100, 1000), 0.1),
-        # One round that something else disturbed changes nothing.
+        # One disturbed round changes nothing.
         ((100, 100, 1), (1000, 1000, 1000), 0.1),
         ((1, 300), (10, 1000), 0.2),
     ],
@@ -97,11 +97,11 @@ def figures(name: str, *rates: float, floor: str = "") -> Figures:
 def test_a_ratio_is_the_median_of_the_rounds(
     ours: tuple[float, ...], floor: tuple[float, ...], expected: float
 ) -> None:
-    found = {"ours": figures("ours", *ours), "floor": figures("floor", *floor)}
-    assert ratio(found, "ours", "floor") == pytest.approx(expected)
+    both = {"ours": figures("ours", *ours), "floor": figures("floor", *floor)}
+    assert ratio(both, "ours", "floor") == pytest.approx(expected)
 
 
-def test_what_was_not_measured_has_no_ratio() -> None:
+def test_there_is_no_ratio_to_something_that_was_not_measured() -> None:
     assert ratio({"ours": figures("ours", 1)}, "ours", "floor") is None
 
 
@@ -122,27 +122,27 @@ def test_a_goal_is_met_at_its_bound_and_on_its_better_side(value: float | None, 
     assert bool(unmet(verdicts)) == (words == "NOT MET")
 
 
-def test_every_goal_stands_in_the_table_with_its_verdict() -> None:
-    found = {FLOOR_PAGE: figures(FLOOR_PAGE, 1000), THREAD: figures(THREAD, 50, floor=FLOOR_PAGE)}
-    results = Results(found, {"streams p99": 30.0, "floor S p99": 25.0})
+def test_the_table_lists_every_goal_with_its_verdict() -> None:
+    measured = {FLOOR_PAGE: figures(FLOOR_PAGE, 1000), THREAD: figures(THREAD, 50, floor=FLOOR_PAGE)}
+    results = Results(measured, {"streams p99": 30.0, "floor S p99": 25.0})
     verdicts = judge(GOALS, results)
     lines = table.of_verdicts(verdicts).splitlines()
     assert len(lines) == len(GOALS)
     assert {line.split()[0] for line in lines} == {f"P{number}" for number in range(1, 10)}
     assert "0.05×" in lines[0]
     assert lines[0].endswith("NOT MET")
-    assert [one.goal.what for one in verdicts if one.in_words == "met"] == [
+    assert [verdict.goal.what for verdict in verdicts if verdict.in_words == "met"] == [
         "SQL statements, thread page",
         "1,000 streams, p99 until shown / floor S",
         "1,000 streams, p99 until shown",
     ]
-    assert "0.050" in table.of_figures(found).splitlines()[-1]
+    assert "0.050" in table.of_figures(measured).splitlines()[-1]
 
 
 # -- What remains ------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_met_is_looked_at_once_and_what_is_met_is_not() -> None:
+def test_only_unmet_goals_are_analysed_and_each_page_only_once() -> None:
     def goal(what: str, value: float | None, *about: str) -> Goal:
         return Goal("P0", what, 10, lambda _results: value, about=about)
 
@@ -152,14 +152,15 @@ def test_what_is_not_met_is_looked_at_once_and_what_is_met_is_not() -> None:
         goal("quick", 11, "other page"),
         goal("not tried", None, "other page"),
     ]
-    looked: list[str] = []
+    analysed: list[str] = []
 
-    def look(name: str) -> list[str]:
-        looked.append(name)
+    def analyse(name: str) -> list[str]:
+        analysed.append(name)
         return [f"profile of the {name}"]
 
-    lines = list(explained(judge(goals, Results({})), {name: partial(look, name) for name in ("page", "other page")}))
-    assert looked == ["page"]
+    analyses = {name: partial(analyse, name) for name in ("page", "other page")}
+    lines = list(analyse_unmet(judge(goals, Results({})), analyses))
+    assert analysed == ["page"]
     assert lines == [
         "\nP0  slow: what remains",
         "  profile of the page",
@@ -168,17 +169,17 @@ def test_what_is_not_met_is_looked_at_once_and_what_is_met_is_not() -> None:
     ]
 
 
-def test_every_goal_has_something_that_can_be_looked_at() -> None:
+def test_every_goal_can_be_analysed() -> None:
     names = [
         *(THREAD, TOPICS, POST, POST_5000, POST_LONG, SEARCH_FEW, SEARCH_MANY),
         *(page(where, length) for where in PAGES for length in (1_000, 1_000_000)),
     ]
-    looks = looks_at(Results({}), dict.fromkeys(names, Request()))
-    assert [goal.what for goal in GOALS if not looks.keys() & set(goal.about)] == []
+    analyses = analyses_for(Results({}), dict.fromkeys(names, Request()))
+    assert [goal.what for goal in GOALS if not analyses.keys() & set(goal.about)] == []
 
 
 @pytest.mark.django_db
-def test_a_page_is_taken_apart_into_parts_and_statements(cast: Cast) -> None:
+def test_the_cost_of_a_page_is_split_into_parts_and_statements(cast: Cast) -> None:
     cookie = sign_in(cast.alice).cookies[settings.SESSION_COOKIE_NAME].value
     path = f"/{cast.alice.tenancy.slug}/messenger/topics/{cast.payments.pk}/"
     cost = cost_of(Request(path=path, headers={"Cookie": f"{settings.SESSION_COOKIE_NAME}={cookie}"}), requests=3)
@@ -188,7 +189,7 @@ def test_a_page_is_taken_apart_into_parts_and_statements(cast: Cast) -> None:
     assert all(took > 0 for _, took in cost.statements)
 
 
-def test_a_chart_is_sound_svg_that_names_its_curves() -> None:
+def test_a_chart_is_well_formed_svg_that_names_its_curves() -> None:
     panel = Panel(
         "Messages", "pages a second", [Curve("last page", [(10, 1.0), (1000, 0.98)]), Curve("first", [(10, 1)])]
     )
@@ -198,7 +199,7 @@ def test_a_chart_is_sound_svg_that_names_its_curves() -> None:
     assert {"Messages", "1,000"} <= set(texts)
 
 
-def test_a_curve_that_is_not_drawn_anew_is_as_it_was_measured(tmp_path: Path) -> None:
+def test_a_panel_that_is_not_measured_again_is_read_from_the_file(tmp_path: Path) -> None:
     panel = Panel("Messages", "pages a second", [Curve("last page", [(10, 1.0), (1000, 0.98)])])
     path = tmp_path / "growth.json"
     assert growth.read(path) == {}
@@ -206,9 +207,9 @@ def test_a_curve_that_is_not_drawn_anew_is_as_it_was_measured(tmp_path: Path) ->
     assert growth.read(path) == {"threads": panel}
 
 
-def test_a_publication_that_was_disturbed_does_not_decide_how_long_streams_wait() -> None:
+def test_a_disturbed_publication_does_not_decide_the_latency_of_streams() -> None:
     publications = [[10.0] * 100, [11.0] * 100, [500.0] * 100]
-    assert streams.usual(publications) == 11
-    found = streams.Streams(shown=publications, received=publications, floor=[[5.0] * 100] * 3, kib=1, subscriptions=1)
-    assert found.to_floor == pytest.approx(2.2)
-    assert found.as_single()["streams p99"] == 500, "which says so all the same"
+    assert streams.median_p99(publications) == 11
+    result = streams.Streams(shown=publications, received=publications, floor=[[5.0] * 100] * 3, kib=1, subscriptions=1)
+    assert result.to_floor == pytest.approx(2.2)
+    assert result.as_single()["streams p99"] == 500, "the p99 of all values still shows it"

@@ -1,6 +1,6 @@
-"""Fills django-machina: a thread to read and one to answer in, each of so many posts.
+"""Fills django-machina with a thread to read and one to reply in, each with as many posts as the argument says.
 
-Prints what to ask for, as JSON.
+Prints as JSON what the requests need: paths, the form of a post, and cookies.
 """
 
 import json
@@ -18,7 +18,7 @@ from machina.apps.forum.models import Forum  # noqa: E402
 from machina.apps.forum_conversation.models import Topic  # noqa: E402
 from machina.apps.forum_member.models import ForumProfile  # noqa: E402
 from machina.conf import settings as machina  # noqa: E402
-from site_visit import members, signed_in, tidy_up  # noqa: E402
+from site_visit import members, sign_in, vacuum  # noqa: E402
 
 POSTS = """
     INSERT INTO forum_conversation_post (
@@ -42,15 +42,15 @@ COUNTERS = """
 
 def main(messages: int) -> dict[str, str]:
     users = members()
-    forum, read, answered = filled(users, messages)
-    tidy_up()
-    visitor = signed_in(users[1])
+    forum, read, answered = create_forum(users, messages)
+    vacuum()
+    visitor = sign_in(users[1])
     place = {"forum_slug": forum.slug, "forum_pk": forum.pk}
     page = ceil(messages / machina.TOPIC_POSTS_NUMBER_PER_PAGE)
     thread = reverse("forum_conversation:topic", kwargs={**place, "slug": read.slug, "pk": read.pk})
     thread = f"{thread}?page={page}"
     answer = {**place, "topic_slug": answered.slug, "topic_pk": answered.pk}
-    visitor.must_see(thread, f"Message {messages}:", f"Message {messages - 1}:")
+    visitor.check(thread, f"Message {messages}:", f"Message {messages - 1}:")
     text = "The overtime of the night shift is in, @UUID@. Please look at it again."
     return {
         **visitor.cookies(),
@@ -60,20 +60,20 @@ def main(messages: int) -> dict[str, str]:
     }
 
 
-@transaction.atomic  # what is interrupted is made anew
-def filled(users: list[Any], messages: int) -> tuple[Any, Any, Any]:
-    """A forum for each length: a post counts the posts of its whole forum."""
+@transaction.atomic  # if interrupted, it is created again
+def create_forum(users: list[Any], messages: int) -> tuple[Any, Any, Any]:
+    """A new forum for each length, because each post counts the posts of its whole forum."""
     if not ForumProfile.objects.exists():
         ForumProfile.objects.bulk_create(ForumProfile(user=user) for user in users)
     forum = Forum.objects.create(name=f"Payroll {messages}", type=Forum.FORUM_POST)
-    read, answered = (written(f"{what} {messages}", forum, users, messages) for what in ("Read", "Answer"))
+    read, answered = (create_topic(f"{what} {messages}", forum, users, messages) for what in ("Read", "Answer"))
     with connection.cursor() as cursor:
         cursor.execute(COUNTERS)
     return forum, read, answered
 
 
-def written(subject: str, forum: Any, users: list[Any], messages: int) -> Any:
-    """A topic with its posts; its own way of counting sets the counters."""
+def create_topic(subject: str, forum: Any, users: list[Any], messages: int) -> Any:
+    """A topic with its posts. machina itself updates the counters."""
     topic = Topic(forum=forum, poster=users[0], subject=subject, type=Topic.TOPIC_POST, status=Topic.TOPIC_UNLOCKED)
     topic.save()
     values: dict[str, Any] = {"topic": topic.pk, "subject": subject, "messages": messages}

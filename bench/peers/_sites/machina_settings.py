@@ -1,4 +1,4 @@
-"""django-machina as its manual installs it; what differs is said."""
+"""django-machina set up as in its manual; comments mark the differences."""
 
 from machina import MACHINA_MAIN_STATIC_DIR, MACHINA_MAIN_TEMPLATE_DIR
 from site_base import *  # noqa: F403
@@ -41,7 +41,7 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [MACHINA_MAIN_TEMPLATE_DIR],
-        "APP_DIRS": True,  # keeps compiled templates
+        "APP_DIRS": True,  # caches compiled templates
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.debug",
@@ -61,9 +61,9 @@ CACHES = {
         "LOCATION": str(FOLDER / "attachments"),
     },
 }
-# The manual's engine for trials: no page that is measured searches, and no post is indexed by it.
+# The manual's engine for trying it out: no measured page searches, and this engine doesn't index posts.
 HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}}
-MACHINA_TOPIC_POSTS_NUMBER_PER_PAGE = 50  # as ours has them
+MACHINA_TOPIC_POSTS_NUMBER_PER_PAGE = 50  # like our product
 MACHINA_DEFAULT_AUTHENTICATED_USER_FORUM_PERMISSIONS = [
     "can_see_forum",
     "can_read_forum",

@@ -1,4 +1,4 @@
-"""What the sites of all peers have in common: the settings of production, as ours has them."""
+"""Settings shared by all Django peers: production settings like those of our product."""
 
 import os
 from pathlib import Path
@@ -13,14 +13,14 @@ LANGUAGE_CODE = "en"
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 
 DATABASES = {
-    "default": {  # where it is and who may come in: libpq asks the environment
+    "default": {  # libpq reads host, port, user and password from the environment
         "ENGINE": "django.db.backends.postgresql",
         "NAME": os.environ["PGDATABASE"],
         "CONN_MAX_AGE": None,
     }
 }
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
-SESSION_COOKIE_AGE = 10 * 365 * 24 * 60 * 60  # seconds: what is filled once is measured for long
+SESSION_COOKIE_AGE = 10 * 365 * 24 * 60 * 60  # seconds; the session is created once, when the site is filled
 
 STATIC_URL = "/static/"
 STATIC_ROOT = FOLDER / "static"

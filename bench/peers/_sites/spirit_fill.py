@@ -1,6 +1,6 @@
-"""Fills Spirit: a thread to read and one to answer in, each of so many comments, and 5,000 topics once.
+"""Fills Spirit with a thread to read and one to reply in, each with as many comments as the argument says.
 
-Prints what to ask for, as JSON.
+The first time it also creates 5,000 topics. Prints as JSON what the requests need: paths, the form of a post, cookies.
 """
 
 import json
@@ -14,13 +14,13 @@ django.setup()
 
 from django.db import connection, transaction  # noqa: E402
 from djconfig.models import Config  # noqa: E402
-from site_visit import members, signed_in, tidy_up  # noqa: E402
+from site_visit import members, sign_in, vacuum  # noqa: E402
 from spirit.category.models import Category  # noqa: E402
 from spirit.topic.models import Topic  # noqa: E402
 from spirit.user.models import UserProfile  # noqa: E402
 
 TOPICS = 5000
-ROWS = 50  # on a page, as ours has them
+ROWS = 50  # on a page, like our product
 COMMENTS = """
     INSERT INTO spirit_comment_comment (
         topic_id, user_id, comment, comment_html, action, date,
@@ -43,12 +43,12 @@ COUNTERS = """
 
 def main(messages: int) -> dict[str, str]:
     users = members()
-    read, answered = filled(users, messages)
-    tidy_up()
-    visitor = signed_in(users[1])
+    read, answered = create_topics(users, messages)
+    vacuum()
+    visitor = sign_in(users[1])
     thread = f"{read.get_absolute_url()}?page={ceil(messages / ROWS)}"
-    visitor.must_see(thread, f"Message {messages}:", f"Message {messages - 1}:")
-    visitor.must_see("/", read.title, "Topic 4990")
+    visitor.check(thread, f"Message {messages}:", f"Message {messages - 1}:")
+    visitor.check("/", read.title, "Topic 4990")
     return {
         **visitor.cookies(),
         "thread": thread,
@@ -58,8 +58,8 @@ def main(messages: int) -> dict[str, str]:
     }
 
 
-@transaction.atomic  # what is interrupted is made anew
-def filled(users: list[Any], messages: int) -> list[Topic]:
+@transaction.atomic  # if interrupted, they are created again
+def create_topics(users: list[Any], messages: int) -> list[Topic]:
     if not UserProfile.objects.filter(user=users[0]).exists():
         UserProfile.objects.bulk_create(UserProfile(user=user, nickname=user.username) for user in users)
     for name in ("comments_per_page", "topics_per_page"):

@@ -1,4 +1,4 @@
-"""Spirit as its project template has it for production; what differs is said."""
+"""Spirit set up as in the production settings of its project template; comments mark the differences."""
 
 from site_base import *  # noqa: F403
 from site_base import FOLDER, cache
@@ -56,7 +56,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,  # keeps compiled templates
+        "APP_DIRS": True,  # caches compiled templates
         "OPTIONS": {
             "context_processors": [
                 "django.contrib.auth.context_processors.auth",
@@ -72,7 +72,7 @@ TEMPLATES = [
         },
     }
 ]
-# The template keeps both in the database: Valkey is quicker.
+# The template has both in the database; Valkey is faster.
 CACHES = {"default": cache("cache"), "st_rate_limit": {**cache("limits"), "TIMEOUT": None}}
 AUTHENTICATION_BACKENDS = [
     "spirit.user.auth.backends.UsernameAuthBackend",
@@ -91,5 +91,5 @@ STORAGES = {
 }
 
 ST_SITE_URL = "http://127.0.0.1/"
-ST_RATELIMIT_ENABLE = False  # it would let one member post every ten seconds
-# No ST_TASK_MANAGER, as in the template: a post does not index its topic for search, which is in Spirit's favour.
+ST_RATELIMIT_ENABLE = False  # it would allow a member one post every ten seconds
+# No ST_TASK_MANAGER, as in the template: posts are not indexed for search, which favours Spirit.

@@ -1,7 +1,7 @@
-"""Makes a room of Synapse as long as asked for while no server runs, by COPY.
+"""Fills a room of Synapse with messages up to a given number, by COPY, while no server runs.
 
-Every member has said something in it before, by which the rest are made, hashed, signed and chained as its server
-does it. Left out is what waits for members who are away: their counts of what they have not read.
+The room already contains a message of every member. They serve as templates: the new ones are hashed, signed and
+chained as Synapse does it. Not written are the counts of unread messages that Synapse stores for absent members.
 """
 
 import csv
@@ -19,9 +19,9 @@ from synapse.api.room_versions import KNOWN_ROOM_VERSIONS
 from synapse.crypto.event_signing import add_hashes_and_signatures
 from synapse.events import make_event_from_dict
 
-MessageRow = tuple[object, ...]
-MADE_ANEW = ("hashes", "signatures", "unsigned")
-SAID = """
+Row = tuple[object, ...]
+REPLACED_FIELDS = ("hashes", "signatures", "unsigned")
+TEMPLATES = """
     SELECT json, state_group, metadata.internal_metadata, room_version
     FROM events JOIN event_json AS metadata USING (event_id) JOIN event_to_state_groups USING (event_id)
          JOIN rooms ON rooms.room_id = events.room_id
@@ -34,7 +34,7 @@ TABLES = {
     "event_to_state_groups": "event_id, state_group",
     "event_edges": "event_id, prev_event_id, is_state",
 }
-SEARCHED = """
+INDEX_FOR_SEARCH = """
     INSERT INTO event_search (event_id, room_id, key, vector, origin_server_ts, stream_ordering)
     SELECT event_id, events.room_id, 'content.body', to_tsvector('english', json::json #>> '{content,body}'),
            origin_server_ts, stream_ordering
@@ -48,18 +48,18 @@ def main(folder: Path, room: str, first: int, last: int) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT last_value FROM events_stream_seq")
         start = cursor.fetchone()[0]
-        cursor.execute(SAID, [room])
+        cursor.execute(TEMPLATES, [room])
         with open(folder / "signing.key") as key:
-            made = list(_messages(cursor.fetchall(), read_signing_keys(key)[0], start, first, last))
+            messages = list(_messages(cursor.fetchall(), read_signing_keys(key)[0], start, first, last))
         for table, columns in TABLES.items():
-            rows = _csv(row[table] for row in made)
+            rows = _csv(message[table] for message in messages)
             cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv)", rows)
-        cursor.execute(SEARCHED, [room, start])
-        end = start + len(made)
+        cursor.execute(INDEX_FOR_SEARCH, [room, start])
+        end = start + len(messages)
         cursor.execute("SELECT setval('events_stream_seq', %s)", [end])
         cursor.execute("UPDATE stream_positions SET stream_id = %s WHERE stream_name = 'events'", [end])
         cursor.execute("DELETE FROM event_forward_extremities WHERE room_id = %s", [room])
-        newest = made[-1]["event_json"][0]
+        newest = messages[-1]["event_json"][0]
         cursor.execute("INSERT INTO event_forward_extremities (event_id, room_id) VALUES (%s, %s)", [newest, room])
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -67,15 +67,16 @@ def main(folder: Path, room: str, first: int, last: int) -> None:
     connection.close()
 
 
-def _messages(said: list[Any], key: Any, start: int, first: int, last: int) -> Iterator[dict[str, MessageRow]]:
-    templates = [(json.loads(text), state_group, metadata) for text, state_group, metadata, _ in said]
-    version = KNOWN_ROOM_VERSIONS[said[0][3]]
+def _messages(existing: list[Any], key: Any, start: int, first: int, last: int) -> Iterator[dict[str, Row]]:
+    """The rows of each new message, by table."""
+    templates = [(json.loads(text), state_group, metadata) for text, state_group, metadata, _ in existing]
+    version = KNOWN_ROOM_VERSIONS[existing[0][3]]
     newest = templates[-1][0]
     depth, previous = newest["depth"], make_event_from_dict(newest, version).event_id
     now = int(time.time() * 1000)
     for number in range(first, last + 1):
         template, state_group, metadata = templates[number % len(templates)]
-        event = {name: value for name, value in template.items() if name not in MADE_ANEW}
+        event = {name: value for name, value in template.items() if name not in REPLACED_FIELDS}
         text = template["content"]["body"].partition(":")[2]
         depth += 1
         event |= {
@@ -99,7 +100,7 @@ def _messages(said: list[Any], key: Any, start: int, first: int, last: int) -> I
         previous = event_id
 
 
-def _csv(rows: Iterator[MessageRow]) -> TextIO:
+def _csv(rows: Iterator[Row]) -> TextIO:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     text.seek(0)
