@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-_listeners: set[asyncio.Queue[bytes]] = set()
+_queues: set[asyncio.Queue[bytes]] = set()
 
 
 async def application(
@@ -21,17 +21,17 @@ async def application(
         return
     if scope["method"] == "POST":
         event = f"event: changed\ndata: {json.dumps({'published_at': time.monotonic()})}\n\n".encode()
-        for listener in _listeners:
-            listener.put_nowait(event)
+        for subscriber in _queues:
+            subscriber.put_nowait(event)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
         return
     queue: asyncio.Queue[bytes] = asyncio.Queue()
-    _listeners.add(queue)
+    _queues.add(queue)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         await send({"type": "http.response.body", "body": b": listening\n\n", "more_body": True})
         while True:
             await send({"type": "http.response.body", "body": await queue.get(), "more_body": True})
     finally:
-        _listeners.discard(queue)
+        _queues.discard(queue)

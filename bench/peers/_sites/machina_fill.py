@@ -45,11 +45,11 @@ def main(messages: int) -> dict[str, str]:
     forum, read, answered = create_forum(users, messages)
     vacuum()
     visitor = sign_in(users[1])
-    place = {"forum_slug": forum.slug, "forum_pk": forum.pk}
+    forum_path = {"forum_slug": forum.slug, "forum_pk": forum.pk}
     page = ceil(messages / machina.TOPIC_POSTS_NUMBER_PER_PAGE)
-    thread = reverse("forum_conversation:topic", kwargs={**place, "slug": read.slug, "pk": read.pk})
+    thread = reverse("forum_conversation:topic", kwargs={**forum_path, "slug": read.slug, "pk": read.pk})
     thread = f"{thread}?page={page}"
-    answer = {**place, "topic_slug": answered.slug, "topic_pk": answered.pk}
+    answer = {**forum_path, "topic_slug": answered.slug, "topic_pk": answered.pk}
     visitor.check(thread, f"Message {messages}:", f"Message {messages - 1}:")
     text = "The overtime of the night shift is in, @UUID@. Please look at it again."
     return {
