@@ -1,15 +1,15 @@
 // Draws the charts of a page from the tables beside them, in the theme's colours.
 //
-// <canvas data-chart="ID"> shows the table ID: each column whose head says data-series="--a-colour" is a series, each
-// row a place on the axis (data-label of its head, or its text). A row with data-colour has a colour of its own.
-// data-stacked on the canvas puts the series on top of each other. Without JavaScript the table is all there is.
+// <canvas data-chart="ID"> draws the table ID. Each column whose head has data-series="--a-colour" is a series.
+// Each row is a position on the axis, labelled with its head's data-label or text; data-colour gives it its own colour.
+// data-stacked on the canvas stacks the series. Without JavaScript there is only the table.
 
 const { Chart } = window;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const drawn = new Map(); // canvas to chart
 
-// A colour of the theme as a canvas takes it: light-dark() has to be resolved by an element that uses it.
+// A colour of the theme in a form that a canvas accepts: light-dark() is resolved only on an element that uses it.
 function colourOf(name) {
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;
@@ -48,7 +48,7 @@ function draw(canvas, isAnimated) {
       labels,
       datasets: series.map((one) => ({
         ...one,
-        borderColor: surface, // a line between what is stacked, for who can't tell the colours apart
+        borderColor: surface, // a line between stacked bars, for people who can't tell the colours apart
         borderWidth: stacked ? { top: 1 } : 0,
         borderRadius: 3,
         maxBarThickness: 44,
@@ -67,7 +67,7 @@ function draw(canvas, isAnimated) {
         legend: {
           display: series.length > 1,
           position: "bottom",
-          onClick: null, // the table would not follow
+          onClick: null, // hiding a series would not change the table
           labels: {
             color: ink,
             font,
@@ -83,7 +83,7 @@ function draw(canvas, isAnimated) {
   drawn.set(canvas, chart);
 }
 
-/** Draw the charts within an element, and let go of those whose canvas has left the page. */
+/** Draw the charts within an element, and destroy those whose canvas has left the page. */
 export function drawCharts(within = document, isAnimated = false) {
   for (const [canvas, chart] of drawn) {
     if (canvas.isConnected) continue;

@@ -1,4 +1,4 @@
-// Writing a message: Ctrl/Cmd+Enter sends, the field grows, what goes wrong leaves the text where it is.
+// The composer: Ctrl/Cmd+Enter sends, the field grows with its text, and a failed post keeps the text.
 
 import { DraftKeeper } from "./draft-keeper.js";
 import { MentionList } from "./mentions.js";
@@ -6,7 +6,7 @@ import { Preview } from "./preview.js";
 
 const MAX_SHARE_OF_WINDOW = 0.4;
 
-/** A random UUID; crypto.randomUUID is not there without https. */
+/** A random UUID; crypto.randomUUID exists only on https pages. */
 function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -17,8 +17,9 @@ function newId() {
 
 export class Composer {
   /**
-   * `onPosted(html)` gets the rendered messages; `onReplaced()` hears that the form is another one;
-   * `lastSequence()` says which messages the page has already.
+   * `onPosted(html)` receives the rendered messages. `onReplaced()` is called when the form was replaced by another.
+   * `lastSequence()` returns the sequence number of the last message on the page.
+   * `onTrouble(what)` is called with "gone" (no access any more), "signed-out" or "away" (no usable response).
    */
   constructor(form, { onPosted, onReplaced, lastSequence, onTrouble }) {
     this.onPosted = onPosted;
@@ -59,20 +60,20 @@ export class Composer {
     const button = this.form.querySelector("[data-send]");
     if (button.disabled) return;
     button.disabled = true;
-    this.body.readOnly = true; // what is typed now would go with what was sent
+    this.body.readOnly = true; // text typed now would be cleared together with the text that is sent
     try {
       await this.#take(await this.#post(this.form.action));
     } catch {
-      this.onTrouble("away"); // the text and its id stay: sending again can't make a second message
+      this.onTrouble("away"); // text and client id stay, so that sending again can't create a second message
     } finally {
       button.disabled = false;
       this.body.readOnly = false;
-      // The message may have come by the stream before the answer, and its writer gone on to something else.
+      // The stream may have shown the message before this response, and its author may have moved on.
       if (document.activeElement === document.body || this.form.contains(document.activeElement)) this.body.focus();
     }
   }
 
-  /** The answer, null where there is none. */
+  /** The response; null if there is none. */
   #ask(address) {
     return this.#post(address).catch(() => null);
   }
@@ -80,7 +81,7 @@ export class Composer {
   async #post(address) {
     const answer = await this.#postOnce(address);
     if (answer.status !== 403) return answer;
-    await this.#renewToken(); // signed in again in another tab meanwhile
+    await this.#renewToken(); // the user may have signed in again in another tab
     return this.#postOnce(address);
   }
 

@@ -1,8 +1,8 @@
-// Pages about one message open in a dialog over the thread; without this module, as pages of their own.
+// Pages about a message open in a dialog over the thread. Without JavaScript they are ordinary pages.
 
 const PIECE = { headers: { "X-Requested-With": "fetch" } };
 
-/** Links with `data-record` open in a dialog; `onDone()` is called after a form in it was taken. */
+/** Links with `data-record` open in a dialog; `onDone()` is called after a form in it was accepted. */
 export function openDialogs(onDone) {
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("[data-record]");
@@ -38,12 +38,12 @@ function show(html, link, onDone) {
       dialog.innerHTML = await answer.text();
       dialog.querySelector("[autofocus]")?.focus();
     } else {
-      form.submit(); // the page says what is the matter
+      form.submit(); // the full page explains the problem
     }
   });
   dialog.addEventListener("close", () => {
     dialog.remove();
-    const row = document.getElementById(cameFrom); // it may have been replaced meanwhile
+    const row = document.getElementById(cameFrom); // an update may have replaced it
     (link.isConnected ? link : row?.querySelector("[data-record], [data-message-menu]"))?.focus();
   });
   document.body.append(dialog);

@@ -1,9 +1,9 @@
-// Keeps what is typed into a composer as its draft, and puts it back when the composer opens.
+// Saves the text of a composer as its draft, and restores it when the composer opens.
 
 import { forgetOldDrafts, keepDraft, readDraft, removeDraft } from "./drafts.js";
 
 export class DraftKeeper {
-  /** `form` is the composer with its text; `onRestored()` is called whenever a draft was put into it. */
+  /** `form` is the composer; `onRestored()` is called whenever its text was set from a draft. */
   constructor(form, onRestored) {
     this.key = form.dataset.draft;
     this.body = form.querySelector("textarea");
@@ -18,14 +18,14 @@ export class DraftKeeper {
     addEventListener("storage", this.heard);
   }
 
-  /** It was sent: nothing is left to keep. */
+  /** The text was sent: delete the draft. */
   forget() {
     removeDraft(this.key);
     this.known = "";
     this.hint.hidden = true;
   }
 
-  /** The composer is replaced by another. */
+  /** The composer is replaced by another one: stop following its draft. */
   release() {
     removeEventListener("storage", this.heard);
   }
@@ -38,7 +38,7 @@ export class DraftKeeper {
 
   #restore() {
     const draft = readDraft(this.key);
-    const brought = this.body.value; // by the server: a quote, or a text that it refused
+    const brought = this.body.value; // from the server: a quote, or a text that it refused
     if (draft?.text && !brought) {
       this.#put(draft);
     } else if (brought && draft?.text && !brought.includes(draft.text)) {
@@ -49,7 +49,7 @@ export class DraftKeeper {
     this.onRestored();
   }
 
-  // Another tab went on with the same draft, sent it, or signed out. What was typed here apart from it stays.
+  // Another tab changed the same draft, sent it, or signed out. Text typed here since then stays.
   #follow() {
     if (this.body.value !== this.known || this.body.readOnly) return;
     const draft = readDraft(this.key);
@@ -60,14 +60,14 @@ export class DraftKeeper {
     this.onRestored();
   }
 
-  // The id comes along: a message whose answer was lost is sent again as the same one.
+  // With the client id: a message whose response was lost is then sent again as the same message.
   #put(draft) {
     this.body.value = draft.text;
     this.clientId.value = draft.clientId;
   }
 }
 
-/** The quote is a part of the draft now: loading the page again should not bring it once more. */
+/** The quote is part of the draft now; reloading the page should not add it again. */
 function dropQuoteFromAddress() {
   const address = new URL(location.href);
   address.searchParams.delete("quote");

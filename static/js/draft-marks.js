@@ -1,4 +1,4 @@
-// The topic list says which topics have a draft on this device.
+// Marks the topics in the list that have a draft on this device.
 
 import { readDraft } from "./drafts.js";
 

@@ -1,5 +1,5 @@
-// Texts that were not sent yet, kept on this device: one for each person, tenancy and topic
-// (docs/decisions/0020-drafts.md). A device that keeps nothing is no reason to keep anybody from writing.
+// Drafts: unsent texts, stored on this device, one for each person, tenancy and topic (docs/decisions/0020-drafts.md).
+// If a device can't store anything, writing still works.
 
 const DAYS_KEPT = 30;
 
@@ -7,7 +7,7 @@ function attempt(work) {
   try {
     return work();
   } catch {
-    return null; // no storage, a full one, or something else than a draft in it
+    return null; // no storage, storage full, or a value that is not a draft
   }
 }
 
@@ -15,7 +15,7 @@ export const readDraft = (key) => attempt(() => JSON.parse(localStorage.getItem(
 
 export const removeDraft = (key) => attempt(() => localStorage.removeItem(key));
 
-/** Returns whether it is kept. */
+/** Returns whether the draft was stored. */
 export function keepDraft(key, text, clientId) {
   const draft = { text, clientId, at: Date.now() };
   return attempt(() => localStorage.setItem(key, JSON.stringify(draft)) ?? true) === true;
@@ -23,7 +23,7 @@ export function keepDraft(key, text, clientId) {
 
 const keysFrom = (prefix) => attempt(() => Object.keys(localStorage).filter((key) => key.startsWith(prefix))) ?? [];
 
-/** Take every draft off this device whose key begins so. */
+/** Delete every draft on this device whose key starts with `prefix`. */
 export function forgetDrafts(prefix) {
   for (const key of keysFrom(prefix)) removeDraft(key);
 }

@@ -1,8 +1,8 @@
-// The line that says what posting now would do: counts down, and follows what changed.
+// The forecast line above the composer: counts down, and follows changes.
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
-// A day's countdown in seconds tells nobody anything; the moment itself stands in the sentence.
+// A longer countdown is not useful; the sentence names the time anyway.
 const LONGEST_COUNTDOWN = 24 * HOUR;
 
 function clock(seconds) {
@@ -14,19 +14,19 @@ function clock(seconds) {
 export class Forecast {
   #timer = null;
 
-  /** `find()` gives the element that holds the line: the composer is replaced now and then. */
+  /** `find()` returns the element that contains the line. It may change, because the composer is replaced at times. */
   constructor(find) {
     this.find = find;
     this.start();
   }
 
-  /** The line as the server says it now. */
+  /** Show the line as the server rendered it. */
   show(html) {
     this.find().innerHTML = html;
     this.start();
   }
 
-  /** The line as an event says it: its words only. */
+  /** Show the line from the data of an event, which contains only its words. */
   tell({ is_emailed: isEmailed, now, seconds, then }) {
     const blank = document.querySelector("[data-forecast-blank]").content.cloneNode(true);
     const [quiet, emailed, countdown] = blank.children;
@@ -44,7 +44,7 @@ export class Forecast {
     this.start();
   }
 
-  /** Count down from what the line says. */
+  /** Start the countdown, from the seconds in the line. */
   start() {
     clearInterval(this.#timer);
     const seconds = Number(this.find().querySelector("[data-seconds]")?.dataset.seconds ?? 0);

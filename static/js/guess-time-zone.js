@@ -1,4 +1,4 @@
-// Offers the device's time zone where nobody has chosen one yet.
+// Preselects the device's time zone, unless the user has chosen one.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const isOf = (option) => option.value === zone || option.dataset.aliases?.split(" ").includes(zone);

@@ -1,9 +1,9 @@
-// What every page has: banners that can be dismissed, menus that close as menus do, and the way out.
+// Behaviour of every page: banners can be dismissed, menus close, and signing out deletes drafts.
 
 import { forgetDrafts } from "./drafts.js";
 
 for (const button of document.querySelectorAll("[data-dismiss]")) {
-  button.hidden = false; // without JavaScript it could do nothing
+  button.hidden = false; // hidden without JavaScript, because it would do nothing
   button.addEventListener("click", () => button.parentElement.remove());
 }
 
@@ -21,7 +21,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Drafts hold confidential text: who signs out leaves none of theirs on the device.
+// Drafts contain confidential text, so signing out deletes the user's drafts from the device.
 for (const form of document.querySelectorAll("[data-forget-drafts]")) {
   form.addEventListener("submit", () => forgetDrafts(form.dataset.forgetDrafts));
 }

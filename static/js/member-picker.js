@@ -1,4 +1,4 @@
-// A long list of check boxes becomes searchable, and the chosen ones are counted.
+// Makes a long list of check boxes searchable, and counts the chosen ones.
 
 for (const picker of document.querySelectorAll("[data-picker]")) {
   const search = picker.querySelector("[data-picker-search]");
@@ -15,7 +15,7 @@ for (const picker of document.querySelectorAll("[data-picker]")) {
     for (const item of items) item.hidden = !item.textContent.toLowerCase().includes(wanted);
   });
   search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") event.preventDefault(); // searching is not saving
+    if (event.key === "Enter") event.preventDefault(); // in the search field, Enter must not save the form
   });
   picker.addEventListener("change", showCount);
 

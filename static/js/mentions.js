@@ -1,7 +1,7 @@
-// After an @ the people of the group are offered; arrows, Enter or Tab choose, Escape closes.
+// Suggests the people of the group after an @. Arrow keys, Enter or Tab choose, Escape closes.
 
 const MOST_SHOWN = 8;
-// What stands before the @ must not make it a part of an address or a word; what stands behind it is part of a name.
+// The character before the @ must not make it part of an address or a word. The text after it is part of a name.
 const BEGUN = /(?:^|[^\p{L}\p{N}\p{M}/.@+\-%=#&?])@([^\s@][^\n@]{0,119}|)$/u;
 
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -17,14 +17,14 @@ export class MentionList {
     this.body = form.querySelector("textarea");
     this.list = form.querySelector("[data-people]");
     this.status = form.querySelector("[data-people-status]");
-    // A text field that offers a list; a combobox of several lines does not exist.
+    // A text field with a list of suggestions: ARIA has no combobox with several lines.
     this.body.setAttribute("aria-autocomplete", "list");
     this.body.setAttribute("aria-haspopup", "listbox");
     this.body.addEventListener("input", () => this.#look());
     this.body.addEventListener("click", () => this.#look());
     this.body.addEventListener("blur", () => this.#close());
     this.body.addEventListener("keydown", (event) => this.#key(event));
-    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+    this.list.addEventListener("pointerdown", (event) => event.preventDefault()); // leaves the focus in the field
     this.list.addEventListener("click", (event) => {
       const option = event.target.closest("[role=option]");
       if (option) this.#take([...this.list.children].indexOf(option));
@@ -35,7 +35,7 @@ export class MentionList {
     return !this.list.hidden;
   }
 
-  /** What is typed behind an @ at the cursor, null where there is none. */
+  /** The text between an @ and the cursor; null if there is none. */
   #begun() {
     if (this.body.selectionStart !== this.body.selectionEnd) return null;
     return this.body.value.slice(0, this.body.selectionStart).match(BEGUN)?.[1] ?? null;
@@ -47,7 +47,7 @@ export class MentionList {
     if (begun === null || this.#place(begun) === this.#dismissedAt) return this.#close();
     this.#people ??= this.#fetch();
     const people = await this.#people;
-    if (this.#begun() !== begun) return; // typed on meanwhile
+    if (this.#begun() !== begun) return; // the text has changed since
     const wanted = plain(` ${begun}`);
     this.#found = people.filter(({ name }) => plain(` ${name}`).includes(wanted)).slice(0, MOST_SHOWN);
     if (this.#found.length) this.#open();
@@ -63,9 +63,9 @@ export class MentionList {
       const answer = await fetch(this.form.dataset.peopleUrl);
       if (answer.ok && !answer.redirected) return (await answer.json()).people;
     } catch {
-      // Away: a name can be typed out all the same.
+      // Offline: the name can still be typed in full.
     }
-    this.#people = null; // asked again at the next letter
+    this.#people = null; // fetched again at the next letter
     return [];
   }
 

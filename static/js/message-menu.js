@@ -1,4 +1,4 @@
-// What can be done with a message: a menu at its "⋯"; without this module, a page.
+// The menu of a message, behind its "⋯". Without JavaScript it is a page.
 
 import { quote } from "./quote.js";
 
@@ -19,20 +19,20 @@ async function show(link) {
   close();
   const answer = await fetch(link.href, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
   if (!answer?.ok || answer.redirected) return location.assign(link.href);
-  if (!link.isConnected) return; // nobody may read it any more
+  if (!link.isConnected) return; // the message has disappeared, because it may not be read any more
   const menu = document.createElement("div");
   menu.className = "message-menu";
   menu.innerHTML = await answer.text();
   link.after(menu);
   link.setAttribute("aria-expanded", "true");
   open = { menu, link };
-  // Behind the composer nobody would see it.
+  // Not behind the composer, where the menu would be invisible.
   const floor = document.querySelector(".thread-bottom")?.getBoundingClientRect().top ?? window.innerHeight;
   menu.classList.toggle("message-menu-above", menu.getBoundingClientRect().bottom > floor);
   menu.querySelector("a, button").focus();
 }
 
-/** Do what stands in the menu of a message, as `data-action`; resolves to whether it stands there. */
+/** Choose the item with this `data-action` from the menu of a message; resolves to whether there is one. */
 export async function chooseFromMenu(link, action) {
   await show(link);
   const item = open?.menu.querySelector(`[data-action="${action}"]`);
@@ -68,7 +68,7 @@ export function openMessageMenus(list) {
       event.preventDefault();
       quote(quoted.dataset.quote);
     }
-    // A button sends its form, which must still be there then.
+    // A click on a button submits its form, so the menu must stay until then.
     if (open && !event.target.closest("[data-message-menu], .message-menu button")) close();
   });
   document.addEventListener("keydown", (event) => {

@@ -1,7 +1,7 @@
-// Shows what is being written as it would look, in the place of the field; the server renders it.
+// Shows a preview of the message in place of the text field; the server renders it.
 
 export class Preview {
-  /** `ask(address)` sends the composer's form there and returns the answer; `onRefused(answer)` gets all but a preview. */
+  /** `ask(address)` posts the composer's form to it; `onRefused(answer)` receives every response except a preview. */
   constructor(form, { ask, onRefused }) {
     this.pane = form.querySelector("[data-preview]");
     this.body = form.querySelector("textarea");

@@ -1,4 +1,4 @@
-// Puts a message into the composer as a quote; without this module `?quote=` in the thread's address does.
+// Puts a message into the composer as a quote. Without JavaScript `?quote=` in the thread's URL does it.
 
 export async function quote(sequence) {
   const { messagesUrl } = document.querySelector("[data-thread]").dataset;

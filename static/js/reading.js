@@ -1,6 +1,6 @@
-// Tells the server how far the reader has read: what has been on the screen, without a gap before it.
+// Reports to the server how far the user has read: the last message that was on the screen without a gap before it.
 
-const REPORT_AFTER = 400; // milliseconds: one report for a scroll, not one a message
+const REPORT_AFTER = 400; // milliseconds, so that scrolling causes one report, not one for each message
 
 export class Reading {
   #upTo;
@@ -13,13 +13,13 @@ export class Reading {
     this.url = url;
     this.token = token;
     this.observer = new IntersectionObserver((entries) => this.#see(entries), { threshold: 0.6 });
-    // A message that is higher than the window is never to 60 % in it: its end counts as well.
+    // Of a message that is higher than the window, 60 % are never visible: its end counts as well.
     this.ends = new IntersectionObserver((entries) => this.#see(entries));
     document.addEventListener("visibilitychange", () => this.#lookAgain());
     window.addEventListener("pagehide", () => this.#report());
   }
 
-  /** Watch the messages that are on the page now; again after some came. */
+  /** Observe the messages on the page. To be called again after messages were added. */
   watch() {
     for (const row of this.rows.all) {
       if (Number(row.dataset.sequence) <= this.#upTo) continue;
@@ -40,7 +40,7 @@ export class Reading {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       const sequence = Number(entry.target.closest("[data-sequence]")?.dataset.sequence ?? 0);
-      // Where messages before it are not on the page, they have not been on the screen.
+      // If messages before it are missing on the page, they have not been on the screen.
       if (sequence > this.#upTo && this.rows.first <= this.#upTo + 1) this.#upTo = sequence;
     }
     if (this.#upTo > this.#reported) this.#timer ??= setTimeout(() => this.#report(), REPORT_AFTER);
@@ -53,7 +53,7 @@ export class Reading {
     const data = new URLSearchParams({ up_to: this.#upTo, csrfmiddlewaretoken: this.token() });
     this.#reported = this.#upTo;
     fetch(this.url, { method: "POST", body: data, keepalive: true, redirect: "manual" }).catch(() => {
-      this.#reported = 0; // with the next message that is seen
+      this.#reported = 0; // repeat the report with the next message
     });
   }
 }

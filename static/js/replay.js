@@ -1,8 +1,8 @@
-// What intervals would have done follows the interval that is being typed.
+// Updates the replay (what an interval would have done) while an interval is being typed.
 
 import { drawCharts } from "./charts.js";
 
-const PAUSE = 250; // milliseconds without a key, before the server is asked
+const PAUSE = 250; // milliseconds without typing before the request is sent
 
 const section = document.querySelector("[data-replay]");
 const piece = section.querySelector("[data-replay-piece]");
@@ -13,15 +13,15 @@ let timer = 0;
 let asked = new AbortController();
 
 async function follow() {
-  asked.abort(); // an answer to what was typed before would come too late
+  asked.abort(); // a response to the previous input would be outdated
   asked = new AbortController();
   const query = new URLSearchParams(fields.map((field) => [field.name, field.value]));
   try {
     const answer = await fetch(`${section.dataset.replay}?${query}`, { signal: asked.signal });
-    if (!answer.ok || answer.redirected) return; // signed out, or no manager any more: saving will say so
+    if (!answer.ok || answer.redirected) return; // signed out, or no longer a manager: saving will show it
     piece.innerHTML = await answer.text();
   } catch {
-    return; // overtaken, or offline: the table keeps saying which interval it is about
+    return; // aborted, or offline: the table still names the interval that it is about
   }
   drawCharts(piece);
   status.textContent = piece.querySelector(".replay-problem, [data-replay-summary]")?.textContent.trim() ?? "";

@@ -1,4 +1,4 @@
-// The messages on the page: put where their sequence says, each once, whatever way they come.
+// The messages on the page: in the order of their sequence numbers, each once, whatever they were loaded by.
 
 const sequenceOf = (row) => Number(row.dataset.sequence);
 const revisionOf = (row) => Number(row.dataset.revision);
@@ -23,9 +23,10 @@ export class Rows {
   }
 
   /**
-   * Put rendered messages where they belong: new ones in, those that are there replaced.
-   * `from`, `upTo`: none before and after these sequence numbers are wanted. Returns the sequence numbers that were added,
-   * how many came from `from` on, the highest revision that came, and `now`, the template that says what is so at the topic's own revision, where it came along.
+   * Insert rendered messages at their positions; those that exist are replaced.
+   * Only sequence numbers between `from` and `upTo` are inserted. Returns the sequence numbers that were `added`, the
+   * `count` of messages starting at `from`, the highest `revision`, and `now`: the template with the state of the topic
+   * at its latest revision, if the HTML contains it.
    */
   place(html, { from = 0, upTo = Infinity } = {}) {
     const holder = document.createElement("template");
@@ -35,7 +36,7 @@ export class Rows {
     let divider = null;
     for (const item of [...holder.content.children]) {
       if (!item.dataset.sequence) {
-        divider = item; // a day begins; it comes along with the message behind it
+        divider = item; // the heading of a day; it is inserted with the message after it
         continue;
       }
       came.revision = Math.max(came.revision, revisionOf(item));
@@ -51,10 +52,10 @@ export class Rows {
 
   #put(item, divider, added) {
     const there = document.getElementById(item.id);
-    if (there && revisionOf(there) > revisionOf(item)) return; // an answer that an event has overtaken
+    if (there && revisionOf(there) > revisionOf(item)) return; // the page already has a newer version from an event
     if (there) return this.#renew(there, item);
     let place = this.all.find((row) => sequenceOf(row) > sequenceOf(item)) ?? null;
-    // What stands above a message belongs to it: the day that it begins, the line of the first unread one.
+    // What is directly above a message belongs to it: the heading of its day, the line above the first unread message.
     while (place?.previousElementSibling && !place.previousElementSibling.dataset.sequence) {
       place = place.previousElementSibling;
     }
@@ -63,12 +64,12 @@ export class Rows {
     added.push(sequenceOf(item));
   }
 
-  // In place, for the reader may have hold of it: the focus, a pressed link, an open menu, words selected elsewhere in it.
+  // Updated in place, because the user may be using it: focus, a pressed link, an open menu, selected text.
   #renew(there, item) {
     const hadFocus = there.contains(document.activeElement);
     for (const { name, value } of item.attributes) there.setAttribute(name, value);
     const [body, newBody] = [there, item].map((row) => row.querySelector(".message-body, .message-removed"));
-    if (body.id) newBody.id = body.id; // the message is named by its words
+    if (body.id) newBody.id = body.id; // aria-labelledby refers to it
     if (!body.isEqualNode(newBody)) body.replaceWith(newBody);
     const [edited, newEdited] = [there, item].map((row) => row.querySelector(".message-edited"));
     if (edited && !newEdited) edited.remove();
@@ -79,7 +80,7 @@ export class Rows {
     if (hadFocus && !there.contains(document.activeElement)) there.querySelector("article").focus({ preventScroll: true });
   }
 
-  // A page begins with its day; with older messages above it that day has been said already.
+  // Each loaded page begins with the heading of its day. It is redundant if older messages of that day are above.
   #dropRepeatedDays() {
     let day = null;
     for (const divider of this.list.querySelectorAll("[data-day]")) {

@@ -1,4 +1,4 @@
-// Keys that act at once, without Ctrl: told and turned off in the dialog of templates/_shortcuts.html.
+// Single-key shortcuts without Ctrl. The dialog in templates/_shortcuts.html lists them and can turn them off.
 
 import { chooseFromMenu } from "./message-menu.js";
 
@@ -9,7 +9,7 @@ const ROW = "[data-sequence], .topic";
 
 const help = document.getElementById("shortcuts");
 const composer = () => document.querySelector("[data-composer] textarea");
-let lastRow = null; // the id of the message that had the focus last
+let lastRow = null; // the id of the message that was focused last
 
 // -- on or off, on this device -------------------------------------------------------------------
 
@@ -17,7 +17,7 @@ function areOn() {
   try {
     return localStorage.getItem(KEPT_AS) !== "off";
   } catch {
-    return true; // a browser that keeps nothing
+    return true; // a browser without storage
   }
 }
 
@@ -45,7 +45,7 @@ help.addEventListener("click", (event) => {
   if (event.target === help || event.target.closest("[data-close]")) help.close();
 });
 help.addEventListener("close", () => {
-  // On a phone the dialog took the place of the menu that it was opened from.
+  // On a phone, opening the dialog has closed the menu that it was opened from: focus the button of the menu.
   if (!document.activeElement?.checkVisibility() || document.activeElement === document.body) {
     document.querySelector("[popovertarget=main-menu]").focus();
   }
@@ -72,7 +72,7 @@ function focusRow(row) {
   return true;
 }
 
-/** Who reads by ear hears on arriving who wrote it, when, and what. */
+/** A screen reader announces the author, the time and the text of a message that gets the focus. */
 function nameByItsWords(row, article) {
   const parts = [".message-author", "time", ".message-body, .message-removed"].map((part) => row.querySelector(part));
   parts.forEach((part, index) => (part.id = `${row.id}-part-${index}`));
@@ -102,7 +102,7 @@ document.addEventListener("focusin", ({ target }) => {
   lastRow = target.closest("[data-sequence]")?.id ?? lastRow;
 });
 
-// -- what the keys do; each says whether it did something ----------------------------------------
+// -- what the keys do; each function returns whether it did something ----------------------------
 
 function search() {
   const field = document.querySelector("[data-shortcut=search]");
@@ -150,13 +150,13 @@ const KEYS = {
   q: () => fromMenu("quote"),
   e: () => fromMenu("edit"),
 };
-const REPEATED = "jk"; // held down, they go on
+const REPEATED = "jk"; // these repeat while they are held down
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && event.target === composer() && backToTheThread()) event.preventDefault();
   if (event.target.closest(TYPING) || document.querySelector(OPEN) || !areOn()) return;
-  const key = event.shiftKey ? event.key : event.key.toLowerCase(); // Caps Lock is no Shift
+  const key = event.shiftKey ? event.key : event.key.toLowerCase(); // ignores Caps Lock
   if (!Object.hasOwn(KEYS, key) || (event.repeat && !REPEATED.includes(key))) return;
   if (KEYS[key]()) event.preventDefault();
 });

@@ -1,4 +1,4 @@
-// An open thread: follows the live stream, loads older messages, sends without leaving the page.
+// An open thread: follows the live stream, loads older and newer messages, and posts without leaving the page.
 
 import { Composer } from "./composer.js";
 import { openDialogs } from "./dialogs.js";
@@ -23,9 +23,9 @@ const reading = new Reading(rows, {
   url: thread.dataset.readUrl,
   token: () => document.querySelector("[data-composer] [name=csrfmiddlewaretoken]").value,
 });
-// Everything up to this revision is on the page; what changed since is asked for.
+// The page contains all changes up to this revision; later ones are requested.
 let revision = Number(thread.dataset.revision);
-// While there are newer messages that the page has not loaded, new ones are not put below those that it has.
+// Whether the page has the newest message. If not, incoming ones are not inserted, because they would follow a gap.
 let hasTheEnd = rows.last >= Number(thread.dataset.last);
 
 const isNearTheEnd = () =>
@@ -42,7 +42,7 @@ async function fetchRows(query) {
   return answer.text();
 }
 
-/** Put what came on the page; follows to the end where the reader is there. */
+/** Insert new and changed messages. Scrolls to the end if the page was scrolled there before. */
 function take(html) {
   const wasNear = isNearTheEnd();
   const came = rows.place(html, { from: rows.first, upTo: hasTheEnd ? Infinity : rows.last });
@@ -66,7 +66,7 @@ function sayNewBelow() {
 let isOver = false;
 let lostTimer = null;
 
-/** A stream ends every few minutes and is back at once: only a longer break is worth a word. */
+/** A stream ends every few minutes and reconnects at once, so only a longer interruption is reported. */
 function connectionLost() {
   lostTimer ??= setTimeout(() => (lost.hidden = isOver), 4000);
 }
@@ -77,7 +77,7 @@ function connectionBack() {
   lost.hidden = true;
 }
 
-/** A question was answered: that says more than an event of a stream that was opened long ago. */
+/** A request was answered. Unlike an event of an old stream, this proves that the user is still signed in. */
 function answered() {
   connectionBack();
   signedOut.hidden = true;
@@ -89,7 +89,7 @@ function shutOut() {
   answered();
   document.querySelector("[data-shut-out]").hidden = false;
   document.querySelector("[data-composer]")?.setAttribute("inert", "");
-  rows.list.replaceChildren(); // what may not be read any more is not left standing
+  rows.list.replaceChildren(); // messages that may not be read any more must not stay on the screen
 }
 
 function explain(error) {
@@ -104,11 +104,11 @@ let stream = null;
 let comeBack = null;
 let catchingUp = Promise.resolve();
 let askAgain = null;
-let missedSince = Infinity; // a revision from which on something may be missing after all
+let missedSince = Infinity; // changes after this revision may be missing
 
-/** Ask for what changed; for nothing where the page has come as far as `wanted` by the time of asking. */
+/** Request what changed since `revision`, unless the page has reached the revision `wanted` by the time of its turn. */
 function catchUp(wanted = Infinity) {
-  // One at a time, and once more if there was news meanwhile.
+  // One request at a time. Calls that come meanwhile wait for their turn.
   catchingUp = catchingUp.then(async () => {
     if (isOver || wanted <= revision) return;
     revision = Math.min(revision, missedSince);
@@ -123,7 +123,7 @@ function catchUp(wanted = Infinity) {
       answered();
     } catch (error) {
       explain(error);
-      // The stream may be alive while the question failed: nobody else would ask again.
+      // If the stream is still alive, nothing else would repeat the failed request.
       clearTimeout(askAgain);
       if (!isOver) askAgain = setTimeout(() => catchUp(), ASK_AGAIN_AFTER);
     }
@@ -131,13 +131,13 @@ function catchUp(wanted = Infinity) {
   return catchingUp;
 }
 
-/** The page has come as far as this revision, at which the forecast is so. */
+/** The page has reached this revision, for which `showForecast` shows the forecast. */
 function reach(reached, showForecast) {
   if (reached >= revision) showForecast();
   revision = Math.max(revision, reached);
 }
 
-/** An event brings along what changed since another revision; what does not follow on from the page is asked for. */
+/** Apply an event, which contains the changes since an earlier revision; if the page lacks that one, request them. */
 function hear(news) {
   if (news.html === undefined || news.since > revision) return catchUp(news.revision);
   if (isOver || news.revision <= revision) return;
@@ -156,19 +156,19 @@ function listen() {
   stream.addEventListener("gone", shutOut);
   stream.addEventListener("error", () => {
     connectionLost();
-    if (stream.readyState !== EventSource.CLOSED) return; // EventSource comes back by itself
-    catchUp(); // an answer that is no stream: the same question in plain says why
+    if (stream.readyState !== EventSource.CLOSED) return; // EventSource reconnects by itself
+    catchUp(); // the response was not a stream; an ordinary request finds out why
     comeBack = setTimeout(listen, 5000);
   });
 }
 
 listen();
-// A browser has six connections to a host: a tab in the background gives its own back.
+// A browser opens at most six connections to a host, so a tab in the background closes its stream.
 document.addEventListener("visibilitychange", listen);
 window.addEventListener("online", () => catchUp());
 
 newBelow.addEventListener("click", (event) => {
-  if (!hasTheEnd) return; // the link leads to the newest
+  if (!hasTheEnd) return; // follow the link to the newest messages
   event.preventDefault();
   toTheEnd();
   newBelow.hidden = true;
@@ -178,10 +178,10 @@ document.addEventListener("scroll", () => {
   staysAtTheEnd = isNearTheEnd();
   if (staysAtTheEnd) newBelow.hidden = true;
 });
-// A keyboard that opens, or a window made smaller, does not take the newest message off the screen.
+// Opening a keyboard or shrinking the window should not move the newest message off the screen.
 window.addEventListener("resize", () => staysAtTheEnd && toTheEnd());
 
-// What is scrolled to stands below the head, however high that is.
+// The target of scrolling is below the page head, whatever its height.
 const head = document.querySelector(".page-top");
 new ResizeObserver(() =>
   document.documentElement.style.setProperty("--head", `${head.offsetHeight + parseFloat(getComputedStyle(head).top)}px`),
@@ -201,7 +201,7 @@ reading.watch();
 
 // -- older and newer messages ----------------------------------------------------------------------
 
-/** Load on reaching the link, and on pressing it; `load` says whether that was all. */
+/** Load when the link is scrolled into view or pressed. `load` resolves to whether there is nothing more to load. */
 function loadOnReaching(link, load) {
   if (!link) return;
   let loading = null;
@@ -219,12 +219,12 @@ function loadOnReaching(link, load) {
   }).observe(link);
 }
 
-/** Put a page of messages above or below those that are there. */
+/** Insert a page of messages above or below those that the page has. */
 async function load(query) {
   const before = revision;
   const html = await fetchRows(query);
   const came = rows.place(html);
-  // What changed meanwhile was not on this page yet when it was told: it is asked for again.
+  // An event that arrived in the meantime may have changed messages that were not on the page yet: catch up again.
   if (revision > before) {
     missedSince = Math.min(missedSince, before);
     catchUp();
@@ -258,7 +258,7 @@ new Composer(document.querySelector("[data-composer]"), {
     if (!hasTheEnd) return location.assign(`${location.pathname}?latest`);
     take(html);
     answered();
-    catchUp(); // what posting has changed; without waiting for the stream to say so
+    catchUp(); // for what posting has changed, without waiting for the stream
     toTheEnd();
     newBelow.hidden = true;
   },
@@ -266,6 +266,6 @@ new Composer(document.querySelector("[data-composer]"), {
   onTrouble: (what) => {
     if (what === "gone") shutOut();
     else if (what === "signed-out") signedOut.hidden = false;
-    else lost.hidden = false; // one's own message did not go out: that is said at once
+    else lost.hidden = false; // the user's own message was not sent: report it immediately
   },
 });

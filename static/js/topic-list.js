@@ -1,10 +1,10 @@
-// An open topic list: order and counts follow what is written, without reloading.
+// An open topic list: its order and counts are updated live, without reloading the page.
 
 import { markDrafts } from "./draft-marks.js";
 
 const PIECE = { headers: { "X-Requested-With": "fetch" } };
-const REST = 700; // milliseconds between two looks: a busy tenancy would keep the page busy
-const LOOK_ANYWAY = 60_000; // an announcement can be lost, and what one reads elsewhere is none
+const REST = 700; // milliseconds between two updates, so that a busy tenancy does not keep the page busy
+const LOOK_ANYWAY = 60_000; // milliseconds: events can be lost, and reading elsewhere causes none
 
 const list = document.querySelector("[data-topics]");
 let stream = null;
@@ -12,7 +12,7 @@ let comeBack = null;
 let resting = null;
 let isOver = false;
 
-/** Whoever is about to press something must not have it move away under them. */
+/** While the list is in use, nothing may move away under the pointer or the focus. */
 const isInUse = () => list.querySelector("details[open]") || list.contains(document.activeElement);
 
 async function look() {
@@ -38,7 +38,7 @@ function lookSoon() {
 function leave() {
   isOver = true;
   stream?.close();
-  location.reload(); // says that there is no Messenger any more
+  location.reload(); // the new page shows that there is no access to Messenger any more
 }
 
 function listen() {
