@@ -1,7 +1,7 @@
-# What each target does: `make help`.
+# `make help` lists the targets.
 PYTHON ?= python3
 
-# Production mode without any server: `check --deploy` looks at settings only.
+# Production mode without any server: `check --deploy` reads only the settings.
 THROWAWAY_PRODUCTION = env -u DEBUG \
 	DATABASE_URL=postgres://u:p@127.0.0.1:1/x REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:1 \
 	SECRET_KEY=throwaway-h3Kq8Zr1Vw6Np4Tx9Lc2Jb7Fd5Gm0Ys-only-for-this-check-x \
@@ -12,28 +12,28 @@ PEERS = spirit machina synapse
 
 .PHONY: help run test test-faults bench bench-peers bench-growth lint lock clean
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: .venv/runtime.stamp ## everything, in this terminal: http://127.0.0.1:8000 (PORT=8001 make run: another port)
+run: .venv/runtime.stamp ## run everything in this terminal: http://127.0.0.1:8000 (another port: PORT=8001 make run)
 	@exec .venv/bin/python -m ippex_messenger.embedded run
 
-test: .venv/test.stamp ## every test
+test: .venv/test.stamp ## run all tests
 	.venv/bin/python -m pytest --numprocesses=3 --dist=loadgroup
 
-test-faults: .venv/test.stamp ## kill, freeze and restart what runs, 20 times each: half an hour (RUNS=2: quicker)
+test-faults: .venv/test.stamp ## kill, freeze and restart servers, 20 times each: half an hour (faster: RUNS=2)
 	.venv/bin/python -m pytest tests/fault_runs --fault-runs=$(or $(RUNS),20) --numprocesses=3 --dist=worksteal -o faulthandler_timeout=1800
 
-bench: .venv/runtime.stamp ## how fast it is at two million messages, beside what the machine can do: 6 minutes, 9 the first time
+bench: .venv/runtime.stamp ## measure performance with two million messages, relative to the machine: 6 minutes, the first time 9
 	.venv/bin/python -m bench run
 
-bench-peers: .venv/runtime.stamp ## the same with Spirit, machina and Synapse in the rotation
+bench-peers: .venv/runtime.stamp ## the same, and compare with Spirit, machina and Synapse
 	.venv/bin/python -m bench run --peers
 
-bench-growth: .venv/runtime.stamp ## how it grows: docs/images/growth.svg
+bench-growth: .venv/runtime.stamp ## measure how performance changes with size: docs/images/growth.svg
 	.venv/bin/python -m bench growth
 
-lint: .venv/development.stamp ## every check of the source
+lint: .venv/development.stamp ## run all checks of the source
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy .
@@ -49,10 +49,10 @@ lock: .venv/development.stamp ## requirements.txt, requirements/*.txt and those 
 	$(LOCK) requirements/development.in -c requirements.txt -o requirements/development.txt
 	for peer in $(PEERS); do $(LOCK) bench/peers/$$peer.in -o bench/peers/$$peer.txt || exit; done
 
-clean: ## remove .venv and var, the data of `make run` with it
+clean: ## delete .venv and var, including the data of `make run`
 	rm -rf .venv var
 
-# Made anew when the locked requirements change; the stamp comes last, so that a broken build is made again.
+# Rebuilt when the locked requirements change. The stamp is written last, so that a failed build is repeated.
 .venv/runtime.stamp: requirements/embedded.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 		{ echo "IPPEX Cloud Messenger needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is not one of them: PYTHON=python3.11 make $(MAKECMDGOALS)" >&2; exit 1; }
