@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_runs.driver import Driver, driven
+from tests.fault_runs.driver import Driver, running_driver
 from tests.fault_runs.figures import Figures
 from tests.fault_runs.report import PROPERTY, recorded
 
@@ -14,7 +14,7 @@ Check = Callable[[str, Figures], Figures]
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    with driven(tmp_path) as driver:
+    with running_driver(tmp_path) as driver:
         yield driver
 
 
@@ -30,17 +30,17 @@ def long_runs(runs: int) -> int:
 
 @pytest.fixture
 def record(record_property: Callable[[str, object], None]) -> Callable[[str, Figures], None]:
-    """Puts figures into the table at the end of the test run."""
+    """Adds a row of figures to the table at the end of the test run."""
     return lambda name, figures: record_property(PROPERTY, recorded(name, figures))
 
 
 @pytest.fixture
 def check(record: Callable[[str, Figures], None]) -> Check:
-    """Puts figures into the table, and fails where anything was lost, doubled or wrong."""
+    """Adds figures to the table, and fails if anything was lost, doubled or wrong."""
 
     def check(name: str, figures: Figures) -> Figures:
         record(name, figures)
-        assert figures.messages, "somebody wrote, or the test proves nothing"
+        assert figures.messages, "messages were posted, or the test proves nothing"
         assert figures.flaws == []
         return figures
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL says of a fault run: read past the product, by statements of its own."""
+"""Reads the results of a fault run from PostgreSQL, with separate statements instead of the product's code."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ MESSAGES = """
     FROM messenger_message message JOIN tenancy_tenancy tenancy ON tenancy.id = message.tenancy_id
     WHERE tenancy.slug = %s ORDER BY message.topic_id, message.sequence
 """
-# By who is in the group, not by the deliveries: these are what is to be checked. Nobody joins or leaves meanwhile.
+# By the members of the group, not by the deliveries: these are to be checked. No one joins or leaves during a run.
 DUE = """
     SELECT person.email, message.id, member.id
     FROM messenger_message message
@@ -47,8 +47,8 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Due:
-    """A mail that must go out, by the decision and the members of the group."""
+class DueMail:
+    """A mail that must be sent, by the decision and the members of the group."""
 
     recipient: str
     message: int
@@ -76,8 +76,8 @@ class Ledger:
     def messages(self) -> list[Stored]:
         return [Stored(row[0], row[1], UUID(row[2]), *row[3:]) for row in self._rows(MESSAGES)]  # type: ignore[arg-type]
 
-    def due(self) -> list[Due]:
-        return [Due(*row) for row in self._rows(DUE)]  # type: ignore[arg-type]
+    def due(self) -> list[DueMail]:
+        return [DueMail(*row) for row in self._rows(DUE)]  # type: ignore[arg-type]
 
     def deliveries(self) -> list[DeliveryRow]:
         return [DeliveryRow(*row) for row in self._rows(DELIVERIES)]  # type: ignore[arg-type]
@@ -93,10 +93,13 @@ class Ledger:
 
 
 def wrong_decisions(messages: list[Stored]) -> list[Stored]:
-    """Those out of order in their topic, or decided otherwise than the rule says; ordered by topic and sequence."""
+    """The messages that are out of order in their topic, or whose decision breaks the rule.
+
+    `messages` must be ordered by topic and sequence.
+    """
     wrong = []
-    for _topic, dialogue in groupby(messages, key=lambda message: message.topic):
-        thread = list(dialogue)
+    for _topic, group in groupby(messages, key=lambda message: message.topic):
+        thread = list(group)
         if not _is_right(thread[0], 1, None):
             wrong.append(thread[0])
         wrong += [later for earlier, later in pairwise(thread) if not _is_right(later, earlier.sequence + 1, earlier)]

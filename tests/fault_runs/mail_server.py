@@ -1,4 +1,4 @@
-"""The mail server of the fault runs: notes every mail that it takes, and can be away, stall or refuse."""
+"""The mail server of the fault runs: records every mail that it accepts, and can be down, stall or refuse."""
 
 import asyncio
 import logging
@@ -13,8 +13,8 @@ from tests.support.smtp import AnyPortController, SmtpServer
 
 
 @dataclass(frozen=True)
-class Taken:
-    """One mail that was answered with a 250."""
+class AcceptedMail:
+    """A mail that was answered with a 250."""
 
     message_id: str
     recipient: str
@@ -25,8 +25,8 @@ class Taken:
 class MailServer(SmtpServer):
     def __init__(self) -> None:
         super().__init__()
-        self.taken: list[Taken] = []
-        self.answer_to_all = ""  # instead of taking anybody, as "451 Try again later"
+        self.accepted: list[AcceptedMail] = []
+        self.answer_to_all = ""  # a reply to every recipient, such as "451 Try again later"; empty: accept
         self.refused = 0
         self.connections_to_stall = 0
         self.stalled = 0
@@ -38,21 +38,21 @@ class MailServer(SmtpServer):
         return f"smtp://127.0.0.1:{self._port}"
 
     def __enter__(self) -> "MailServer":
-        logging.getLogger("mail.log").setLevel(logging.ERROR)  # it writes several lines for each of thousands of mails
+        logging.getLogger("mail.log").setLevel(logging.ERROR)  # otherwise several lines for each of thousands of mails
         super().__enter__()
         self._port = self.address[1]
         return self
 
     def shut(self) -> None:
-        """As a mail server that is stopped: open connections end, new ones are refused."""
+        """Behave like a stopped mail server: end open connections and refuse new ones."""
         for connection in self._connections:
             if connection.transport:
                 self._controller.loop.call_soon_threadsafe(connection.transport.abort)  # type: ignore[attr-defined]
-        time.sleep(0.05)  # for the loop to do so, before it is stopped
+        time.sleep(0.05)  # lets the loop abort them before it is stopped
         self._controller.stop()
 
     def open(self) -> None:
-        """Again, on the port of before."""
+        """Listen again, on the same port."""
         self._controller = AnyPortController(self, hostname="127.0.0.1", port=self._port)
         self._controller.start()
 
@@ -62,7 +62,7 @@ class MailServer(SmtpServer):
         if self.connections_to_stall:
             self.connections_to_stall -= 1
             self.stalled += 1
-            await asyncio.sleep(60)  # longer than anybody waits; ends with the connection
+            await asyncio.sleep(60)  # longer than any client waits; ends with the connection
         answer = self.answer_to_all or await super().handle_RCPT(server, session, envelope, address, options)
         self.refused += not answer.startswith("250")
         return answer
@@ -71,5 +71,5 @@ class MailServer(SmtpServer):
         headers = BytesHeaderParser().parsebytes(envelope.content)  # type: ignore[arg-type]
         connection = self._connections.setdefault(server, len(self._connections))
         for recipient in envelope.rcpt_tos:
-            self.taken.append(Taken(headers["Message-ID"], recipient, time.monotonic(), connection))
+            self.accepted.append(AcceptedMail(headers["Message-ID"], recipient, time.monotonic(), connection))
         return "250 OK"

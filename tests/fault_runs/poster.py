@@ -1,4 +1,4 @@
-"""Somebody who writes messages as the page's script does: an answer that is lost is asked for again."""
+"""An author who posts as the page's script does: a post without a response is sent again with the same client id."""
 
 import time
 import urllib.error
@@ -10,8 +10,8 @@ from http.client import HTTPException
 from http.cookiejar import CookieJar
 from uuid import UUID, uuid4
 
-ANSWER_SECONDS = 15
-PAUSE_SECONDS = 0.2  # before somebody presses "Send" again
+RESPONSE_SECONDS = 15
+PAUSE_SECONDS = 0.2  # before a person would press "Send" again
 PATIENCE_SECONDS = 60
 
 CREATED = 201
@@ -20,9 +20,9 @@ CREATED = 201
 @dataclass(frozen=True)
 class Attempt:
     begun_at: float  # time.monotonic()
-    begun_on: datetime  # the same, by the clock that messages are dated with
+    begun_on: datetime  # the same moment, by the clock that dates messages
     seconds: float
-    status: int  # 0: no answer
+    status: int  # 0: no response
 
     @property
     def succeeded(self) -> bool:
@@ -31,7 +31,7 @@ class Attempt:
 
 @dataclass
 class Sent:
-    """A message that was acknowledged, with all that it took."""
+    """A message that was acknowledged, with all attempts to post it."""
 
     topic: int
     body: str
@@ -53,7 +53,7 @@ class Poster:
         assert self._cookie("sessionid"), f"{self.email} could not sign in"
 
     def post(self, topic: int, body: str) -> Sent:
-        """Until it is acknowledged, under one client id."""
+        """Post until the message is acknowledged, always with the same client id."""
         sent = Sent(topic, body)
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -83,9 +83,9 @@ class Poster:
             data = urllib.parse.urlencode(fields).encode()
         headers = {"X-Requested-With": "fetch"} if "client_id" in fields else {}
         request = urllib.request.Request(self.address + path, data, headers)  # noqa: S310
-        with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
-            answer.read()
-            return int(answer.status)
+        with self._opener.open(request, timeout=RESPONSE_SECONDS) as response:
+            response.read()
+            return int(response.status)
 
     def _cookie(self, name: str) -> str:
         return next((cookie.value or "" for cookie in self._cookies if cookie.name == name), "")

@@ -1,11 +1,11 @@
-"""The table of the fault runs, at the end of a test run."""
+"""The table of the fault runs, printed at the end of a test run."""
 
 from dataclasses import asdict
 from typing import Any
 
 from tests.fault_runs.figures import Figures
 
-PROPERTY = "fault run"  # under which a test hands its figures over, from whatever process it ran in
+PROPERTY = "fault run"  # the user property with a test's figures, which pytest-xdist passes to the main process
 
 HEADINGS = (
     *("runs", "messages", "decisions", "(no mail)", "deliveries", "mails", "lost", "doubled"),
@@ -36,5 +36,5 @@ def _cells(figures: Figures) -> list[str]:
         *map(str, (figures.doubled_in_window, figures.kills, figures.failed_attempts)),
         str(figures.stored_unanswered),
         *(f"{seconds:.2f} s" for seconds in (figures.slowest_post, figures.slowest_percent)),
-        f"{figures.all_in:.1f} s",
+        f"{figures.last_mail:.1f} s",
     ]

@@ -1,4 +1,4 @@
-"""Two web processes of which one has its clock set back an hour while people write to both (`make test-faults`)."""
+"""Two web processes, one of them with its clock set back an hour while people use both (`make test-faults`)."""
 
 import signal
 import time
@@ -19,13 +19,13 @@ from tests.support.stack import wait_until
 pytestmark = pytest.mark.fault_runs
 
 START_SECONDS = 30
-HOUR_BACK = "-3600"
-AS_IT_IS = "0"
+HOUR_BACK = "-3600"  # seconds
+CORRECT = "0"
 
 
 @contextmanager
 def second_web_process(driver: Driver, clock: Path) -> Iterator[str]:
-    """Another web process of the stack, as many seconds off as the file says; yields its address."""
+    """Another web process of the stack, whose clock is off by the seconds in the file `clock`; yields its base URL."""
     port = free_port()
     program = application.web(driver.home, port)
     command = (*program.command[:-1], "tests.fault_runs.wrong_clock:application")
@@ -40,18 +40,18 @@ def second_web_process(driver: Driver, clock: Path) -> Iterator[str]:
             process.wait()
 
 
-def test_clock_set_back_an_hour(driver: Driver, check: Check, runs: int) -> None:
+def test_a_clock_set_back_an_hour_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     clock = driver.home.folder / "clock"
-    clock.write_text(AS_IT_IS)
+    clock.write_text(CORRECT)
 
     def set_back() -> None:
         clock.write_text(HOUR_BACK)
         time.sleep(3)
-        clock.write_text(AS_IT_IS)
+        clock.write_text(CORRECT)
 
     with second_web_process(driver, clock) as address:
         driver.send_half_to(address)
         figures = check("clock of one web process set back 1 h", driver.repeat(set_back, runs))
     assert not figures.failed_attempts
-    not_before_the_previous = [message for message in driver.ledger.messages() if message.elapsed == timedelta(0)]
-    assert len(not_before_the_previous) > runs, "the clock was back, or the test proves nothing"
+    without_elapsed_time = [message for message in driver.ledger.messages() if message.elapsed == timedelta(0)]
+    assert len(without_elapsed_time) > runs, "the clock was set back, or the test proves nothing"

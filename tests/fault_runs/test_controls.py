@@ -1,4 +1,4 @@
-"""The same faults with a guard taken away: the driver sees what is lost and doubled, or the others prove nothing."""
+"""The same faults without a safeguard: the driver notices losses and duplicates, or the other tests prove nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,41 +6,41 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_runs.driver import Driver, driven
+from tests.fault_runs.driver import Driver, running_driver
 from tests.fault_runs.figures import Figures
 
 pytestmark = pytest.mark.fault_runs
 
-PATIENCE_SECONDS = 15  # longer than a sweep would take
+PATIENCE_SECONDS = 15  # a sweep would come earlier
 
 Record = Callable[[str, Figures], None]
 
 
 @contextmanager
-def driven_without(guard: str, folder: Path) -> Iterator[Driver]:
+def driver_without(safeguard: str, folder: Path) -> Iterator[Driver]:
     settings = "tests.fault_runs.controls.settings"
-    with driven(folder, DJANGO_SETTINGS_MODULE=settings, WITHOUT=guard) as driver:
+    with running_driver(folder, DJANGO_SETTINGS_MODULE=settings, WITHOUT=safeguard) as driver:
         yield driver
 
 
 def test_without_the_outbox_mails_are_lost(tmp_path: Path, record: Record) -> None:
-    with driven_without("outbox", tmp_path) as driver:
+    with driver_without("outbox", tmp_path) as driver:
         figures = driver.repeat(driver.empty_queue, runs=1, patience=PATIENCE_SECONDS)
     record("CONTROL no outbox: Valkey emptied", figures)
-    assert figures.mails, "it does send, or the control proves nothing"
+    assert figures.mails, "mails are sent at all, or the control proves nothing"
     assert figures.lost > 0
 
 
-def test_without_claiming_a_delivery_mails_are_doubled(tmp_path: Path, record: Record) -> None:
-    with driven_without("row_lock", tmp_path) as driver:
+def test_without_claims_mails_are_doubled(tmp_path: Path, record: Record) -> None:
+    with driver_without("row_lock", tmp_path) as driver:
         figures = driver.repeat(driver.sweep_many_times_at_once, runs=1)
     record("CONTROL no claim: many sweeps at once", figures)
     assert figures.doubled > 0
     assert not figures.lost
 
 
-def test_without_the_topics_lock_posts_fail(tmp_path: Path, record: Record) -> None:
-    with driven_without("topic_lock", tmp_path) as driver:
+def test_without_the_topic_lock_posts_fail(tmp_path: Path, record: Record) -> None:
+    with driver_without("topic_lock", tmp_path) as driver:
         figures = driver.repeat(lambda: driver.post_together(times=5), runs=1)
     record("CONTROL no topic lock: posts at once", figures)
     assert figures.failed_attempts or figures.flaws

@@ -1,6 +1,6 @@
 """Each fault of the table in the design, twenty times while people write (`make test-faults`).
 
-Nothing may be lost, and nothing come twice but what a kill cut off between the mail server's 250 and the commit.
+Nothing may be lost. Only a mail that was interrupted between the mail server's 250 and the commit may be sent twice.
 """
 
 import json
@@ -25,7 +25,7 @@ START_SECONDS = 30
 # -- Valkey ----------------------------------------------------------------------------------------------------
 
 
-def test_valkey_killed(driver: Driver, check: Check, runs: int) -> None:
+def test_killing_valkey_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     def kill() -> None:
         driver.kill("valkey")
         wait_until(lambda: valkey_answers(driver.home), START_SECONDS, "Valkey")
@@ -34,7 +34,7 @@ def test_valkey_killed(driver: Driver, check: Check, runs: int) -> None:
     assert not figures.failed_attempts, "each post succeeds at once"
 
 
-def test_valkey_frozen(driver: Driver, check: Check, runs: int) -> None:
+def test_freezing_valkey_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     def freeze() -> None:
         with driver.frozen("valkey"):
             time.sleep(3)
@@ -43,7 +43,7 @@ def test_valkey_frozen(driver: Driver, check: Check, runs: int) -> None:
     assert not figures.failed_attempts, "each post succeeds at once"
 
 
-def test_valkey_emptied(driver: Driver, check: Check, runs: int) -> None:
+def test_emptying_valkey_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     figures = check("Valkey emptied", driver.repeat(driver.empty_queue, runs))
     assert not figures.failed_attempts, "each post succeeds at once"
 
@@ -51,7 +51,7 @@ def test_valkey_emptied(driver: Driver, check: Check, runs: int) -> None:
 # -- Worker, beat and queue ------------------------------------------------------------------------------------
 
 
-def test_worker_killed_again_and_again(driver: Driver, check: Check, runs: int) -> None:
+def test_killing_the_worker_repeatedly_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     def kill_while_it_sends() -> None:
         for _ in range(3):
             driver.wait_for_mails(3)
@@ -62,8 +62,8 @@ def test_worker_killed_again_and_again(driver: Driver, check: Check, runs: int) 
     assert not figures.failed_attempts, "each post succeeds at once"
 
 
-def test_two_beats(driver: Driver, check: Check, runs: int) -> None:
-    """Both find what waits for a mail server that was away."""
+def test_two_beats_double_nothing(driver: Driver, check: Check, runs: int) -> None:
+    """Both sweep the mails that waited while the mail server was down."""
     program = application.beat(driver.home)
     command = (*program.command[:-1], str(driver.home.folder / "second-beat-schedule"))
     environment = {**driver.stack.environment, **program.environment}
@@ -85,19 +85,19 @@ def mail_server_away(driver: Driver, seconds: float) -> None:
     driver.mail_server.open()
 
 
-def test_many_sweeps_at_once(driver: Driver, check: Check, runs: int) -> None:
+def test_many_sweeps_at_once_double_nothing(driver: Driver, check: Check, runs: int) -> None:
     check("many sweeps at once", driver.repeat(driver.sweep_many_times_at_once, runs))
 
 
-def test_junk_on_the_queue(driver: Driver, check: Check, runs: int) -> None:
-    """Bytes, tasks that nobody knows, wrong arguments, and hints that come again and again."""
+def test_junk_on_the_queue_stops_nothing(driver: Driver, check: Check, runs: int) -> None:
+    """Arbitrary bytes, unknown tasks, wrong arguments, and repeated hints."""
     junk = [b"\xff\xfe\x00", b"{", b"{}", b'{"body": 1}', b"[]", json.dumps({"body": "x", "headers": {}}).encode()]
 
     def litter() -> None:
         for piece in junk:
             driver.queue.rpush("celery", piece)
             time.sleep(0.1)
-        driver.celery.send_task("messenger.tasks.nobody_knows_this", [1])
+        driver.celery.send_task("messenger.tasks.unknown", [1])
         for arguments in ([], ["x"], [None], [10**30], [{"a": 1}], [1, 2, 3]):
             driver.celery.send_task("messenger.tasks.notify_members", arguments)
         for due in driver.ledger.due()[-20:]:
@@ -111,23 +111,23 @@ def test_junk_on_the_queue(driver: Driver, check: Check, runs: int) -> None:
 # -- Web -------------------------------------------------------------------------------------------------------
 
 
-def test_web_process_killed(driver: Driver, check: Check, runs: int) -> None:
-    def kill_it_anywhere_and_after_a_commit() -> None:
+def test_killing_the_web_process_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
+    def kill_at_any_moment_and_after_a_commit() -> None:
         wait_until(driver.stack.answers, START_SECONDS, "the web process")
         time.sleep(0.3)
         driver.kill("web")
         wait_until(driver.stack.answers, START_SECONDS, "the web process")
-        with driver.frozen("valkey"):  # a post that is committed waits for it for half a second before it is answered
+        with driver.frozen("valkey"):  # after its commit, a post waits half a second for Valkey before it is answered
             count = len(driver.ledger.messages())
             wait_until(lambda: len(driver.ledger.messages()) > count, START_SECONDS, "a message")
             driver.kill("web")
         wait_until(driver.stack.answers, START_SECONDS, "the web process")
 
-    figures = check("web process killed -9, twice a run", driver.repeat(kill_it_anywhere_and_after_a_commit, runs))
-    assert figures.stored_unanswered >= runs / 2, "answers were lost after the commit, or the test proves nothing"
+    figures = check("web process killed -9, twice a run", driver.repeat(kill_at_any_moment_and_after_a_commit, runs))
+    assert figures.stored_unanswered >= runs / 2, "responses were lost after the commit, or the test proves nothing"
 
 
-def test_posts_at_once(driver: Driver, check: Check, runs: int) -> None:
+def test_posts_at_the_same_moment_all_succeed(driver: Driver, check: Check, runs: int) -> None:
     figures = check("posts into one topic at once", driver.repeat(lambda: driver.post_together(times=5), runs))
     assert not figures.failed_attempts
 
@@ -135,18 +135,18 @@ def test_posts_at_once(driver: Driver, check: Check, runs: int) -> None:
 # -- Mail server -----------------------------------------------------------------------------------------------
 
 
-def test_mail_server_puts_everybody_off(driver: Driver, check: Check, runs: int) -> None:
-    def put_off() -> None:
+def test_deferred_mails_are_sent_later(driver: Driver, check: Check, runs: int) -> None:
+    def defer_all() -> None:
         driver.mail_server.answer_to_all = "451 Try again later"
         time.sleep(2)
         driver.mail_server.answer_to_all = ""
 
-    figures = check("4xx to all for 2 s", driver.repeat(put_off, runs, patience=180, wait_each=False))
+    figures = check("4xx to all for 2 s", driver.repeat(defer_all, runs, patience=180, wait_each=False))
     assert driver.mail_server.refused, "or the test proves nothing"
     assert not figures.failed_attempts
 
 
-def test_mail_server_refuses_one(driver: Driver, check: Check, runs: int) -> None:
+def test_a_refused_address_only_fails_its_own_mails(driver: Driver, check: Check, runs: int) -> None:
     driver.refused = [driver.scene.emails[-1]]
     driver.mail_server.refusals[driver.refused[0]] = "550 No such user"
     figures = check("5xx for one address", driver.repeat(lambda: time.sleep(1), runs))
@@ -156,7 +156,7 @@ def test_mail_server_refuses_one(driver: Driver, check: Check, runs: int) -> Non
     assert len(failed) == figures.deliveries - figures.mails
 
 
-def test_mail_server_stalls(driver: Driver, check: Check, runs: int) -> None:
+def test_a_stalled_connection_loses_nothing(driver: Driver, check: Check, runs: int) -> None:
     def stall_one_connection() -> None:
         stalled = driver.mail_server.stalled
         driver.mail_server.connections_to_stall = 1
@@ -171,7 +171,7 @@ def test_mail_server_stalls(driver: Driver, check: Check, runs: int) -> None:
 
 
 @pytest.mark.parametrize("way", ["restarted", "killed -9"])
-def test_postgres_restarted(driver: Driver, check: Check, runs: int, way: str) -> None:
+def test_restarting_postgres_loses_nothing(driver: Driver, check: Check, runs: int, way: str) -> None:
     back_at: list[float] = []
     others = {name: programs.pid_of(driver.home, name) for name in ("web", "worker", "beat", "valkey")}
 
@@ -184,8 +184,8 @@ def test_postgres_restarted(driver: Driver, check: Check, runs: int, way: str) -
         back_at.append(time.monotonic())
 
     figures = check(f"PostgreSQL {way}", driver.repeat(restart, runs))
-    assert figures.failed_attempts, "posts met it, or the test proves nothing"
+    assert figures.failed_attempts, "posts failed during it, or the test proves nothing"
     assert {name: programs.pid_of(driver.home, name) for name in others} == others, "nothing else needs a restart"
-    failed = [attempt.begun_at for one in driver.sent for attempt in one.attempts if not attempt.succeeded]
+    failed = [attempt.begun_at for post in driver.sent for attempt in post.attempts if not attempt.succeeded]
     late = [moment for moment in failed if not any(0 <= back - moment < 10 for back in back_at)]
-    assert late == [], "errors only while it is away"
+    assert late == [], "posts fail only during the ten seconds before it is back"

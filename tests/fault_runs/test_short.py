@@ -1,4 +1,4 @@
-"""The most telling faults, once each, one after the other on one stack: the part of `make test`."""
+"""The most informative faults, once each, one after the other on one stack: this part runs with `make test`."""
 
 import pytest
 
@@ -8,7 +8,9 @@ from tests.fault_runs.driver import Driver
 pytestmark = pytest.mark.xdist_group("faults")
 
 
-def test_what_is_killed_or_emptied_while_people_write_loses_and_doubles_nothing(driver: Driver, check: Check) -> None:
+def test_nothing_is_lost_or_doubled_when_servers_are_killed_or_the_queue_is_emptied(
+    driver: Driver, check: Check
+) -> None:
     def one_after_the_other() -> None:
         driver.kill("valkey")
         driver.empty_queue()
@@ -18,4 +20,4 @@ def test_what_is_killed_or_emptied_while_people_write_loses_and_doubles_nothing(
 
     figures = driver.repeat(one_after_the_other, runs=1)
     check("one after the other", figures)
-    assert figures.failed_attempts, "the web process was away, or the test proves nothing"
+    assert figures.failed_attempts, "the web process was down, or the test proves nothing"

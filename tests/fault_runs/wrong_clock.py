@@ -1,4 +1,4 @@
-"""The web application as `make run` serves it, with a clock that is as many seconds off as the file CLOCK says."""
+"""The web application as `make run` serves it, with a clock that is off by the seconds in the file CLOCK."""
 
 import os
 import time
@@ -9,19 +9,19 @@ from threading import Thread
 
 import time_machine
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 def follow(clock: Path) -> None:
-    travel, followed = None, "0"
+    travel, current = None, "0"
     while True:
         seconds = clock.read_text()
-        if seconds and seconds != followed:
+        if seconds and seconds != current:
             if travel:
                 travel.stop()
-            travel, followed = time_machine.travel(datetime.now(tz=UTC) + timedelta(seconds=float(seconds))), seconds
+            travel, current = time_machine.travel(datetime.now(tz=UTC) + timedelta(seconds=float(seconds))), seconds
             travel.start()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 Thread(target=follow, args=[Path(os.environ["CLOCK"])], daemon=True).start()

@@ -1,1 +1,1 @@
-"""The product with one of its guards taken away: applications that a control's settings add to it."""
+"""Apps that each remove one safeguard from the product; controls.settings installs one of them."""

@@ -1,4 +1,4 @@
-"""The product's settings, and the application that takes the guard away (the variable WITHOUT names it)."""
+"""The product's settings with the app that removes a safeguard; the variable WITHOUT names it."""
 
 import os
 

@@ -3,7 +3,7 @@ from django.core.mail import get_connection
 
 
 class WithoutOutbox(AppConfig):
-    """Mails as they are often sent: by the task that the post puts on the queue, and by nothing else."""
+    """Mails are sent only by the task that a post enqueues, as many products do."""
 
     name = "tests.fault_runs.controls.outbox"
     label = "without_outbox"

@@ -3,7 +3,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 
 class WithoutRowLock(AppConfig):
-    """A delivery is sent by whoever found it due, without claiming it."""
+    """Every process that finds a due delivery sends it, without claiming it first."""
 
     name = "tests.fault_runs.controls.row_lock"
     label = "without_row_lock"

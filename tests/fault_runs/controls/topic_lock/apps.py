@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class WithoutTopicLock(AppConfig):
-    """Messages are posted into a topic without keeping others out of it."""
+    """Messages are posted without locking the topic."""
 
     name = "tests.fault_runs.controls.topic_lock"
     label = "without_topic_lock"
