@@ -41,7 +41,7 @@ POSITION_COLUMNS = "tenancy_id topic_id member_id sequence".split()
 
 
 def fill(shape: Shape) -> bool:
-    """Replace everything in the database by data of this shape. Returns False if they are there already."""
+    """Replace everything in the database with data of this shape. Returns False if they are there already."""
     if _filled_with() == shape.name:
         return False
     call_command("flush", interactive=False, verbosity=0)

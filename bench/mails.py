@@ -21,7 +21,7 @@ PROGRAMS = ("worker", "postgres", "sink")
 
 
 def measure(running: Stack, scene: Scene) -> dict[str, float]:
-    """Mails a second of the product and of the floor, whose turns are before and after: their median.
+    """Mails a second: of the product, and the median of the floor's turns before and after it.
 
     Also the CPU time in milliseconds that each program takes for one of the product's mails.
     """

@@ -63,7 +63,7 @@ class Cost:
 
 
 def cost_of(request: Request, requests: int = REQUESTS) -> Cost:
-    """The cost of a request, averaged over as many as `requests`."""
+    """The cost of a request, averaged over this number of `requests`."""
     send = _sender(request)
     send()
     profiler = cProfile.Profile(time.thread_time)

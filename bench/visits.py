@@ -12,7 +12,7 @@ PREFIX = "client-"
 
 
 def visits(tenancies: int, folder: Path) -> Request:
-    """A request for the thread of each of as many tenancies in turn, read by its first member.
+    """A request that reads a thread of each of this number of tenancies in turn, as the tenancy's first member.
 
     The script for wrk is written into `folder`.
     """

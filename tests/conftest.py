@@ -20,16 +20,16 @@ from tests.support.cast import Cast, assemble
 from tests.support.faults import mailing_to
 from tests.support.smtp import SmtpServer
 from tests.support.stack import Stack, running_stack
-from tests.support.stage import Stage, set_stage, undone
+from tests.support.stage import Stage, rolled_back, set_stage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    runs = "how often each fault is done to a running stack (make test-faults); none: one short run of some"
+    runs = "how often each fault is injected into a running stack (make test-faults); by default one short run of some"
     parser.addoption("--fault-runs", type=int, default=0, help=runs)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The browser first: what takes longest should not be what a parallel run waits for at its end."""
+    """Run browser tests first: a parallel run should not end by waiting for the slowest tests."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
     if not config.getoption("--fault-runs"):
         long = [item for item in items if item.get_closest_marker("fault_runs")]
@@ -53,7 +53,7 @@ def embedded_servers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(embedded_servers: None) -> None:
-    """pytest-django asks for this before it makes the test database: by then PostgreSQL answers."""
+    """pytest-django requests this fixture before it creates the test database, so PostgreSQL answers by then."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,41 +76,41 @@ def compared_templates(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def redis_is_there() -> None:
-    """What one test did to Redis is nothing to the next."""
+def closed_circuit_breaker() -> None:
+    """Redis counts as available, even if an earlier test made it fail."""
     redis_breaker.reset()
 
 
 @pytest.fixture(autouse=True)
-def process_is_new() -> None:
-    """What one test counted is nothing to the next."""
+def empty_process_caches() -> None:
+    """No test reads what an earlier one cached."""
     clear_audience_cache()
     clear_mail_cache()
 
 
 @pytest.fixture
 def cast(db: None) -> Cast:
-    """Alice, Bob and the others, in their tenancies and groups (tests/support/cast.py)."""
+    """Alice, Bob and the others in their tenancies and groups (tests/support/cast.py)."""
     return assemble()
 
 
 @pytest.fixture
 def smtp(settings: Any) -> Iterator[SmtpServer]:
-    """A real SMTP server; what Django sends goes there."""
+    """A real SMTP server, to which Django sends its mails."""
     with mailing_to(SmtpServer(), settings) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def stage_of_the_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[Stage]:
-    """Set once, for setting it takes longer than most questions that are asked on it."""
-    with django_db_blocker.unblock(), _test_database(), undone():
+def module_stage(django_db_setup: None, django_db_blocker: Any) -> Iterator[Stage]:
+    """Set once for a module, because setting it takes longer than most tests that use it."""
+    with django_db_blocker.unblock(), _test_database(), rolled_back():
         yield set_stage()
 
 
 @contextmanager
 def _test_database() -> Iterator[None]:
-    """pytest-django makes the test database only where a test of the run asks for it by a mark or by `db`."""
+    """pytest-django creates the test database only if a test requests it by a mark or by the fixture `db`."""
     if connection.settings_dict["NAME"].startswith("test_"):
         yield
         return
@@ -122,22 +122,22 @@ def _test_database() -> Iterator[None]:
 
 
 @pytest.fixture
-def stage(stage_of_the_module: Stage, settings: Any) -> Iterator[Stage]:
-    """The cast among canaries (tests/support/stage.py); what a test does on it is undone."""
-    settings.ACCOUNT_RATE_LIMITS = False  # many ask in a short time
-    with undone():
-        yield deepcopy(stage_of_the_module)
+def stage(module_stage: Stage, settings: Any) -> Iterator[Stage]:
+    """The cast with canaries (tests/support/stage.py). The changes that a test makes are rolled back."""
+    settings.ACCOUNT_RATE_LIMITS = False  # tests send many requests in a short time
+    with rolled_back():
+        yield deepcopy(module_stage)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """What `make run` starts, for tests in a browser; they are of the xdist_group "stack", to share it."""
+    """What `make run` starts, for tests in a browser. They have the xdist_group "stack", so that they share it."""
     chromium_or_skip()
     with running_stack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")  # while it is open, Django takes its process for an asynchronous one
+@pytest.fixture(scope="module")  # not longer: while it is open, Django thinks that the process is asynchronous
 def browser(stack: Stack) -> Iterator[Browser]:
     with chromium() as browser:
         yield browser

@@ -186,10 +186,10 @@ class Prepared(Statement):
 class PreparedUpdate(Prepared):
     """An UPDATE: `build` returns a queryset and the new values of its rows.
 
-        RENAME = PreparedUpdate(
-            "rename", lambda topic, name: (Topic.objects.filter(pk=topic), {"name": name}), "bigint", "text"
-        )
-        count = RENAME.update(topic.pk, name)
+    RENAME = PreparedUpdate(
+        "rename", lambda topic, name: (Topic.objects.filter(pk=topic), {"name": name}), "bigint", "text"
+    )
+    count = RENAME.update(topic.pk, name)
     """
 
     def __init__(self, name: str, build: Callable[..., tuple[QuerySet[Any, Any], dict[str, Any]]], *types: str) -> None:

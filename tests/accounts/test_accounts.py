@@ -20,7 +20,7 @@ from tenancy.invitations import link_of, renew
 from tenancy.models import Invitation, Member
 from tests.support.cast import PASSWORD, Cast, post, sign_in
 from tests.support.pages import MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
-from tests.support.stage import Response, undone
+from tests.support.stage import Response, rolled_back
 
 PROFILE = "/accounts/profile/"
 NEW_PASSWORD = "staple horse correct 7"
@@ -53,7 +53,7 @@ def normalised(response: Response, email: str) -> bytes:
 def test_inviting_a_known_address_looks_like_inviting_an_unknown_one(cast: Cast) -> None:
     pages = []
     for email in (cast.erin.user.email, "nobody@aurora.example"):
-        with undone():
+        with rolled_back():
             listed = invite(cast, email)
             invitation = Invitation.objects.get(tenancy=cast.northwind)
             assert (listed.status_code, [status for _, status in listed.redirect_chain]) == (200, [302])

@@ -21,16 +21,16 @@ from tenancy.members import set_messenger_enabled
 from tenancy.models import Member
 from tests.support.stage import (
     CANARIES,
-    NOBODYS_ID,
     ROLES,
     ROUTE_COUNT,
     ROUTES,
+    UNUSED_ID,
     Response,
     Stage,
     parameters_of,
+    rolled_back,
     snapshot,
     tables,
-    undone,
 )
 
 SIGN_IN = "sign in"
@@ -218,7 +218,7 @@ def outcomes_of(stage: Stage, route: str, method: str) -> dict[str, Outcome]:
     before, outcomes = snapshot(), {}
     path, form = stage.path(route), stage.form(route)
     for role in ROLES:
-        with undone():
+        with rolled_back():
             client = stage.client(role)
             send = getattr(client, method.lower())
             response = send(path, form) if method == "POST" else send(path)
@@ -255,7 +255,7 @@ def test_each_role_gets_the_response_to_post_in_the_table(stage: Stage, route: s
 @pytest.mark.parametrize("route", GET)
 def test_head_responds_like_get_without_a_body(stage: Stage, route: str) -> None:
     for role in ROLES:
-        with undone():
+        with rolled_back():
             response = stage.client(role).head(stage.path(route))
             assert result_of(response, stage.path(route)) == GET[route][role], role
             assert response.content == b"", role
@@ -330,10 +330,10 @@ def test_hidden_rows_get_the_same_response_as_missing_ones(stage: Stage, route: 
 
         def fetch(pk: int, client: Client = client) -> tuple[int, bytes, dict[str, str]]:
             arguments = [stage.form(route)] if method == "post" else []
-            with undone():
+            with rolled_back():
                 return likeness(getattr(client, method)(stage.path(route, pk), *arguments))
 
-        missing = fetch(NOBODYS_ID)
+        missing = fetch(UNUSED_ID)
         assert missing[0] in (403, 404, 405), role
         if table[route][role] in (200, 302, 303):
             assert missing[0] == 404, role
@@ -359,7 +359,7 @@ def test_another_tenancy_gets_the_same_response_as_a_missing_one(stage: Stage, r
 @pytest.mark.parametrize("route", [route for route in ROUTES if "tenancy_slug" in parameters_of(ROUTES[route])])
 def test_a_stranger_cannot_find_out_which_tenancies_and_ids_exist(stage: Stage, route: str) -> None:
     for slug in ("northwind", "atlantis"):
-        for pk in (None, NOBODYS_ID):
+        for pk in (None, UNUSED_ID):
             path = stage.path(route, pk, slug)
             response = Client().get(path)
             assert result_of(response, path) == SIGN_IN
@@ -581,7 +581,7 @@ def test_unknown_fields_change_nothing(stage: Stage, route: str) -> None:
     extra = {name: value for name, value in unknown_fields(stage).items() if name not in own_fields}
     results = []
     for sent in (form, {**form, **extra}):
-        with undone():
+        with rolled_back():
             response = stage.client(role).post(stage.path(route), sent)
             assert response.status_code in (302, 303)
             results.append((comparable_rows(known), known_ids().keys()))
@@ -591,10 +591,10 @@ def test_unknown_fields_change_nothing(stage: Stage, route: str) -> None:
 def test_the_comparison_above_notices_a_changed_time_and_a_changed_number(stage: Stage) -> None:
     known, before = known_ids(), comparable_rows(known_ids())
     assert any(isinstance(field, DateTimeField) for field in Message._meta.fields), "or the test proves nothing"
-    with undone():
+    with rolled_back():
         Message.objects.filter(topic=stage.cast.payments).update(posted_at=datetime.fromisoformat("2001-02-03T04:05Z"))
         assert comparable_rows(known) != before
-    with undone():
+    with rolled_back():
         Topic.objects.filter(pk=stage.cast.payments.pk).update(last_sequence=777)
         assert comparable_rows(known) != before
     assert comparable_rows(known) == before
@@ -609,7 +609,7 @@ def test_creating_a_topic_in_another_group_is_an_error_of_the_field(stage: Stage
     before, alice, path = snapshot(), stage.client("alice"), stage.path("messenger:topic_new")
     form = stage.form("messenger:topic_new")
     refused = alice.post(path, {**form, "group": str(group.pk)})
-    missing = alice.post(path, {**form, "group": str(NOBODYS_ID)})
+    missing = alice.post(path, {**form, "group": str(UNUSED_ID)})
     assert refused.status_code == missing.status_code == 422
     assert "group" in refused.context["form"].errors
     assert refused.context["form"].errors == missing.context["form"].errors, "as for a group that does not exist"
@@ -679,7 +679,7 @@ def test_access_ends_with_the_next_request(stage: Stage, way: str) -> None:
 
 def test_a_session_ends_when_the_user_is_deactivated_or_the_password_changes(stage: Stage) -> None:
     for change in ({"is_active": False}, {"password": "changed"}):
-        with undone():
+        with rolled_back():
             bob, menu = stage.client("bob"), stage.path("tenancy:menu")
             assert bob.get(menu).status_code == 200
             type(stage.cast.bob.user).objects.filter(pk=stage.cast.bob.user_id).update(**change)

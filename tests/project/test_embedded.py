@@ -1,4 +1,4 @@
-"""The embedded servers and their supervisor, tried with real processes in a folder of their own."""
+"""The embedded servers and their supervisor, with real processes in a temporary folder."""
 
 import os
 import resource
@@ -32,7 +32,7 @@ REPLACING = ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "MAKELEVEL", "PORT")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     for variable in REPLACING:
         monkeypatch.delenv(variable, raising=False)
-    return Home.at(tmp_path / "a home")  # people have spaces in their paths
+    return Home.at(tmp_path / "a home")  # real paths may contain spaces
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def supervise(home: Home) -> subprocess.Popen[str]:
 
 def test_addresses_are_chosen_once(home: Home) -> None:
     assert Home.at(home.folder) == home
-    assert (home.folder / "home.json").stat().st_mode & 0o077 == 0, "it holds passwords"
+    assert (home.folder / "home.json").stat().st_mode & 0o077 == 0, "it contains passwords"
 
 
-def test_a_port_that_somebody_took_is_replaced_and_the_others_stay(home: Home) -> None:
+def test_an_occupied_port_is_replaced_and_the_others_stay(home: Home) -> None:
     with socket.create_server(("127.0.0.1", home.redis_port)):
         moved = home.with_free_ports()
     assert moved.redis_port != home.redis_port
@@ -69,7 +69,7 @@ def test_a_port_that_somebody_took_is_replaced_and_the_others_stay(home: Home) -
     assert Home.at(home.folder) == moved
 
 
-def test_both_servers_answer_inside_the_block_and_nothing_is_left_after_it(home: Home) -> None:
+def test_both_servers_run_inside_the_block_and_stop_after_it(home: Home) -> None:
     with servers(home, durable=False):
         assert postgres_answers(home)
         assert valkey_answers(home)
@@ -85,42 +85,42 @@ def test_a_server_that_a_variable_replaces_is_not_started(home: Home, monkeypatc
         assert not (home.folder / "postgres").exists()
 
 
-def test_a_folder_serves_one_stack_at_a_time(home: Home, supervisor: subprocess.Popen[str]) -> None:
+def test_only_one_stack_at_a_time_can_use_a_folder(home: Home, supervisor: subprocess.Popen[str]) -> None:
     with pytest.raises(StartupError, match="already uses"), servers(home):
         pass
 
 
-def test_text_search_takes_punctuation_beyond_ascii_for_punctuation(home: Home) -> None:
+def test_text_search_recognises_punctuation_beyond_ascii(home: Home) -> None:
     with servers(home, durable=False):
         assert query(home, "SELECT to_tsvector('simple', '„Naïve“—ÉTÉ')::text") == "'naïve':1 'été':2"
 
 
 def test_data_survive_when_the_servers_are_killed(home: Home) -> None:
     with servers(home):
-        query(home, "CREATE TABLE kept AS SELECT 42 AS answer")
+        query(home, "CREATE TABLE survivor AS SELECT 42 AS answer")
         with redis.Redis.from_url(home.redis_url) as client:
             client.set("answer", 42)
         time.sleep(1.1)  # Valkey writes its log to the disk every second
         for pid in processes_of(home):
             os.kill(pid, signal.SIGKILL)
     with servers(home):
-        assert query(home, "SELECT answer FROM kept") == 42
+        assert query(home, "SELECT answer FROM survivor") == 42
         with redis.Redis.from_url(home.redis_url) as client:
             assert client.get("answer") == b"42"
 
 
 @pytest.mark.parametrize(("name", "answers"), [("postgres", postgres_answers), ("valkey", valkey_answers)])
-def test_a_killed_program_is_back_by_itself(
+def test_a_killed_program_is_restarted(
     home: Home, supervisor: subprocess.Popen[str], name: str, answers: Callable[[Home], bool]
 ) -> None:
     for _ in range(2):
         killed = next(pid for pid in processes_of(home) if f"/{name}" in command_line(pid))
         os.kill(killed, signal.SIGKILL)
-        # Two seconds on a machine that is not busy; how busy this one is, no test can know.
+        # It takes two seconds on an idle machine, but this one may be busy.
         assert within(15, lambda killed=killed: not command_line(killed) and answers(home))  # type: ignore[misc]
 
 
-def test_a_stop_ends_everything_and_is_no_failure(home: Home) -> None:
+def test_sigint_stops_everything_with_exit_code_zero(home: Home) -> None:
     process = supervise(home)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=5)
@@ -128,42 +128,42 @@ def test_a_stop_ends_everything_and_is_no_failure(home: Home) -> None:
     assert processes_of(home) == []
 
 
-def test_a_killed_supervisor_leaves_nothing_running_and_the_next_one_has_the_data(home: Home) -> None:
+def test_a_killed_supervisor_leaves_nothing_running_and_no_data_are_lost(home: Home) -> None:
     process = supervise(home)
-    query(home, "CREATE TABLE kept AS SELECT 42 AS answer")
+    query(home, "CREATE TABLE survivor AS SELECT 42 AS answer")
     process.kill()
     process.communicate()
-    if LINUX:  # elsewhere the next start stops what is left
+    if LINUX:  # on other systems the next start stops what is left
         assert within(3, lambda: processes_of(home) == [])
     with servers(home):
-        assert query(home, "SELECT answer FROM kept") == 42
+        assert query(home, "SELECT answer FROM survivor") == 42
 
 
-def test_the_next_start_does_not_wait_for_a_killed_one_to_be_gone(home: Home) -> None:
+def test_servers_can_start_right_after_a_supervisor_was_killed(home: Home) -> None:
     process = supervise(home)
     process.kill()
     process.communicate()
     with servers(home) as successor:
-        assert successor == home, "on the ports of before"
+        assert successor == home, "on the same ports"
         assert postgres_answers(home)
         assert valkey_answers(home)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_a_folder_closed_to_everybody_else_stays_closed_and_works(home: Home, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
+def test_servers_run_in_a_folder_that_only_root_may_enter(home: Home, tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     account = unprivileged_account(postgres_binary("postgres"), home.folder / "postgres")
     assert account
-    assert account.prefix, "the plain change of account would not reach the folder"
+    assert account.prefix, "the account could not enter the folder without a capability"
     with servers(home, durable=False):
         assert postgres_answers(home)
         assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-STREAMS = 1_200  # the web server's own limit is 1,024
+STREAMS = 1_200  # the web server's default limit is 1,024
 
 
-def test_a_web_process_answers_beside_more_than_a_thousand_open_streams(home: Home) -> None:
+def test_a_web_process_serves_more_than_a_thousand_open_streams(home: Home) -> None:
     port = free_port()
     program = application.web(home, port)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -188,7 +188,7 @@ def is_open(port: int) -> bool:
 
 
 def processes_of(home: Home) -> list[int]:
-    """The programs that were started for `home`, by their command lines."""
+    """The process ids of the programs whose command lines contain the folder of `home`."""
     return [pid for pid in every_process() if str(home.folder) in command_line(pid)]
 
 
@@ -200,7 +200,7 @@ def every_process() -> list[int]:
 
 
 def query(home: Home, statement: str) -> object:
-    """Run one statement; the first value of its first row."""
+    """Run one statement; returns the first value of its first row."""
     connection = psycopg2.connect(home.database_url)
     try:
         with connection, connection.cursor() as cursor:

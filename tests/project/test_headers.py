@@ -1,4 +1,4 @@
-"""What protects every page: its headers, its cookies, and that it holds no script or style."""
+"""The protection of every page: headers, cookies, no inline scripts or styles."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.support.pages import (
     RESET,
     TOPICS,
     USERS,
-    filled,
+    expand,
     messages,
     send,
     text_of,
@@ -76,8 +76,8 @@ PAGES_OF = {
 
 
 @pytest.mark.parametrize(("who", "path"), [(who, path) for who, paths in PAGES_OF.items() for path in paths])
-def test_a_signed_in_page_is_protected_and_kept_by_nobody(cast: Cast, who: str, path: str) -> None:
-    response = sign_in(getattr(cast, who)).get(filled(path, cast))
+def test_a_page_behind_the_sign_in_is_protected_and_not_stored(cast: Cast, who: str, path: str) -> None:
+    response = sign_in(getattr(cast, who)).get(expand(path, cast))
     assert response.status_code == 200
     assert_is_protected(response)
     assert "no-store" in response["Cache-Control"]
@@ -86,11 +86,11 @@ def test_a_signed_in_page_is_protected_and_kept_by_nobody(cast: Cast, who: str, 
 @pytest.mark.parametrize(
     "path", ["/accounts/login/", RESET, RESET + "done/", RESET + "key/1-x/", "/healthz", "/nothing/", MENU, "/"]
 )
-def test_a_strangers_page_is_protected(cast: Cast, path: str) -> None:
+def test_a_page_without_signing_in_is_protected(cast: Cast, path: str) -> None:
     assert_is_protected(Client().get(path))
 
 
-def ask_without_token(cast: Cast) -> Response:
+def post_without_token(cast: Cast) -> Response:
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.bob.user)
     return client.post(messages(cast.payments), {"body": "Hello"})
@@ -104,7 +104,7 @@ FAILURES: dict[str, tuple[int, Callable[[Cast], Response]]] = {
         lambda cast: sign_in(cast.bob).post(messages(cast.payments), b"x", "multipart/form-data; boundary="),
     ),
     "not the role": (403, lambda cast: sign_in(cast.bob).get(USERS)),
-    "not the token": (403, ask_without_token),
+    "not the token": (403, post_without_token),
     "another tenancy": (404, lambda cast: sign_in(cast.erin).get(MENU)),
     "another group": (404, lambda cast: sign_in(cast.mallory).get(thread(cast.payments))),
     "no route": (404, lambda cast: sign_in(cast.bob).get(MENU + "nothing/")),
@@ -114,15 +114,15 @@ FAILURES: dict[str, tuple[int, Callable[[Cast], Response]]] = {
 
 
 @pytest.mark.parametrize("what", FAILURES)
-def test_an_error_page_is_as_protected(cast: Cast, what: str) -> None:
-    status, ask = FAILURES[what]
-    response = ask(cast)
+def test_an_error_page_is_protected_too(cast: Cast, what: str) -> None:
+    status, send_request = FAILURES[what]
+    response = send_request(cast)
     assert response.status_code == status
     assert_is_protected(response)
     assert "no-store" in response["Cache-Control"]
 
 
-def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_errors_are_protected_and_disclose_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object) -> None:
         raise RuntimeError("canary-of-an-error")
 
@@ -144,7 +144,7 @@ def test_our_own_errors_are_protected_and_tell_nothing(cast: Cast, monkeypatch: 
         ({"img-src": ["'self'", "data:"], "base-uri": ["'none'"]}, "img-src 'self' data:; base-uri 'none'"),
     ],
 )
-def test_a_policy_names_each_directive_with_its_sources(directives: dict[str, list[str]], policy: str) -> None:
+def test_a_policy_lists_each_directive_with_its_sources(directives: dict[str, list[str]], policy: str) -> None:
     assert content_security_policy(directives) == policy
 
 
@@ -159,23 +159,21 @@ def test_a_policy_names_each_directive_with_its_sources(directives: dict[str, li
         (True, 500, False),
     ],
 )
-def test_only_djangos_debug_page_goes_without_a_policy(
-    settings: Any, debug: bool, status: int, is_protected: bool
-) -> None:
+def test_only_djangos_debug_page_has_no_policy(settings: Any, debug: bool, status: int, is_protected: bool) -> None:
     settings.DEBUG = debug
     middleware = ContentSecurityPolicyMiddleware(lambda _request: HttpResponse(status=status))
     assert ("Content-Security-Policy" in middleware(RequestFactory().get("/"))) == is_protected
 
 
-def test_pages_hold_neither_inline_scripts_nor_inline_styles(cast: Cast) -> None:
+def test_pages_contain_no_inline_scripts_or_styles(cast: Cast) -> None:
     post(cast.payments, cast.alice)
     for who, paths in PAGES_OF.items():
         for path in paths:
-            page = text_of(sign_in(getattr(cast, who)).get(filled(path, cast)))
+            page = text_of(sign_in(getattr(cast, who)).get(expand(path, cast)))
             assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son[a-z]+=|javascript:|<style", page), path
 
 
-def test_the_session_cookie_is_out_of_reach_of_scripts_and_other_sites(cast: Cast) -> None:
+def test_scripts_and_other_sites_cannot_use_the_session_cookie(cast: Cast) -> None:
     client = Client()
     client.post("/accounts/login/", {"login": cast.bob.user.email, "password": PASSWORD})
     cookie = client.cookies["sessionid"]

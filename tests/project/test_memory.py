@@ -1,4 +1,4 @@
-"""What a process of the pages takes: it does not load what it has no use for."""
+"""The memory of a web worker: it does not load modules that it doesn't need."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from tenancy.models import Member
 from tests.project.test_architecture import PRODUCT, sources
 from tests.support.cast import Cast, sign_in
 
-# The server's way to ask, in a process of its own; what else there is in it was loaded by the product.
+# Answers requests in a new process as a WSGI server would. All other modules in it were loaded by the product.
 SERVE = """
 import gc, io, json, sys
 from wsgiref.util import setup_testing_defaults
 from ippex_messenger.wsgi import application
 
-for method, path, body, status, said in json.loads(sys.argv[2]):
+for method, path, body, status, text in json.loads(sys.argv[2]):
     sent = body.encode()
     environ = {
         "REQUEST_METHOD": method, "PATH_INFO": path, "HTTP_COOKIE": sys.argv[1], "SERVER_NAME": "127.0.0.1",
@@ -35,10 +35,10 @@ for method, path, body, status, said in json.loads(sys.argv[2]):
     setup_testing_defaults(environ)
     statuses = []
     page = b"".join(application(environ, lambda status, headers: statuses.append(status))).decode()
-    assert (statuses[0][:3], said in page) == (status, True), (path, statuses, page)
+    assert (statuses[0][:3], text in page) == (status, True), (path, statuses, page)
 print(json.dumps([sorted(sys.modules), gc.get_freeze_count(), len(gc.get_objects())]))
 """
-# Each with a page that has use for it, or nothing has.
+# Each is needed only by a few pages, or by none.
 RARE = {
     "django_tables2",
     "django_filters",
@@ -60,15 +60,15 @@ RARE = {
 @dataclass(frozen=True)
 class Process:
     modules: set[str]
-    for_good: int  # objects that the garbage collector passes over
-    looked_through: int  # and those that it sees
+    frozen_objects: int  # exempt from garbage collection
+    collected_objects: int  # that the garbage collector goes through
 
 
-Request = tuple[str, str, str, str, str]
+Request = tuple[str, str, str, str, str]  # method, path, body, status, a text in the response
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_that_shows_threads_and_lists_and_takes_posts_does_without_the_rest(cast: Cast) -> None:
+def test_threads_lists_and_posts_load_no_rarely_used_modules(cast: Cast) -> None:
     token = "t" * CSRF_SECRET_LENGTH
     thread, posted = thread_page(cast), f"csrfmiddlewaretoken={token}&client_id={uuid4()}&body=Paid+on+time"
     requests: list[Request] = [
@@ -77,54 +77,55 @@ def test_a_process_that_shows_threads_and_lists_and_takes_posts_does_without_the
         ("POST", f"{thread[1]}messages/", posted, "201", "Paid on time"),
         ("GET", f"{thread[1]}", "", "200", "Paid on time"),
     ]
-    modules = after(cast, requests, f"csrftoken={token}").modules
+    modules = process_after(cast, requests, f"csrftoken={token}").modules
     assert {"messenger.threads.views", "messenger.markup.markdown", "markdown_it", "allauth.account"} <= modules
     assert modules & RARE == set()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_process_that_shows_threads_and_lists_and_hints_at_nothing_does_without_celery(cast: Cast) -> None:
-    modules = after(cast, [thread_page(cast), ("GET", "/northwind/messenger/", "", "200", cast.payments.name)]).modules
+def test_threads_and_lists_do_not_load_celery(cast: Cast) -> None:
+    topics: Request = ("GET", "/northwind/messenger/", "", "200", cast.payments.name)
+    modules = process_after(cast, [thread_page(cast), topics]).modules
     packages = {name.partition(".")[0] for name in modules}
     assert {"django", "messenger", "redis"} <= packages, "or the test proves nothing"
     assert not packages & {"celery", "kombu", "amqp", "billiard", "vine"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rare_page_loads_what_it_needs(cast: Cast) -> None:
+def test_a_rarely_used_page_loads_what_it_needs(cast: Cast) -> None:
     users: Request = ("GET", "/northwind/administration/users/", "", "200", cast.alice.name)
     Member.objects.filter(pk=cast.alice.pk).update(is_administrator=True)
-    assert {"tenancy.views.users", "django_tables2", "django_filters"} <= after(cast, [users]).modules
+    assert {"tenancy.views.users", "django_tables2", "django_filters"} <= process_after(cast, [users]).modules
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_garbage_collector_does_not_look_through_what_stays_for_good(cast: Cast) -> None:
-    process = after(cast, [thread_page(cast)])
-    assert process.looked_through < process.for_good / 2
+def test_loaded_code_is_exempt_from_garbage_collection(cast: Cast) -> None:
+    process = process_after(cast, [thread_page(cast)])
+    assert process.collected_objects < process.frozen_objects / 2
 
 
 def thread_page(cast: Cast) -> Request:
     return "GET", f"/northwind/messenger/topics/{cast.payments.pk}/", "", "200", cast.payments.name
 
 
-def after(cast: Cast, requests: list[Request], *cookies: str) -> Process:
-    """A fresh process that answered these to Alice: method, path, body, status, a word of the answer."""
+def process_after(cast: Cast, requests: list[Request], *cookies: str) -> Process:
+    """The state of a new process after it has answered these requests of Alice's."""
     session = sign_in(cast.alice).cookies[settings.SESSION_COOKIE_NAME].value
     cookie = "; ".join([f"{settings.SESSION_COOKIE_NAME}={session}", *cookies])
     done = subprocess.run(
         [sys.executable, "-c", SERVE, cookie, json.dumps(requests)],
         cwd=CHECKOUT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ippex_messenger.settings", **_this_database()},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "ippex_messenger.settings", **_test_database()},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    modules, for_good, looked_through = json.loads(done.stdout)
-    return Process(set(modules), for_good, looked_through)
+    modules, frozen_objects, collected_objects = json.loads(done.stdout)
+    return Process(set(modules), frozen_objects, collected_objects)
 
 
-def _this_database() -> dict[str, str]:
+def _test_database() -> dict[str, str]:
     server, _, _name = Home.current().database_url.rpartition("/")
     return {"DATABASE_URL": f"{server}/{connection.settings_dict['NAME']}", "DEBUG": "1"}
 
@@ -132,7 +133,7 @@ def _this_database() -> dict[str, str]:
 HINT = re.compile(r'\benqueue_on_commit\("([\w.]+)"')
 
 
-def test_every_task_that_is_hinted_at_by_name_is_one() -> None:
+def test_every_hint_names_an_existing_task() -> None:
     hinted = {name for file in sources(*(CHECKOUT / app for app in PRODUCT)) for name in HINT.findall(file.read_text())}
     assert "messenger.tasks.notify_members" in hinted, "or the test proves nothing"
     app.loader.import_default_modules()

@@ -1,4 +1,4 @@
-"""Migrations on a database that is in use."""
+"""Migrations of a database that contains data."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ BEFORE = [("messenger", "0002_references_within_a_tenancy"), ("tenancy", "0002_r
 
 
 def migrate(targets: list[tuple[str, str]]) -> Any:
-    """To these, or to the newest; the models as they are then."""
+    """Migrate to these targets, or to the newest ones. Returns the apps with the models of that state."""
     executor = MigrationExecutor(connection)
     executor.migrate(targets or executor.loader.graph.leaf_nodes())
     return MigrationExecutor(connection).loader.project_state(targets or None).apps
@@ -40,9 +40,7 @@ def apps_before() -> Iterator[Any]:
     migrate([])
 
 
-def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wants_it_and_read(
-    apps_before: Any,
-) -> None:
+def test_messages_from_before_explained_notifications_pass_the_audit_and_count_as_read(apps_before: Any) -> None:
     def model(app: str, name: str) -> Any:
         return apps_before.get_model(app, name).objects
 
@@ -91,17 +89,17 @@ def test_what_was_posted_before_notifications_were_explained_is_as_the_audit_wan
     bob, charlie = (Member.objects.get(pk=member.pk) for member in members[1:3])
     assert [digest.unread_topics_of(member) for member in (bob, charlie)] == [[], []]
     post(Topic.objects.get(), bob)
-    assert [one.messages for one in digest.unread_topics_of(charlie)] == [1], "what is posted from now on counts"
+    assert [topic.messages for topic in digest.unread_topics_of(charlie)] == [1], "new messages count as unread"
 
 
 @pytest.fixture
-def before_sessions_knew_their_user(transactional_db: None) -> Iterator[None]:
+def before_sessions_had_users(transactional_db: None) -> Iterator[None]:
     migrate([("accounts", "0001_initial")])
     yield
     migrate([])
 
 
-def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessions_knew_their_user: None) -> None:
+def test_sessions_from_before_they_had_users_stay_signed_in(before_sessions_had_users: None) -> None:
     user = User.objects.create(email="bob@northwind.example", password="!")
     signed_in = {SESSION_KEY: str(user.pk), BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0]}
     old = DatabaseStore()
@@ -115,14 +113,14 @@ def test_who_was_signed_in_before_sessions_knew_their_user_still_is(before_sessi
 
 
 @pytest.fixture
-def posted_before_places(cast: Cast) -> Iterator[Message]:
+def message_before_buckets(cast: Cast) -> Iterator[Message]:
     message = post(cast.payments, cast.alice, "wages")
     migrate([("messenger", "0009_indexes_that_serve_an_order")])
     yield message
     migrate([])
 
 
-def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, posted_before_places: Message) -> None:
+def test_messages_from_before_time_buckets_are_indexed(cast: Cast, message_before_buckets: Message) -> None:
     migrate([])
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
@@ -134,5 +132,5 @@ def test_what_was_posted_before_the_index_knew_places_is_in_it(cast: Cast, poste
         cursor.execute(f"EXPLAIN {found}", values)
         assert "message_search" in str(cursor.fetchall())
         cursor.execute(found, values)
-        assert cursor.fetchall() == [(posted_before_places.pk,)]
+        assert cursor.fetchall() == [(message_before_buckets.pk,)]
         cursor.execute("RESET enable_seqscan")

@@ -1,7 +1,7 @@
-"""Every sentence that the interface or a mail says goes through gettext; dates and numbers are the reader's own.
+"""Every sentence of the interface and of mails goes through gettext; dates and numbers have the reader's format.
 
-The pages are rendered in a pseudo-language (tests/support/pseudo_translation.py): whatever keeps its plain
-letters there is somebody's data, or was forgotten.
+Pages are rendered in a pseudo-language (tests/support/pseudo_translation.py). Text that keeps its plain letters is
+data, or was not marked for translation.
 """
 
 import ast
@@ -39,22 +39,22 @@ from tenancy.invitations import send_due_invitations
 from tenancy.models import Invitation, MailDetail, Member, Tenancy
 from tests.messenger.test_access_matrix import GET, ONLY_READ, POST
 from tests.support.cast import make_group, post
-from tests.support.pseudo_translation import Saying, forgotten, parse_result, sayings_of, spoken_everywhere
-from tests.support.stage import Response, Stage, set_stage, tables, undone
+from tests.support.pseudo_translation import PageText, pseudo_translation, readable, texts_of, untranslated
+from tests.support.stage import Response, Stage, rolled_back, set_stage, tables
 
 ZONES = available_timezones()
 NAMES = (
-    "IPPEX Cloud Messenger",  # the product's own
-    "messenger@localhost",  # whom mails are from
+    "IPPEX Cloud Messenger",  # the product's name
+    "messenger@localhost",  # the sender of mails
     *ZONES,
     *(zone.replace("_", " ") for zone in ZONES),
-    *(place.replace("_", " ") for zone in ZONES for place in zone.split("/")[1:]),
+    *(city.replace("_", " ") for zone in ZONES for city in zone.split("/")[1:]),
 )
-KEYS = frozenset("jkmnqret")  # as they stand on the keyboard
+KEYS = frozenset("jkmnqret")  # keyboard shortcuts, as printed on the keys
 
 
 def data() -> set[str]:
-    """What people called things, and what they wrote."""
+    """Everything in the database that people have written: names, addresses, messages."""
     found = set()
     for model, *fields in (
         (Tenancy, "name"),
@@ -72,26 +72,26 @@ def data() -> set[str]:
     return found | {initials(name) for names in people for name in names}
 
 
-def said_by(response: Response) -> list[Saying]:
+def texts_in(response: Response) -> list[PageText]:
     kind = response.headers.get("Content-Type", "")
     if kind.startswith("text/csv"):
         heads = next(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
-        return [Saying("head of a column", head) for head in heads]
-    return sayings_of(response.content.decode()) if kind.startswith("text/html") else []
+        return [PageText("head of a column", head) for head in heads]
+    return texts_of(response.content.decode()) if kind.startswith("text/html") else []
 
 
-def forgotten_in(sayings: list[Saying], more_data: Iterable[str]) -> set[Saying]:
-    keys = {Saying("text", key) for key in KEYS}
-    return {*forgotten(sayings, [*data(), *more_data, *NAMES])} - keys
+def untranslated_in(texts: list[PageText], more_data: Iterable[str]) -> set[PageText]:
+    keys = {PageText("text", key) for key in KEYS}
+    return {*untranslated(texts, [*data(), *more_data, *NAMES])} - keys
 
 
 @pytest.fixture
-def stage_in_words(stage: Stage) -> Iterator[Stage]:
-    with spoken_everywhere():
+def translated_stage(stage: Stage) -> Iterator[Stage]:
+    with pseudo_translation():
         yield stage
 
 
-ASKED = (
+QUERIES = (
     "",
     "?format=csv",
     "?inactive=1",
@@ -105,84 +105,85 @@ READERS = ("stranger", "charlie", "bob", "alice", "dana", "erin")
 
 
 @pytest.mark.parametrize("route", GET)
-def test_a_page_says_nothing_that_is_not_translated(stage_in_words: Stage, route: str) -> None:
-    found, path = set(), stage_in_words.path(route)
+def test_every_text_of_a_page_is_translated(translated_stage: Stage, route: str) -> None:
+    found, path = set(), translated_stage.path(route)
     for role in READERS:
-        for query in ASKED:
-            with undone():
-                response = stage_in_words.client(role).get(path + query)
-                said = said_by(response)
-                found |= forgotten_in(said, ["nothing-like-it"]) | glued_in(said)
+        for query in QUERIES:
+            with rolled_back():
+                response = translated_stage.client(role).get(path + query)
+                texts = texts_in(response)
+                found |= untranslated_in(texts, ["nothing-like-it"]) | concatenated_in(texts)
     assert not found
 
 
-# A number and, not in one sentence with it, what is counted: other languages put it first, or bend it.
-GLUED = re.compile(r"(?<![\d:.,⟦])\d+\+?\s+⟦[ａ-ｚ]")
+# A number followed by a separately translated noun. Other languages may need another order or inflection.
+CONCATENATED = re.compile(r"(?<![\d:.,⟦])\d+\+?\s+⟦[ａ-ｚ]")
 
 
-def glued_in(sayings: list[Saying]) -> set[Saying]:
-    return {Saying(where, parse_result(text)) for where, text in sayings if GLUED.search(text)}
+def concatenated_in(texts: list[PageText]) -> set[PageText]:
+    return {PageText(where, readable(text)) for where, text in texts if CONCATENATED.search(text)}
 
 
-def spoiled(form: dict[str, Any], value: str) -> dict[str, Any]:
+def with_values(form: dict[str, Any], value: str) -> dict[str, Any]:
+    """The form with this value in every field; lists are emptied."""
     return {name: [] if isinstance(sent, list) else value for name, sent in form.items()}
 
 
 @pytest.mark.parametrize("route", [route for route, answers in POST.items() if answers is not ONLY_READ])
-def test_a_form_says_nothing_that_is_not_translated(stage_in_words: Stage, route: str) -> None:
-    """Taken, left empty, and filled with what can't be."""
-    form, found = stage_in_words.form(route), set()
+def test_every_response_to_a_form_is_translated(translated_stage: Stage, route: str) -> None:
+    """The form is sent with valid values, empty, and with invalid values."""
+    form, found = translated_stage.form(route), set()
     forms = (
         form,
         {**form, "confirmed": ""},
         {},
-        *(spoiled(form, value) for value in ("x", "9" * 500, "x@example.com")),
+        *(with_values(form, value) for value in ("x", "9" * 500, "x@example.com")),
     )
     for role in READERS:
         for sent in forms:
-            with undone():
+            with rolled_back():
                 typed = {*data(), *(value for value in sent.values() if isinstance(value, str))}
-                response = stage_in_words.client(role).post(stage_in_words.path(route), sent, follow=True)
-                found |= forgotten_in(said_by(response), typed)
+                response = translated_stage.client(role).post(translated_stage.path(route), sent, follow=True)
+                found |= untranslated_in(texts_in(response), typed)
     assert not found
 
 
 # -- Mails -------------------------------------------------------------------------------------------------
 
 
-def said_in(sent: Any) -> list[Saying]:
+def texts_in_mail(sent: Any) -> list[PageText]:
     html, _kind = sent.alternatives[0]
-    text = [Saying("text", line) for line in sent.body.splitlines() if line.strip()]
-    return [Saying("subject", sent.subject), *text, *sayings_of(html)]
+    text = [PageText("text", line) for line in sent.body.splitlines() if line.strip()]
+    return [PageText("subject", sent.subject), *text, *texts_of(html)]
 
 
 @pytest.mark.parametrize("detail", MailDetail)
-def test_a_mail_about_a_message_is_translated(stage_in_words: Stage, detail: MailDetail) -> None:
-    people = stage_in_words.cast
+def test_mails_about_messages_are_translated(translated_stage: Stage, detail: MailDetail) -> None:
+    people = translated_stage.cast
     Tenancy.objects.filter(pk=people.northwind.pk).update(mail_detail=detail)
     Topic.objects.filter(pk=people.payments.pk).update(notification_interval=0)
     notify_members(post(people.payments, people.bob, "written").pk)
     assert [sent.to for sent in mail.outbox] == [[people.alice.user.email]]
-    assert not forgotten_in(said_in(mail.outbox[0]), [])
-    # Bob has read nothing, and was told of nothing.
+    assert not untranslated_in(texts_in_mail(mail.outbox[0]), [])
+    # Bob has read nothing, and has not been notified.
     Message.objects.update(fanned_out_at=timezone.now())
     ReadPosition.objects.all().delete()
     Delivery.objects.all().delete()
-    missed = unread_topics_of(people.bob)
-    assert missed, "Alice wrote to him"
-    assert not forgotten_in(said_in(catch_up_mail(people.bob, date(2026, 11, 22), missed)), [])
+    unread = unread_topics_of(people.bob)
+    assert unread, "Alice has written, or the test proves nothing"
+    assert not untranslated_in(texts_in_mail(catch_up_mail(people.bob, date(2026, 11, 22), unread)), [])
 
 
-def test_invitations_password_resets_and_test_mails_are_translated(stage_in_words: Stage) -> None:
+def test_invitations_password_resets_and_test_mails_are_translated(translated_stage: Stage) -> None:
     send_due_invitations()
-    note_reset_request(stage_in_words.cast.bob.user.email)
+    note_reset_request(translated_stage.cast.bob.user.email)
     send_resets()
     assert len(mail.outbox) == 3, "two invitations and a reset"
-    for sent in (*mail.outbox, build_test_mail(stage_in_words.cast.dana)):
-        assert not forgotten_in(said_in(sent), [])
+    for sent in (*mail.outbox, build_test_mail(translated_stage.cast.dana)):
+        assert not untranslated_in(texts_in_mail(sent), [])
 
 
-# -- What no page of these shows ----------------------------------------------------------------------------
+# -- Sources, including what none of these pages shows -------------------------------------------------------
 
 TEMPLATES = sorted((settings.BASE_DIR / "templates").rglob("*.*"))
 SCRIPTS = sorted((settings.BASE_DIR / "static" / "js").glob("*.js"))
@@ -190,17 +191,17 @@ MODULES = sorted(
     path
     for app in ("accounts", "tenancy", "messenger", "ippex_messenger")
     for path in (settings.BASE_DIR / app).rglob("*.py")
-    # What only whoever runs the product reads.
+    # Without modules whose texts are for operators only.
     if not {"migrations", "management", "demo", "embedded"} & set(path.parts) and path.name != "audit.py"
 )
-PLACE = "{place}"  # where a template puts something in
+PLACEHOLDER = "{placeholder}"  # stands for a variable of the template
 CLASSES = ("body_class", "page_class", "card_class")  # blocks within an attribute
 A_WORD = re.compile(r"^[A-Z][a-z]|[a-z] [a-z]")
 
 
-def own_words(template: Path) -> str:
-    """A template without what it translates, all of its branches at once."""
-    kept: list[str] = []
+def without_translations(template: Path) -> str:
+    """A template without the texts that it translates, with all branches."""
+    parts: list[str] = []
     skipped_until = ""
     for token in Lexer(template.read_text()).tokenize():
         first, _space, rest = token.contents.partition(" ")
@@ -209,19 +210,19 @@ def own_words(template: Path) -> str:
         elif token.token_type == TokenType.BLOCK and (first == "blocktranslate" or rest in CLASSES):
             skipped_until = f"end{first}"
         elif token.token_type == TokenType.TEXT and not skipped_until:
-            kept.append(token.contents)
+            parts.append(token.contents)
         elif token.token_type == TokenType.VAR and not skipped_until:
-            kept.append(PLACE)
+            parts.append(PLACEHOLDER)
         if token.token_type in (TokenType.BLOCK, TokenType.VAR) and first not in ("translate", "blocktranslate"):
-            given = re.findall(r'(?<!_\()"([^"]*)"', token.contents)
-            kept += [f"<p>{word}</p>" for word in given if A_WORD.search(word)]
-    return "".join(kept)
+            arguments = re.findall(r'(?<!_\()"([^"]*)"', token.contents)
+            parts += [f"<p>{word}</p>" for word in arguments if A_WORD.search(word)]
+    return "".join(parts)
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
-def test_a_template_has_no_words_beside_those_that_it_translates(template: Path) -> None:
-    keys = {Saying("text", key) for key in KEYS}
-    assert not {*forgotten(sayings_of(own_words(template)), NAMES)} - keys
+def test_every_text_of_a_template_is_translated(template: Path) -> None:
+    keys = {PageText("text", key) for key in KEYS}
+    assert not {*untranslated(texts_of(without_translations(template)), NAMES)} - keys
 
 
 GETTEXT = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy", "translated"}
@@ -229,7 +230,7 @@ A_SENTENCE = re.compile(r"^[A-Z][a-z]+,? [a-z]|[a-z] [a-z]+ [a-z]+.*[.:?!]$", re
 
 
 def strings_of(node: ast.AST) -> Iterator[str]:
-    """Those that are not translated, and neither a docstring, nor for a log, nor an exception that nobody is shown."""
+    """The strings that are not translated, without docstrings, log messages, and exceptions that users never see."""
     if isinstance(node, ast.Call):
         called = ast.unparse(node.func)
         if called in GETTEXT or called.startswith("log."):
@@ -244,7 +245,7 @@ def strings_of(node: ast.AST) -> Iterator[str]:
         yield from strings_of(inner)
 
 
-def test_no_module_holds_a_sentence_that_is_not_translated() -> None:
+def test_every_sentence_in_a_module_is_translated() -> None:
     translated = 'ngettext("A message.", "Some messages.", 2)'
     proof = ast.parse(f"def f():\n  {translated}\n  log.info('It went well.')\n  return 'It is not so.'")
     assert list(strings_of(proof)) == ["It is not so."], "or the test proves nothing"
@@ -259,7 +260,7 @@ def test_no_module_holds_a_sentence_that_is_not_translated() -> None:
 
 
 WORDS_OF_A_SCRIPT = re.compile(
-    # Two words that no selector joins; or anything that is put where it is read.
+    # Two words that are not part of a selector; or any text that is assigned to something visible.
     r"""(["'`])(?P<sentence>[^"'`.#\[\]:>=()$]*[A-Za-z]{2,},? +[a-z][^"'`.#\[\]:>=()$]*)\1"""
     r"""|(?:textContent|innerText|title|alt|placeholder|ariaLabel)\s*=\s*["'`](?P<said>[^"'`]*[a-z][^"'`]*)["'`]"""
     r"""|(?:alert|confirm|prompt)\("""
@@ -270,7 +271,7 @@ COUNTS = "count|messages|people|users|topics|emails|failed|more|seconds|minutes|
 COUNTED = re.compile(rf"(\{{\{{ ({COUNTS}) \}}\}}|%\(({COUNTS})\)[ds]) +[a-z]")
 
 
-def test_whatever_is_counted_has_a_plural() -> None:
+def test_every_sentence_with_a_count_has_a_plural() -> None:
     for template in TEMPLATES:
         for head, words in re.findall(
             r"\{% blocktranslate(.*?)%\}(.*?)\{% endblocktranslate %\}", template.read_text(), re.DOTALL
@@ -283,16 +284,16 @@ def test_whatever_is_counted_has_a_plural() -> None:
     assert COUNTED.search("%(count)s messages"), "or the test proves nothing"
 
 
-def test_where_a_script_puts_a_number_in_nothing_depends_on_which() -> None:
-    """It knows no plurals: “People found: 3” is right for each number, in each language."""
+def test_sentences_that_scripts_put_a_number_into_need_no_plural() -> None:
+    """Scripts have no plural rules. “People found: 3” is right for every number, in every language."""
     sentences = [words for path in TEMPLATES for words in re.findall(r'"([^"]*%n[^"]*)"', path.read_text())]
     assert len(sentences) == 3
     for sentence in sentences:
         assert re.search(r": %n(\.|$)", sentence), sentence
 
 
-def test_no_script_holds_a_sentence() -> None:
-    """They take their words from data- attributes of the page."""
+def test_no_script_contains_a_sentence() -> None:
+    """Scripts take their texts from data- attributes of the page."""
     for line in ('const sorry = "Please try again";', 'button.textContent = "Send";', "confirm(x)"):
         assert WORDS_OF_A_SCRIPT.search(line), "or the test proves nothing"
     found = {
@@ -319,7 +320,7 @@ MOMENT = datetime(2026, 11, 22, 14, 5, 3, tzinfo=UTC)
         ("fr", "dimanche, 22 novembre 2026", "14:05"),
     ],
 )
-def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str, day: str, clock: str) -> None:
+def test_the_day_and_time_of_a_message_have_the_readers_format(language: str, day: str, clock: str) -> None:
     with translation.override(language):
         assert rendering._day(MOMENT.date(), language) == day
         assert rendering._clock(14, 5, language) == clock
@@ -334,7 +335,7 @@ def test_a_message_says_its_day_and_time_as_its_reader_writes_them(language: str
         ("fi", "14.05.03", "su 22. marraskuu, 14.05.03"),
     ],
 )
-def test_a_forecast_says_the_moment_as_its_reader_writes_it(language: str, today: str, tomorrow: str) -> None:
+def test_the_time_in_a_forecast_has_the_readers_format(language: str, today: str, tomorrow: str) -> None:
     with translation.override(language):
         assert forecast_text._moment(MOMENT, MOMENT.date()) == today
         assert forecast_text._moment(MOMENT, MOMENT.date() - timedelta(days=1)) == tomorrow
@@ -348,7 +349,7 @@ def test_numbers_have_the_readers_separators(language: str, number: str) -> None
         assert Template("{{ number }}").render(Context({"number": 12_345})) == number
 
 
-def test_a_number_that_is_an_id_has_no_separators(db: None, settings: Any) -> None:
+def test_ids_have_no_thousands_separators(db: None, settings: Any) -> None:
     settings.ACCOUNT_RATE_LIMITS = False
     with connection.cursor() as cursor:
         for model in tables():
@@ -361,7 +362,7 @@ def test_a_number_that_is_an_id_has_no_separators(db: None, settings: Any) -> No
     for route, answers in GET.items():
         for role in ("bob", "alice", "dana"):
             if answers[role] == 200:
-                with undone():
+                with rolled_back():
                     page = stage.client(role).get(stage.path(route) + "?q=canary").content.decode()
                 for name, value in re.findall(r'([\w-]+)="([^"]*)"', page):
                     seen += "12345" in value

@@ -1,4 +1,4 @@
-"""The specification as people do it, in a real browser, on the stack that `make run` starts."""
+"""The specification as people would use it, in a real browser, on the stack that `make run` starts."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ from tests.support.stack import Stack, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
-# A mail is on its way in a second; this is for a machine that is busy with other things.
+# A mail usually arrives within a second; a busy machine may take longer.
 MAIL_SECONDS = 30
 
 
-# One process instead of five: each start of manage.py costs a second.
-FOUND_A_TENANCY = """
+# One process instead of five: each start of manage.py takes a second.
+CREATE_TENANCY = """
 import io, sys
 from django.core.management import call_command
 call_command("createtenancy", {slug!r}, name="Contoso Payroll")
@@ -30,9 +30,9 @@ for name in ("Dana Dvorak", "Alice Almeida", "Bob Brandt", "Charlie Chen"):
 
 
 @pytest.mark.parametrize("javascript", ["with", "without"])
-def test_the_whole_specification_works_as_people_would_do_it(browser: Browser, stack: Stack, javascript: str) -> None:
+def test_the_whole_specification_works_in_a_browser(browser: Browser, stack: Stack, javascript: str) -> None:
     slug = f"contoso-{javascript}"
-    stack.manage("shell", "--no-imports", "-c", FOUND_A_TENANCY.format(slug=slug, password=PASSWORD))
+    stack.manage("shell", "--no-imports", "-c", CREATE_TENANCY.format(slug=slug, password=PASSWORD))
     dana, alice, bob, charlie = (
         Person(
             browser,
@@ -48,11 +48,11 @@ def test_the_whole_specification_works_as_people_would_do_it(browser: Browser, s
     def mails_to(name: str) -> int:
         return stack.caught_mails().count(f"{name}@{slug}.example")
 
-    assert not bob.has_link("Messenger"), "nobody has enabled it yet"
+    assert not bob.has_link("Messenger"), "it is not enabled yet"
     enable_messenger(dana)
     create_group(dana, "Global payroll", "Alice Almeida", "Bob Brandt")
     make_manager(dana, "Alice Almeida")
-    assert dana.go(f"/{slug}/messenger/") == 404, "administrators who are in no group read nothing"
+    assert dana.go(f"/{slug}/messenger/") == 404, "administrators in no group read nothing"
     assert charlie.go(f"/{slug}/messenger/") == 404, "Charlie is in no group"
     create_topic(alice, "Payments processing", "Global payroll", interval="30")
 
@@ -73,9 +73,9 @@ def test_the_whole_specification_works_as_people_would_do_it(browser: Browser, s
     alice.go(f"/{slug}/messenger/")
     alice.click("Payments processing")
     assert alice.sees("And the Portuguese one.")
-    alice.page.wait_for_timeout(1_000)  # time for a mail that must not come
-    assert mails_to("alice") == 1, "within the interval nothing is mailed"
-    assert mails_to("bob") == 0, "the author gets none"
+    alice.page.wait_for_timeout(1_000)  # time for a mail that must not be sent
+    assert mails_to("alice") == 1, "within the interval no mail is sent"
+    assert mails_to("bob") == 0, "authors get no mail about their own messages"
 
     bob_thread = bob.page.url.partition("#")[0].removeprefix(stack.address)
     deactivate_topic(alice)
@@ -154,10 +154,10 @@ def test_bob_sees_alices_message_appear_without_reloading(browser: Browser, stac
     send(alice, "Did you see the new tables?")
     bob.page.get_by_text("Did you see the new tables?").wait_for()
     assert bob.page.get_by_text("Did you see the new tables?").count() == 1
-    assert alice.page.get_by_text("Did you see the new tables?").count() == 1, "own ones come twice, and are shown once"
+    assert alice.page.get_by_text("Did you see the new tables?").count() == 1, "received twice, shown once"
 
 
-def test_who_is_removed_while_reading_has_nothing_left_on_the_screen(browser: Browser, stack: Stack) -> None:
+def test_removing_a_member_clears_the_thread_on_their_screen(browser: Browser, stack: Stack) -> None:
     grace = Person(browser, stack.address, "grace@northwind.example", PASSWORD)
     dana = Person(browser, stack.address, "dana@northwind.example", PASSWORD)
     grace.go("/northwind/messenger/")
@@ -172,10 +172,10 @@ def test_who_is_removed_while_reading_has_nothing_left_on_the_screen(browser: Br
     assert grace.page.locator("[data-sequence]").count() == 0
 
 
-def test_a_text_typed_while_signed_out_is_kept_and_sent_after_signing_in(browser: Browser, stack: Stack) -> None:
+def test_text_typed_while_signed_out_can_be_sent_after_signing_in(browser: Browser, stack: Stack) -> None:
     hiro = Person(browser, stack.address, "hiro@northwind.example", PASSWORD)
     hiro.go("/northwind/messenger/")
-    with hiro.page.expect_response(re.compile(r"/messages/\?since=")):  # asked for when the stream is open
+    with hiro.page.expect_response(re.compile(r"/messages/\?since=")):  # sent when the stream is open
         hiro.click("Year-end closing")
     hiro.page.context.clear_cookies()
     field = hiro.page.get_by_label("Message", exact=True)
@@ -188,7 +188,7 @@ def test_a_text_typed_while_signed_out_is_kept_and_sent_after_signing_in(browser
     alice.click("Year-end closing")
     alice.page.get_by_label("Message", exact=True).fill("Who is signed out?")
     alice.click("Send", "button")
-    hiro.page.locator(".message-body", has_text="Who is signed out?").wait_for()  # by the stream of the old session
+    hiro.page.locator(".message-body", has_text="Who is signed out?").wait_for()  # from the old session's stream
     assert hiro.page.get_by_text("You are signed out.").is_visible()
 
     with hiro.page.context.expect_page() as opened:

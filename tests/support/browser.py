@@ -1,4 +1,4 @@
-"""A real Chromium for tests, or the reason why there is none."""
+"""A real Chromium for tests, and people who use it."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def find_chromium() -> str | None:
 
 
 def chromium_or_skip() -> str:
-    """Where Chromium is; skips the test, or fails it with REQUIRE_BROWSER=1, where there is none."""
+    """The path of Chromium. If there is none, skips the test, or fails it with REQUIRE_BROWSER=1."""
     found = find_chromium()
     if found is None:
         reason = "no Chromium found (looked for: " + ", ".join(NAMES) + ")"
@@ -40,7 +40,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Person:
-    """Somebody at a browser of their own."""
+    """A signed-in person with a browser context of their own."""
 
     def __init__(
         self, browser: Browser, address: str, email: str, password: str, home: str = "/", **context: object
@@ -56,10 +56,10 @@ class Person:
         self.page.wait_for_url(lambda url: "/accounts/login" not in url)
 
     def go(self, path: str) -> int:
-        """Open a path; returns the status of the answer."""
-        answer = self.page.goto(self.address + path)
-        assert answer is not None
-        return answer.status
+        """Open a path; returns the status of the response."""
+        response = self.page.goto(self.address + path)
+        assert response is not None
+        return response.status
 
     def click(self, name: str, role: str = "link") -> None:
         self.page.get_by_role(role, name=name).first.click()  # type: ignore[arg-type]

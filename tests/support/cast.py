@@ -1,7 +1,7 @@
 """The people of the tests.
 
-Alice manages topics, Bob is a member, Charlie is in the tenancy but not in the group, Dana administers and is in
-no group, Erin belongs to another client, where she is everything. Mallory manages another group of the tenancy.
+Alice manages topics. Bob is a member. Charlie is in the tenancy but in no group. Dana is an administrator in no group.
+Erin belongs to another client, where she has every role. Mallory is a manager in another group of the tenancy.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Cast:
     erin: Member
     payroll: MessengerGroup  # Alice and Bob
     benefits: MessengerGroup  # Mallory
-    foreign: MessengerGroup  # Erin, of Aurora
+    foreign: MessengerGroup  # Erin, in Aurora
     payments: Topic  # in payroll
     pensions: Topic  # in benefits
     secrets: Topic  # in foreign
@@ -93,7 +93,7 @@ def post(topic: Topic, author: Member, body: str = "Hello") -> Message:
 
 
 def age(topic: Topic, by: timedelta) -> None:
-    """Make all that happened in a topic this much older."""
+    """Make everything in a topic older by this time."""
     topic.refresh_from_db()
     Topic.objects.filter(pk=topic.pk).update(last_activity_at=topic.last_activity_at - by)
     for message in topic.messages.all():

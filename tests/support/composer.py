@@ -1,11 +1,11 @@
-"""What the composer of a page holds, as a browser would send it."""
+"""Reads the composer from a page's HTML: its text and client id as a browser would send them, and its error."""
 
 import re
 from html import unescape
 
 
 def text_in(page: str) -> str:
-    # The first new line belongs to the element, not to its text.
+    # HTML ignores a line break right after the opening tag.
     (text,) = re.findall(r'<textarea name="body"[^>]*>\n?(.*?)</textarea>', page, re.DOTALL)
     return unescape(text)
 
@@ -16,6 +16,6 @@ def client_id_in(page: str) -> str:
 
 
 def error_in(page: str) -> str:
-    """What is said to be wrong with the text; empty where nothing is."""
+    """The error message about the text; empty if there is none."""
     found = re.search(r'id="id_body_error" role="alert">.*?</span>\s*(.*?)\s*</p>', page, re.DOTALL)
     return unescape(found[1]) if found else ""

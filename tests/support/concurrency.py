@@ -1,4 +1,4 @@
-"""Several things at the same time, on the real database: each in a thread with a connection of its own."""
+"""Runs several functions at the same time on the real database, each in a thread with its own connection."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,17 +10,17 @@ from django.db import connection
 
 T = TypeVar("T")
 
-PATIENCE = 10  # seconds; nothing here takes one
+PATIENCE = 10  # seconds; nothing here takes even one
 
 
 def start(work: Callable[[], T]) -> "Future[T]":
-    """Begin it now; its connection is closed before its result is there."""
+    """Run `work` in a thread. Its database connection is closed before the result is set."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # whatever it was: for whoever asks for the result
+        except BaseException as error:  # raised again by future.result()
             connection.close()
             future.set_exception(error)
         else:
@@ -32,20 +32,20 @@ def start(work: Callable[[], T]) -> "Future[T]":
 
 
 def together(works: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-    """Begin all of them at one moment; what came of each, an exception where it failed."""
+    """Run all of them at the same moment. Returns the result of each, or the exception that it raised."""
     barrier = Barrier(len(works))
 
-    def at_the_signal(work: Callable[[], T]) -> T:
+    def run_at_barrier(work: Callable[[], T]) -> T:
         connection.ensure_connection()
         barrier.wait(PATIENCE)
         return work()
 
-    futures = [start(lambda work=work: at_the_signal(work)) for work in works]  # type: ignore[misc]
+    futures = [start(lambda work=work: run_at_barrier(work)) for work in works]  # type: ignore[misc]
     return [future.exception(PATIENCE) or future.result() for future in futures]
 
 
-def somebody_waits_for_a_lock() -> bool:
-    """Whether another connection waits for a lock, now or within seconds."""
+def another_connection_waits_for_a_lock() -> bool:
+    """Wait up to PATIENCE seconds until another connection waits for a lock; returns whether one does."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with connection.cursor() as cursor:

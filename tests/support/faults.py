@@ -1,4 +1,4 @@
-"""Things that are away, and mail servers with bad habits."""
+"""Unavailable servers, and a mail server that stops accepting mails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from common.caching.redis_client import redis
 from ippex_messenger.celery import app
 from tests.support.smtp import SmtpServer
 
-NOBODY_LISTENS = ("127.0.0.1", 1)
+CLOSED_PORT = ("127.0.0.1", 1)
 
 
 @contextmanager
 def mail_server_away(settings: Any) -> Iterator[None]:
     address = settings.EMAIL_HOST, settings.EMAIL_PORT
-    settings.EMAIL_HOST, settings.EMAIL_PORT = NOBODY_LISTENS
+    settings.EMAIL_HOST, settings.EMAIL_PORT = CLOSED_PORT
     try:
         yield
     finally:
@@ -26,9 +26,9 @@ def mail_server_away(settings: Any) -> Iterator[None]:
 
 @contextmanager
 def redis_away(settings: Any) -> Iterator[None]:
-    """Nothing answers at the address of the queue and of the live announcements."""
+    """Nothing answers at the address of Redis: neither the queue nor live announcements work."""
     with pytest.MonkeyPatch.context() as patch:
-        settings.REDIS_URL = "redis://{}:{}/0".format(*NOBODY_LISTENS)
+        settings.REDIS_URL = "redis://{}:{}/0".format(*CLOSED_PORT)
         patch.setitem(app.conf, "broker_url", settings.REDIS_URL)
         patch.setattr(app, "_pool", None)
         patch.setattr(app.amqp, "_producer_pool", None)
@@ -44,23 +44,23 @@ ServerType = TypeVar("ServerType", bound=SmtpServer)
 
 @contextmanager
 def mailing_to(server: ServerType, settings: Any) -> Iterator[ServerType]:
-    """What Django sends goes to this server."""
+    """Django sends its mails to this server."""
     with server:
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.address
         yield server
 
 
-class TiredServer(SmtpServer):
-    """Takes so many mails, then closes every connection until it is woken."""
+class LimitedServer(SmtpServer):
+    """Accepts `limit` mails, then closes every connection until the limit is raised."""
 
-    def __init__(self, takes: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__()
-        self.takes = takes
+        self.limit = limit
 
     async def handle_RCPT(  # noqa: N802  (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
     ) -> str:
-        if len(self.envelopes) >= self.takes:
-            return "421 Too tired"
+        if len(self.envelopes) >= self.limit:
+            return "421 Too many mails"
         return await super().handle_RCPT(server, session, envelope, address, options)

@@ -1,4 +1,4 @@
-"""Addresses of pages, and what is read in them."""
+"""Paths of pages, and helpers to request and read them."""
 
 import re
 from uuid import uuid4
@@ -31,8 +31,8 @@ def text_of(response: Response) -> str:
     return response.content.decode()
 
 
-def filled(path: str, cast: Cast) -> str:
-    """Where it says THREAD, GROUP, USER: those of Northwind's payroll, and Bob."""
+def expand(path: str, cast: Cast) -> str:
+    """Replace THREAD and GROUP by the paths of Northwind's payroll, and USER by Bob's."""
     path = path.replace("THREAD", thread(cast.payments)).replace("GROUP", f"{GROUPS}{cast.payroll.pk}/")
     return path.replace("USER", f"{USERS}{cast.bob.pk}/")
 

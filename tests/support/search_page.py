@@ -1,4 +1,4 @@
-"""What a page of the search says, read from its HTML."""
+"""Reads hits and errors from the HTML of a search page."""
 
 import re
 
@@ -10,15 +10,15 @@ def has_hits(page: str) -> bool:
 
 
 def hits_in(page: str) -> list[int]:
-    """The ids of the messages that it shows, in its order."""
-    places = [
+    """The ids of the messages that the page shows, in its order."""
+    hits = [
         (int(topic), int(sequence))
         for topic, sequence in re.findall(r'<li class="hit"><h2 class="hit-topic"><a href="\S*/(\d+)/\?at=(\d+)#', page)
     ]
-    assert len(places) == page.count('<li class="hit">')
-    found = Message.objects.filter(topic__in={topic for topic, _ in places}).values_list("topic", "sequence", "pk")
-    ids = {(topic, sequence): pk for topic, sequence, pk in found}
-    return [ids[place] for place in places]
+    assert len(hits) == page.count('<li class="hit">')
+    messages = Message.objects.filter(topic__in={topic for topic, _ in hits}).values_list("topic", "sequence", "pk")
+    ids = {(topic, sequence): pk for topic, sequence, pk in messages}
+    return [ids[hit] for hit in hits]
 
 
 def wrong_fields_in(page: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""A real SMTP server for tests: keeps what it was sent, refuses whom it is told to."""
+"""A real SMTP server for tests: stores the mails it receives, and refuses the addresses in `refusals`."""
 
 import email
 import email.policy
@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class AnyPortController(Controller):
-    """On a port that the system gives; aiosmtpd's own would then knock at port 0."""
+    """Listens on a free port that the system assigns. aiosmtpd's controller would try to connect to port 0."""
 
     def _trigger_server(self) -> None:
         assert self.server
@@ -21,7 +21,7 @@ class AnyPortController(Controller):
 class SmtpServer:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
-        self.refusals: dict[str, str] = {}  # address: the server's answer, as "550 No such user"
+        self.refusals: dict[str, str] = {}  # by address the server's reply, such as "550 No such user"
         self._controller = AnyPortController(self, hostname="127.0.0.1", port=0)
 
     def __enter__(self) -> "SmtpServer":
@@ -38,7 +38,7 @@ class SmtpServer:
 
     @property
     def recipients(self) -> list[str]:
-        """Whom the mails went to, one entry a mail, in order."""
+        """The addresses that the mails went to, one for each mail, in order."""
         return [address for envelope in self.envelopes for address in envelope.rcpt_tos]
 
     @property

@@ -1,4 +1,4 @@
-"""The whole product as `make run` starts it, in a folder of its own: for tests that use it like people."""
+"""The whole product as `make run` starts it, in a separate folder, for tests that use it as people do."""
 
 import json
 import os
@@ -21,7 +21,7 @@ class Stack:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        # The servers of the tests must not leak in: this stack is what a newcomer gets.
+        # Without the servers of the tests: this stack is what a new user gets.
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.endswith("_URL")},
             "DJANGO_SETTINGS_MODULE": "ippex_messenger.settings",
@@ -29,13 +29,13 @@ class Stack:
             "PORT": str(self.port),
             **environment,
         }
-        # Not the usual port of the mail catcher: other stacks that start just now would want it too.
+        # Not the mail catcher's default port, because other stacks may start at the same moment and want it too.
         record = Home.at(folder).folder / "home.json"
         record.write_text(json.dumps(json.loads(record.read_text()) | {"mailbox_port": free_port()}))
         self.home = Home.at(folder)
 
     def manage(self, *arguments: str, stdin: str = "") -> str:
-        """`manage.py` on the running servers."""
+        """Run `manage.py` on the stack's servers; returns its output."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             command, cwd=CHECKOUT, env=self.environment, input=stdin, capture_output=True, text=True, check=False
@@ -44,7 +44,7 @@ class Stack:
         return done.stdout
 
     def caught_mails(self) -> str:
-        """The page of the mail catcher."""
+        """The HTML of the mail catcher's page."""
         with urllib.request.urlopen(Home.at(self.home.folder).mailbox_url, timeout=5) as page:  # noqa: S310
             return str(page.read().decode())
 

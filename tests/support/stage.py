@@ -1,6 +1,6 @@
-"""A stage for walking every route as every role: the cast, those who lost their access, and canaries.
+"""A stage for requesting every route as every role: the cast, people who have lost their access, and canaries.
 
-A canary is a word that stands in one row of the database only; CANARIES says which roles may ever read it.
+A canary is a word in exactly one row of the database. CANARIES lists the roles that may ever read it.
 """
 
 from collections.abc import Iterator
@@ -29,21 +29,21 @@ from tests.support.cast import PASSWORD, Cast, assemble, make_group, make_member
 
 ROLES = (
     "stranger",  # not signed in
-    "erin",  # of another tenancy, where she is everything
-    "charlie",  # of the tenancy, in no group
+    "erin",  # in another tenancy, where she has every role
+    "charlie",  # in the tenancy, in no group
     "bob",  # in the group
     "alice",  # in the group, and manager
     "mallory",  # manager, in another group
     "dana",  # administrator, in no group
-    "frank",  # was deactivated in the tenancy, by nobody's hand taken out of the group
-    "grace",  # was taken out of the group
-    "heidi",  # in the group, but the person was deactivated
+    "frank",  # deactivated in the tenancy, but still in the group
+    "grace",  # removed from the group
+    "heidi",  # in the group, but her user account was deactivated
 )
 
-# The test client's own class of responses has no public name.
+# The class of the test client's responses has no public name.
 Response = Any
 
-NOBODYS_ID = 10**15  # of no row, in any table
+UNUSED_ID = 10**15  # the id of no row in any table
 NEW_PASSWORD = "staple horse correct 7"
 
 CANARIES: dict[str, set[str]] = {
@@ -76,7 +76,7 @@ CANARIES: dict[str, set[str]] = {
 
 @cache
 def _handler() -> ClientHandler:
-    """One for all clients: each of its own would look through all static files."""
+    """Shared by all clients: each new handler would search all static files."""
     return ClientHandler(enforce_csrf_checks=False)
 
 
@@ -89,9 +89,9 @@ class Stage:
     inactive: Topic  # in payroll
     closed: MessengerGroup  # inactive; Alice and Bob are in it
     closed_topic: Topic
-    invited: Invitation  # to Northwind, an address that nobody has
+    invited: Invitation  # to Northwind, for an address without a user
     invited_abroad: Invitation  # to Aurora
-    clients: dict[str, Client] = field(default_factory=dict)  # kept for many requests
+    clients: dict[str, Client] = field(default_factory=dict)  # by role, reused for many requests
 
     def member(self, role: str) -> Member:
         return getattr(self, role, None) or getattr(self.cast, role)
@@ -104,7 +104,7 @@ class Stage:
         return client
 
     def pk_in(self, route: str) -> int:
-        """Whose id stands in the path of the route: the row that Bob's group knows."""
+        """The id in the path of a route: of the row that Bob's group may see, or of Bob, or of the invitation."""
         if route == "tenancy:user":
             return self.cast.bob.pk
         if route.startswith("tenancy:"):
@@ -112,7 +112,7 @@ class Stage:
         return self.cast.payroll.pk if route.startswith("messenger_users:") else self.cast.payments.pk
 
     def foreign_pk_in(self, route: str) -> int:
-        """The same, in the other tenancy."""
+        """The id of the corresponding row in the other tenancy."""
         if route == "tenancy:user":
             return self.cast.erin.pk
         if route.startswith("tenancy:"):
@@ -138,7 +138,7 @@ class Stage:
         return reverse(route, kwargs=arguments)
 
     def form(self, route: str) -> dict[str, Any]:
-        """What the page of a route would send, valid, and changing something."""
+        """Valid form data for a route, which change something."""
         cast = self.cast
         topic = {
             "name": "Bonuses",
@@ -183,18 +183,18 @@ class Stage:
 
 def set_stage() -> Stage:
     cast = assemble()
-    _rename(cast.aurora, name="canary-aurora-tenancy")
-    _rename(cast.northwind, name="canary-northwind-tenancy")
-    _rename(cast.foreign, name="canary-aurora-group", description="canary-aurora-description")
-    _rename(cast.payroll, name="canary-payroll-group", description="canary-payroll-description")
-    _rename(cast.benefits, name="canary-benefits-group")
-    _rename(cast.secrets, name="canary-aurora-topic")
-    _rename(cast.payments, name="canary-payroll-topic")
-    _rename(cast.pensions, name="canary-benefits-topic")
-    _rename(cast.erin, name="canary-aurora-person")
-    _rename(cast.erin.user, email="canary-aurora-address@aurora.example")
-    _rename(cast.bob, name="canary-bob-name")
-    _rename(cast.bob.user, email="canary-bob-address@northwind.example")
+    _set_columns(cast.aurora, name="canary-aurora-tenancy")
+    _set_columns(cast.northwind, name="canary-northwind-tenancy")
+    _set_columns(cast.foreign, name="canary-aurora-group", description="canary-aurora-description")
+    _set_columns(cast.payroll, name="canary-payroll-group", description="canary-payroll-description")
+    _set_columns(cast.benefits, name="canary-benefits-group")
+    _set_columns(cast.secrets, name="canary-aurora-topic")
+    _set_columns(cast.payments, name="canary-payroll-topic")
+    _set_columns(cast.pensions, name="canary-benefits-topic")
+    _set_columns(cast.erin, name="canary-aurora-person")
+    _set_columns(cast.erin.user, email="canary-aurora-address@aurora.example")
+    _set_columns(cast.bob, name="canary-bob-name")
+    _set_columns(cast.bob.user, email="canary-bob-address@northwind.example")
     frank = make_member(cast.northwind, "Frank Fischer", is_messenger_manager=True)
     grace = make_member(cast.northwind, "Grace Gomez", is_messenger_manager=True)
     heidi = make_member(cast.northwind, "Heidi Hansen", is_messenger_manager=True)
@@ -212,10 +212,10 @@ def set_stage() -> Stage:
         post(topic, author, body)
     edit_message(cast.payments.pk, 1, cast.alice, "canary-payroll-message, as it was edited")
     save_group(cast.payroll, [cast.alice, cast.bob, frank, heidi])
-    _rename(inactive, is_active=False)
-    _rename(closed, is_active=False)
-    _rename(frank, is_active=False)
-    _rename(heidi.user, is_active=False)
+    _set_columns(inactive, is_active=False)
+    _set_columns(closed, is_active=False)
+    _set_columns(frank, is_active=False)
+    _set_columns(heidi.user, is_active=False)
     invited = Invitation.objects.create(
         tenancy=cast.northwind,
         invited_by=cast.dana,
@@ -234,17 +234,17 @@ def set_stage() -> Stage:
 
 
 def prove(stage: Stage) -> None:
-    """That each role is what its name says, read from the database; or the tests prove nothing."""
+    """Check in the database that each role is what ROLES says, or the tests prove nothing."""
     cast = stage.cast
     topic = Topic.objects.get(pk=cast.payments.pk)
     readers = set(topic.readers())
     assert readers == {cast.alice, cast.bob}
     for role in ROLES[2:]:
-        assert stage.member(role).tenancy == topic.group.tenancy, f"{role} is of the same client"
+        assert stage.member(role).tenancy == topic.group.tenancy, f"{role} belongs to the same client"
     assert cast.erin.tenancy != topic.group.tenancy
     assert not Member.objects.filter(tenancy=topic.tenancy, user=cast.erin.user).exists()
-    assert cast.erin.is_administrator, "it is not for want of a role"
-    assert cast.erin.is_messenger_manager, "it is not for want of a role"
+    assert cast.erin.is_administrator, "she does not lack a role"
+    assert cast.erin.is_messenger_manager, "she does not lack a role"
     assert set(cast.pensions.readers()) == {cast.mallory}
     assert cast.mallory.is_messenger_manager
     assert cast.dana.is_administrator
@@ -257,8 +257,8 @@ def prove(stage: Stage) -> None:
     assert stage.grace.pk not in set(open_memberships)
 
 
-def _rename(row: Model, **columns: Any) -> None:
-    """Write columns, in the database and in the object."""
+def _set_columns(row: Model, **columns: Any) -> None:
+    """Set columns, in the database and in the object."""
     type(row)._default_manager.filter(pk=row.pk).update(**columns)
     for name, value in columns.items():
         setattr(row, name, value)
@@ -267,18 +267,19 @@ def _rename(row: Model, **columns: Any) -> None:
 # -- Routes ----------------------------------------------------------------------------------------------
 
 
-def _walk(patterns: list[Any], prefix: str = "", namespace: str = "") -> Iterator[tuple[str, Any]]:
+def _routes(patterns: list[Any], prefix: str = "", namespace: str = "") -> Iterator[tuple[str, Any]]:
+    """Every route below `patterns`, as its name and its whole pattern."""
     for pattern in patterns:
         text = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
             inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
-            yield from _walk(pattern.url_patterns, text, inner)
+            yield from _routes(pattern.url_patterns, text, inner)
         elif isinstance(pattern, URLPattern):
             yield (f"{namespace}{pattern.name}" if pattern.name else f"nameless {text}"), text
 
 
-ROUTES: dict[str, str] = dict(_walk(get_resolver().url_patterns))
-ROUTE_COUNT = len(list(_walk(get_resolver().url_patterns)))
+ROUTES: dict[str, str] = dict(_routes(get_resolver().url_patterns))
+ROUTE_COUNT = len(list(_routes(get_resolver().url_patterns)))
 
 
 def parameters_of(pattern: str) -> set[str]:
@@ -290,15 +291,15 @@ def parameters_of(pattern: str) -> set[str]:
 
 
 @contextmanager
-def undone() -> Iterator[None]:
-    """Whatever is written inside never was."""
+def rolled_back() -> Iterator[None]:
+    """Roll back everything that is written inside the block."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 def tables() -> list[type[Model]]:
-    """All of the product but sessions: signing in writes one, wherever it leads to."""
+    """The product's models except Session: signing in writes one, whatever page it leads to."""
     models = [
         model for label in ("accounts", "tenancy", "messenger") for model in apps.get_app_config(label).get_models()
     ]
@@ -306,7 +307,7 @@ def tables() -> list[type[Model]]:
 
 
 def snapshot() -> list[Any]:
-    """A fingerprint of every row of the product; when somebody last signed in, or what they read, does not count."""
+    """A fingerprint of every table of the product, without last sign-ins and read positions."""
     statement = " UNION ALL ".join(
         f"SELECT '{name}', md5(string_agg(row, '|' ORDER BY row)) "  # noqa: S608  (names of our own tables)
         f"FROM (SELECT (to_jsonb(t) - 'last_login')::text AS row FROM {name} t) rows"

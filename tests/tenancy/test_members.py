@@ -27,7 +27,7 @@ from tenancy.members import LastAdministratorError, save_member
 from tenancy.models import Invitation, Member, Tenancy
 from tenancy.validators import RESERVED_SLUGS
 from tests.support.cast import PASSWORD, Cast, make_member
-from tests.support.concurrency import PATIENCE, somebody_waits_for_a_lock, start, together
+from tests.support.concurrency import PATIENCE, another_connection_waits_for_a_lock, start, together
 from tests.support.faults import mail_server_away
 from tests.support.smtp import SmtpServer
 
@@ -114,7 +114,7 @@ def test_the_second_to_leave_waits_for_the_first(cast: Cast) -> None:
     with transaction.atomic():
         resign(cast.dana)
         second = start(lambda: resign(olga))
-        assert somebody_waits_for_a_lock()
+        assert another_connection_waits_for_a_lock()
     assert isinstance(second.exception(PATIENCE), LastAdministratorError)
 
 

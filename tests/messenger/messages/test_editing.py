@@ -15,7 +15,7 @@ from messenger.notifications.delivery import outbox
 from messenger.tasks import notify_members, sweep
 from tenancy.models import Member, Tenancy
 from tests.support.cast import Cast, post, sign_in
-from tests.support.concurrency import PATIENCE, somebody_waits_for_a_lock, start
+from tests.support.concurrency import PATIENCE, another_connection_waits_for_a_lock, start
 from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_an_edit_waits_for_an_uncommitted_removal_from_the_group_and_then_finds_
     with transaction.atomic():
         save_group(cast.payroll, [cast.alice])
         late = start(lambda: edit(message, cast.bob, "Too late"))
-        assert somebody_waits_for_a_lock()
+        assert another_connection_waits_for_a_lock()
     assert isinstance(late.exception(PATIENCE), Message.DoesNotExist)
     assert Message.objects.get(pk=message.pk).body == "Fine"
 

@@ -26,7 +26,7 @@ from messenger.notifications.delivery import outbox
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member
 from tests.support.cast import Cast, age, make_member, post, sign_in
-from tests.support.concurrency import PATIENCE, somebody_waits_for_a_lock, start, together
+from tests.support.concurrency import PATIENCE, another_connection_waits_for_a_lock, start, together
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -398,7 +398,7 @@ def test_leaving_waits_for_an_uncommitted_post_which_still_counts_the_member(
     cast: Cast, commit_post: Callable[[], None]
 ) -> None:
     leaving = start(lambda: save_group(cast.payroll, [cast.alice]))
-    assert somebody_waits_for_a_lock()
+    assert another_connection_waits_for_a_lock()
     assert not leaving.done()
     commit_post()
     leaving.result(PATIENCE)
@@ -413,7 +413,7 @@ def test_joining_waits_for_an_uncommitted_post_which_does_not_count_the_member(
     cast: Cast, commit_post: Callable[[], None]
 ) -> None:
     joining = start(lambda: save_group(cast.payroll, [cast.alice, cast.bob, cast.charlie]))
-    assert somebody_waits_for_a_lock()
+    assert another_connection_waits_for_a_lock()
     commit_post()
     joining.result(PATIENCE)
     assert not recipients.members_at(Message.objects.get()).contains(cast.charlie)
@@ -433,7 +433,7 @@ def test_a_post_waits_for_an_uncommitted_removal_from_the_group_and_then_finds_n
     with transaction.atomic():
         save_group(cast.payroll, [cast.alice])
         late = start(lambda: post(cast.payments, cast.bob))
-        assert somebody_waits_for_a_lock()
+        assert another_connection_waits_for_a_lock()
     assert isinstance(late.exception(PATIENCE), Topic.DoesNotExist)
     assert not Message.objects.exists()
 
@@ -468,7 +468,7 @@ def test_a_post_waits_for_an_uncommitted_deactivation_and_then_finds_no_topic(ca
     with transaction.atomic():
         DEACTIVATIONS[what](cast)
         late = start(lambda: post(cast.payments, cast.bob))
-        assert somebody_waits_for_a_lock()
+        assert another_connection_waits_for_a_lock()
     assert isinstance(late.exception(PATIENCE), Topic.DoesNotExist)
     assert not Message.objects.exists()
 

@@ -34,7 +34,7 @@ from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member, Tenancy
 from tests.support.cast import Cast, post
 from tests.support.smtp import SmtpServer
-from tests.support.stage import undone
+from tests.support.stage import rolled_back
 
 pytestmark = pytest.mark.django_db
 
@@ -153,7 +153,7 @@ class Messenger(RuleBasedStateMachine):
         self.messages: list[int] = []
         self.model = Model()
         self.stack = ExitStack()
-        self.stack.enter_context(undone())
+        self.stack.enter_context(rolled_back())
         self.clock = self.stack.enter_context(time_machine.travel(START, tick=False))
 
     def teardown(self) -> None:
@@ -206,7 +206,7 @@ class Messenger(RuleBasedStateMachine):
             return
         assert expected.email_from > timezone.now()
         self.clock.move_to(expected.email_from - SECOND)
-        with undone():
+        with rolled_back():
             assert post(self.topic(), self.member(name)).reason == Message.Reason.INTERVAL
         self.model.now = expected.email_from
         self.clock.move_to(self.model.now)

@@ -34,8 +34,8 @@ from messenger.tasks import notify_members, sweep
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member, Tenancy
 from tests.support.cast import Cast, age, make_member, post
-from tests.support.concurrency import PATIENCE, somebody_waits_for_a_lock, start, together
-from tests.support.faults import TiredServer, mail_server_away, mailing_to, redis_away
+from tests.support.concurrency import PATIENCE, another_connection_waits_for_a_lock, start, together
+from tests.support.faults import LimitedServer, mail_server_away, mailing_to, redis_away
 from tests.support.smtp import SmtpServer
 
 in_one_transaction = pytest.mark.django_db
@@ -242,11 +242,11 @@ def test_an_unreachable_mail_server_loses_no_mail_and_uses_up_no_attempt(
 @in_one_transaction
 def test_a_server_that_closes_the_connection_uses_up_no_attempt(cast: Cast, crowd: list[Member], settings: Any) -> None:
     message = post(cast.payments, cast.alice)
-    with mailing_to(TiredServer(takes=2), settings) as server:
+    with mailing_to(LimitedServer(limit=2), settings) as server:
         notify_members(message.pk)
         assert len(server.recipients) == 2, "or the test proves nothing"
         assert set(Delivery.objects.filter(state="waiting").values_list("attempts", flat=True)) == {0}
-        server.takes = 100
+        server.limit = 100
         sweep()
         assert sorted(server.recipients) == addresses(*crowd)
 
@@ -785,7 +785,7 @@ def test_muting_that_waited_for_a_fan_out_does_not_deadlock_with_a_new_revision(
     worker = start(fan_out_slowly)
     assert fanned_out.wait(PATIENCE)
     muting = start(lambda: set_muted(cast.payments, cast.bob, True))
-    assert somebody_waits_for_a_lock(), "muting waits for the fan-out, or the test proves nothing"
+    assert another_connection_waits_for_a_lock(), "muting waits for the fan-out, or the test proves nothing"
     commit.set()
     worker.result(PATIENCE)
     assert before_the_topic.wait(PATIENCE)

@@ -26,7 +26,7 @@ from messenger.notifications.monitoring.report import Day, Health, health_of
 from messenger.tasks import sweep
 from tenancy.models import Tenancy
 from tests.support.cast import Cast, make_member, make_topic, post, sign_in
-from tests.support.faults import TiredServer, mail_server_away, mailing_to
+from tests.support.faults import LimitedServer, mail_server_away, mailing_to
 from tests.support.smtp import SmtpServer
 from tests.support.stage import Response
 
@@ -368,8 +368,8 @@ def test_a_refused_sender_is_shown_as_a_refusal(cast: Cast, settings: Any) -> No
 
 
 def test_a_mail_server_that_closes_the_connection_is_shown_as_a_refusal(cast: Cast, settings: Any) -> None:
-    with mailing_to(TiredServer(takes=0), settings):
-        assert send_test_email(cast) == ("error", "The mail server refused the test e-mail: 421 Too tired")
+    with mailing_to(LimitedServer(limit=0), settings):
+        assert send_test_email(cast) == ("error", "The mail server refused the test e-mail: 421 Too many mails")
 
 
 class SlowServer(SmtpServer):

@@ -25,7 +25,7 @@ from messenger.tasks import notify_members, send_catch_ups, sweep
 from tenancy.members import save_member, set_messenger_enabled
 from tenancy.models import Member
 from tests.support.cast import Cast, make_topic, post, sign_in
-from tests.support.concurrency import PATIENCE, somebody_waits_for_a_lock, start
+from tests.support.concurrency import PATIENCE, another_connection_waits_for_a_lock, start
 from tests.support.faults import mail_server_away
 from tests.support.smtp import SmtpServer
 
@@ -442,7 +442,7 @@ def test_saving_preferences_while_a_catch_up_mail_is_sent_blocks_no_posts(
     slow = start(send_catch_ups)
     assert is_sending.wait(PATIENCE)
     saving = start(lambda: set_preference(cast.bob, own_messages=True))
-    assert somebody_waits_for_a_lock(), "saving waits for Bob's preference, or the test proves nothing"
+    assert another_connection_waits_for_a_lock(), "saving waits for Bob's preference, or the test proves nothing"
     posting = start(lambda: post(cast.payments, cast.alice))
     try:
         posting.result(2)

@@ -25,7 +25,7 @@ from messenger.notifications.explanations.simulation import (
     simulate,
 )
 from tests.support.cast import Cast, age, make_topic, post, sign_in
-from tests.support.stage import Response, undone
+from tests.support.stage import Response, rolled_back
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 HALF_AN_HOUR = timedelta(minutes=30)
@@ -85,7 +85,7 @@ def test_a_longer_interval_never_sends_more_emails_or_shortens_a_silence(
 def test_a_replay_agrees_with_the_decisions_of_posting(
     cast: Cast, gaps: list[int], interval: int, earlier: bool
 ) -> None:
-    with undone():
+    with rolled_back():
         topic = make_topic(cast.payroll, "Replayed", notification_interval=interval)
         moment = timezone.now()
         with time_machine.travel(moment, tick=False):

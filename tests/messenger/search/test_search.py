@@ -30,7 +30,7 @@ from messenger.topics.listing import groups_of
 from tenancy.models import Member
 from tests.support.cast import Cast, make_group, make_member, make_topic, post, sign_in
 from tests.support.search_page import has_hits, hits_in, wrong_fields_in
-from tests.support.stage import Response, undone
+from tests.support.stage import Response, rolled_back
 
 pytestmark = pytest.mark.django_db
 
@@ -183,7 +183,7 @@ def test_a_nul_in_the_query_is_refused(cast: Cast) -> None:
 @EXAMPLES
 @given(body=st.text("ab <>&'\"\ue000\ue001é-\n/", min_size=1, max_size=400))
 def test_an_excerpt_is_escaped_text_of_the_message(cast: Cast, body: str) -> None:
-    with undone():
+    with rolled_back():
         message = post(cast.payments, cast.alice, f"needle {body}")
         (hit,) = engine.find(cast.bob, "needle", scope_of(cast.bob)).hits
     assert hit.pk == message.pk
@@ -292,7 +292,7 @@ def pages(member: Member, words: str) -> Iterator[list[int]]:
 def test_pages_are_complete_without_duplicates_and_newest_first(
     cast: Cast, short_pages: None, data: st.DataObject
 ) -> None:
-    with undone():
+    with rolled_back():
         second = make_topic(cast.payroll, "Second")
         spread = st.sampled_from([1, 3600, 86_400, 30 * 86_400, 400 * 86_400])  # ties, and years without a message
         drawn = data.draw(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4), spread), max_size=25))
@@ -328,7 +328,7 @@ AGO = st.one_of(
 def test_a_search_that_is_narrowed_down_is_complete_and_newest_first(
     cast: Cast, short_pages: None, data: st.DataObject
 ) -> None:
-    with undone():
+    with rolled_back():
         topics = [cast.payments, make_topic(cast.payroll, "Second"), cast.pensions]
         authors = [cast.alice, cast.bob]
         drawn = data.draw(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from messenger.models import Message, MessengerGroup
 from tenancy.models import Member
 from tests.support.search_page import has_hits, wrong_fields_in
-from tests.support.stage import CANARIES, NOBODYS_ID, ROLES, Response, Stage, undone
+from tests.support.stage import CANARIES, ROLES, UNUSED_ID, Response, Stage, rolled_back
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def test_each_role_finds_only_what_it_may_read(stage: Stage, role: str) -> None:
     assert len(words) == 5, "or the test proves nothing"
     for slug in ("northwind", "aurora"):
         for word in words:
-            with undone():
+            with rolled_back():
                 response = stage.client(role).get(stage.path("messenger:search", slug=slug), {"q": word})
             is_found = has_hits(response.content.decode())
             at_home = (role == "erin") == (slug == "aurora")
@@ -71,7 +71,7 @@ def test_hidden_groups_and_topics_give_the_same_response_as_missing_ones(stage: 
         "topic": [cast.pensions.pk, cast.secrets.pk, stage.inactive.pk, stage.closed_topic.pk],
     }
     for field, ids in hidden.items():
-        missing = search(client, "canary", **{field: NOBODYS_ID})
+        missing = search(client, "canary", **{field: UNUSED_ID})
         assert missing.status_code == 422
         assert wrong_fields_in(missing.content.decode()) == {field}
         for pk in ids:
