@@ -9,7 +9,7 @@ PROPERTY = "fault run"  # the user property with a test's figures, which pytest-
 
 HEADINGS = (
     *("runs", "messages", "decisions", "(no mail)", "deliveries", "mails", "lost", "doubled"),
-    *("in window", "kills", "asked again", "were stored", "slowest post", "99 of 100", "all mails in"),
+    *("in window", "kills", "retried", "stored before", "slowest post", "99 of 100", "last mail"),
 )
 
 
