@@ -12,21 +12,20 @@ from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
 from messenger.markup.mention_syntax import People, collect_mentions, enable_mentions, mention_env
+from messenger.markup.typed_text import is_nothing_visible, keep_typed_text
 from messenger.models import BODY_MAX_LENGTH
 from tenancy.validators import is_visible
 
 # Stored with each message. Increment it when render() returns different HTML for the same text.
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 
 # No serious text is nested deeper. markdown-it leaves out what is, so such a text is displayed as it was typed.
 MAX_NESTING = 40
 # `breaks`: this is a chat, and Enter starts a new line.
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True, "maxNesting": MAX_NESTING})
 _markdown.enable(["linkify", "strikethrough", "table"]).disable(["image", "html_block", "html_inline"])
+keep_typed_text(_markdown)
 enable_mentions(_markdown)
-# Decides whether linkify-it searches a text for links: every link contains one of these, and most messages none.
-# Its own pattern, with every character that an address may contain, took a quarter of the rendering time.
-_markdown.linkify.re["pretest"] = r"//|@|\.[^\W\d_]"  # type: ignore[union-attr]
 
 # Rows of a table are padded to the width of its header: a thousand header cells turn kilobytes into megabytes.
 MAX_COLUMNS = 40
@@ -85,7 +84,7 @@ def render(body: str, people: People | None = None) -> Body:
         return _as_typed(body)
     env = mention_env(people or {})
     tokens = _markdown.parse(body, env)
-    if any(token.level >= MAX_NESTING - 1 for token in tokens):
+    if any(token.level >= MAX_NESTING - 1 for token in tokens) or is_nothing_visible(tokens):
         return _as_typed(body)
     mentions = frozenset(collect_mentions(tokens))
     html = _cleaner(mentions).clean(_markdown.renderer.render(tokens, _markdown.options, env))
@@ -99,7 +98,7 @@ def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
     """Allows `span` for mentions only, and only with the ids that this text mentions."""
     return nh3.Cleaner(
         tags=_TAGS | {"span"} if mentions else _TAGS,
-        attributes={"a": {"href"}, "ol": {"start"}},
+        attributes={"a": {"href"}, "ol": {"start"}, "li": {"value"}},
         allowed_classes={"span": {"mention"}},
         tag_attribute_values={"span": {"data-member": set(mentions)}},
         url_schemes={"http", "https", "mailto"},
