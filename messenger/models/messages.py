@@ -100,6 +100,13 @@ class Message(models.Model):
             models.Index(fields=["topic", "revision"], name="message_changed_in_topic"),
             # delivery health: the last few weeks of a table in order of time
             BrinIndex(fields=["posted_at"], name="message_by_time"),
+            # unread counts: others' messages that still have a text, after a position; the index has all they need
+            models.Index(
+                fields=["topic", "sequence"],
+                include=["author"],
+                condition=Q(removed_at=None),
+                name="message_unread_in_topic",
+            ),
             # search: scans the newest messages of a tenancy
             models.Index(fields=["tenancy", "-posted_at", "-id"], name="message_newest_of_tenancy"),
         ]

@@ -15,11 +15,9 @@ from common.caching.redis_client import redis
 from common.database.prepared import Prepared
 from messenger.events import VERSION_SECONDS, new_version, tenancy_version_key
 from messenger.models import Topic
-from messenger.reading.annotations import unread_by
+from messenger.reading.annotations import MAX_COUNTED, unread_by
 from tenancy.models import Member
 
-# The main menu shows more than these as "99+" (as static/js/topic-list.js does).
-MAX_COUNTED = 99
 # A change of access without a change in the topics is noticed within this time.
 CACHE_SECONDS = 60
 
@@ -38,11 +36,6 @@ UNREAD_TOPICS = Prepared(
 def count_unread_topics(member: Member) -> int:
     """How many topics have unread messages, for the main menu; MAX_COUNTED + 1 stands for any larger number."""
     return _cached(member, lambda: len(UNREAD_TOPICS(member.pk)))
-
-
-def unread_in_words(topics: int) -> str:
-    """The number as the main menu shows it."""
-    return str(topics) if topics <= MAX_COUNTED else f"{MAX_COUNTED}+"
 
 
 def _cached(member: Member, count: Callable[[], int]) -> int:

@@ -25,14 +25,14 @@ from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
 from messenger.models import Topic
 from messenger.notifications.explanations.wording import notifications_in_words
-from messenger.reading.annotations import with_unread_mention
+from messenger.reading.annotations import unread_in_words, with_unread
 from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
 EXCERPT_SOURCE_LENGTH = 600  # characters of HTML, enough for an excerpt
 # Queried for every request: who may see the topic, whether it changed, and what is specific to the reader.
-COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "read_up_to")
+COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "unread")
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
 # A tag between two words. Inline markup, as in “<strong>412</strong>,”, separates none.
 TAG_BETWEEN_WORDS = re.compile(r"<(?!/?(?:a|code|del|em|s|span|strong)\b)")
@@ -45,7 +45,6 @@ class TopicSummary(NamedTuple):
     notifications_enabled: bool
     notification_interval: int
     last_activity_at: datetime
-    last_sequence: int
     author: str | None  # of the last message; None if there is none
     excerpt: str  # of the last message, as text
     removed_at: datetime | None  # the last message
@@ -70,7 +69,7 @@ class TopicRow:
     moment: str  # the same in full
     timestamp: str  # the same in ISO 8601
     is_muted: bool  # by the reader
-    unread: int  # number of messages
+    unread: str  # number of messages, as shown; empty if there are none
     is_mentioned: bool  # whether an unread message mentions the reader
     excerpt: str  # of the last message, or that it was removed
     # Cached by `render_topic_rows`, by all that its HTML depends on beside the row.
@@ -107,7 +106,7 @@ def page_of(
 
 
 def _columns(topics: TopicQuerySet, reader: Member) -> QuerySet[Topic, tuple[Any, ...]]:
-    return with_unread_mention(topics, reader).latest_first().values_list(*COLUMNS)
+    return with_unread(topics, reader).latest_first().values_list(*COLUMNS)
 
 
 FIRST_PAGE = Prepared(
@@ -192,13 +191,13 @@ def _page(found: list[tuple[Any, ...]], groups: list[ReadGroup], reader: Member)
             _make_row(
                 pk,
                 group_names[group],
-                max(summary.last_sequence - read_up_to, 0),
+                unread,
                 is_mentioned,
                 is_muted,
                 summary,
                 *formatting,
             )
-            for pk, _revision, group, is_mentioned, is_muted, read_up_to in found[:PAGE_LENGTH]
+            for pk, _revision, group, is_mentioned, is_muted, unread in found[:PAGE_LENGTH]
             # A group that the reader joined after `groups` was read appears with the next request.
             if group in group_names and (summary := summaries[pk])
         )
@@ -247,7 +246,7 @@ def _make_row(
         moment=date_format(at, "DATETIME_FORMAT"),
         timestamp=at.isoformat(timespec="seconds"),
         is_muted=is_muted,
-        unread=unread,
+        unread=unread_in_words(unread) if unread else "",
         is_mentioned=is_mentioned,
         excerpt=_("Message removed") if summary.removed_at else summary.excerpt,
     )

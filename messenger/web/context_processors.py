@@ -5,7 +5,8 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from messenger.models import MessengerGroup
-from messenger.reading.unread_count import count_unread_topics, unread_in_words
+from messenger.reading.annotations import unread_in_words
+from messenger.reading.unread_count import count_unread_topics
 
 
 def main_menu(request: HttpRequest) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from django.template.loader import render_to_string
 from common.caching.page_cache import PlaceholderValue, as_context, render_skeleton
 from common.csrf import form_token
 from common.templatetags.interface import cut_underscores, initials
-from messenger.reading.unread_count import count_unread_topics, unread_in_words
+from messenger.reading.annotations import unread_in_words
+from messenger.reading.unread_count import count_unread_topics
 from messenger.web.requests import MessengerHttpRequest
 
 Variant = Mapping[str, Any]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Subquery
+from django.db.models import Exists, F, Max, Min, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Least
 from django.utils import timezone
@@ -19,6 +19,7 @@ from common.mail.sending import RefusedError, send, send_batch
 from messenger.models import CatchUp, CatchUpTopic, Delivery, MailPreference, Message, ReadPosition, Topic, TopicMute
 from messenger.notifications.catch_up.mail import UnreadTopic, catch_up_mail
 from messenger.notifications.catch_up.schedule import is_too_early, next_catch_up
+from messenger.reading.annotations import CountUpToMax, unread_messages
 from tenancy.models import Member
 
 RETRY_AFTER = timedelta(minutes=10)
@@ -45,22 +46,14 @@ def unread_topics_of(member: Member) -> list[UnreadTopic]:
     )
     counted_up_to = counted.order_by().values("topic").annotate(last=Max("up_to_sequence")).values("last")
     mailed = Delivery.objects.filter(message=OuterRef("pk"), member=member, state=Delivery.State.SENT)
-    unread = (
-        Message.objects.filter(topic=OuterRef("pk"), sequence__gt=OuterRef("after"), sequence__lte=OuterRef("up_to"))
-        .filter(removed_at=None)
-        .exclude(author=member)
-        .exclude(Exists(mailed))
-        .order_by()
-        .values("topic")
-        .annotate(count=Count("pk"))
-    )
+    unread = unread_messages(member, after="after").filter(sequence__lte=OuterRef("up_to")).exclude(Exists(mailed))
     topics = (
         Topic.objects.visible_to(member)
         .exclude(Exists(TopicMute.objects.filter(topic=OuterRef("pk"), member=member)))
         .annotate(after=Greatest(Coalesce(Subquery(read), 0), Coalesce(Subquery(counted_up_to), 0)))
         .annotate(up_to=Least("last_sequence", *_before_pending_mails(member)))
         .filter(up_to__gt=F("after"))
-        .annotate(unread=Subquery(unread.values("count")))
+        .annotate(unread=CountUpToMax(unread))
         .select_related("group")
         .latest_first()
     )

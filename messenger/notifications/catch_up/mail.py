@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from messenger.models import Topic
 from messenger.notifications.delivery.mails import addressee_of, build_messenger_mail, mail_domain
 from messenger.notifications.delivery.unsubscribe_links import unsubscribe_link
+from messenger.reading.annotations import unread_in_words
 from tenancy.models import MailDetail, Member
 
 
@@ -22,11 +23,16 @@ class UnreadTopic:
     topic: Topic
     after: int  # a sequence number, not included
     up_to: int  # a sequence number, included
-    messages: int
+    messages: int  # as CountUpToMax counts them
+
+    @property
+    def messages_in_words(self) -> str:
+        return unread_in_words(self.messages)
 
 
 def catch_up_mail(member: Member, day: date, unread: Collection[UnreadTopic]) -> EmailMultiAlternatives:
     """The catch-up mail to one member; `day` is the date in their time zone."""
+    count = sum(entry.messages for entry in unread)
     host = mail_domain()
     messenger = settings.BASE_URL + reverse("messenger:topics", args=[member.tenancy.slug])
     return build_messenger_mail(
@@ -35,7 +41,8 @@ def catch_up_mail(member: Member, day: date, unread: Collection[UnreadTopic]) ->
         member.tenancy.slug,
         subject=lambda: _("Unread messages in IPPEX Cloud Messenger"),
         context={
-            "count": sum(entry.messages for entry in unread),
+            "count": count,
+            "number": unread_in_words(count),
             "topics": [(entry, f"{messenger}topics/{entry.topic.pk}/") for entry in unread],
             "names_topic": member.tenancy.mail_detail != MailDetail.MINIMAL,
             "link": messenger,
