@@ -8,6 +8,8 @@ from django.http import QueryDict
 class PageFormMixin(forms.BaseForm):
     """For every form of the interface: crispy without its own <form>, and focus on the first field with an error.
 
+    What is typed into a text field has the direction of its first letter, whatever the script.
+
     The page supplies the <form>, the error summary and the buttons (templates/_form.html).
     """
 
@@ -17,6 +19,10 @@ class PageFormMixin(forms.BaseForm):
         self.helper.form_tag = False
         self.helper.disable_csrf = True
         self.helper.form_show_errors = True
+        for field in self.fields.values():
+            is_text = getattr(field.widget, "input_type", "") in ("text", "search")
+            if is_text or isinstance(field.widget, forms.Textarea):
+                field.widget.attrs.setdefault("dir", "auto")
 
     def full_clean(self) -> None:
         super().full_clean()

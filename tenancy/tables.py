@@ -29,7 +29,7 @@ class NamedFilter(FilterSet):
     q = CharFilter(
         method="search",
         label=_("Search"),
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Search"), "maxlength": 120}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": _("Search"), "maxlength": 120, "dir": "auto"}),
     )
     status = ChoiceFilter(
         method="with_status",

@@ -11,13 +11,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
+from messenger.markup.directions import TAGS_WITH_DIRECTION, set_directions, with_direction_of_code
 from messenger.markup.mention_syntax import People, collect_mentions, enable_mentions, mention_env
 from messenger.markup.typed_text import is_nothing_visible, keep_typed_text
 from messenger.models import BODY_MAX_LENGTH
 from tenancy.validators import is_visible
 
 # Stored with each message. Increment it when render() returns different HTML for the same text.
-RENDERER_VERSION = 3
+RENDERER_VERSION = 4
 
 # No serious text is nested deeper. markdown-it leaves out what is, so such a text is displayed as it was typed.
 MAX_NESTING = 40
@@ -87,7 +88,9 @@ def render(body: str, people: People | None = None) -> Body:
     if any(token.level >= MAX_NESTING - 1 for token in tokens) or is_nothing_visible(tokens):
         return _as_typed(body)
     mentions = frozenset(collect_mentions(tokens))
+    set_directions(tokens)
     html = _cleaner(mentions).clean(_markdown.renderer.render(tokens, _markdown.options, env))
+    html = with_direction_of_code(html)
     if len(html) > MAX_GROWTH * (len(body) + 10):
         return _as_typed(body)
     return Body(body, html, frozenset(int(pk) for ids in mentions for pk in ids.split()))
@@ -98,7 +101,8 @@ def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
     """Allows `span` for mentions only, and only with the ids that this text mentions."""
     return nh3.Cleaner(
         tags=_TAGS | {"span"} if mentions else _TAGS,
-        attributes={"a": {"href"}, "ol": {"start"}, "li": {"value"}},
+        attributes={tag: {"dir"} for tag in TAGS_WITH_DIRECTION}
+        | {"a": {"href"}, "ol": {"dir", "start"}, "li": {"dir", "value"}},
         allowed_classes={"span": {"mention"}},
         tag_attribute_values={"span": {"data-member": set(mentions)}},
         url_schemes={"http", "https", "mailto"},
@@ -107,4 +111,4 @@ def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
 
 
 def _as_typed(body: str) -> Body:
-    return Body(body, f"<p>{linebreaksbr(body, autoescape=True)}</p>")
+    return Body(body, f'<p dir="auto">{linebreaksbr(body, autoescape=True)}</p>')

@@ -203,7 +203,7 @@ def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, langu
         f'data-revision="{row.revision}">'
         f'<span class="disc disc-{row.author_id % DISC_COLOURS}" aria-hidden="true">{disc}</span>'
         f'<article class="message-main" tabindex="-1"><header class="message-head">'
-        f'<span class="message-author">{name}</span> '
+        f'<bdi class="message-author">{name}</bdi> '
         f'<a class="message-time" href="{thread_url}?at={row.sequence}#message-{row.sequence}">'
         f'<time datetime="{row.posted_at:%Y-%m-%dT%H:%M:%SZ}" '
         f'title="{_day(posted_at.date(), language)}, {clock} ({escape(str(zone))})">{clock}</time></a>'
@@ -219,7 +219,7 @@ def _body(row: MessageRow) -> str:
     if row.removed_at is None:
         return f'<div class="message-body" dir="auto">{row.body_html}</div>'
     words = removal_in_words(row.author_id, row.removed_by or 0, row.remover or "", row.removal_reason)
-    return f'<p class="message-removed">{escape(words)}</p>'
+    return f'<p class="message-removed" dir="auto">{escape(words)}</p>'
 
 
 def _edited(row: MessageRow, url: str) -> str:

@@ -62,10 +62,10 @@ def _render(hit: Hit, slug: str, zone: tzinfo, language: str) -> str:
     moment = _moment(posted_at.replace(second=0, microsecond=0), language)
     url = f"{thread_url(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
     return (
-        f'<li class="hit"><h2 class="hit-topic"><a href="{url}">{escape(hit.topic)}</a></h2> '
-        f'<p class="hit-where"><b>{escape(hit.author)}</b> · '
+        f'<li class="hit"><h2 class="hit-topic"><a href="{url}" dir="auto">{escape(hit.topic)}</a></h2> '
+        f'<p class="hit-where"><b><bdi>{escape(hit.author)}</bdi></b> · '
         f'<time datetime="{posted_at.isoformat()}">{moment}</time>'
-        f' · {escape(hit.group)}</p> <p class="hit-text" dir="auto">{hit.excerpt}</p></li>'
+        f' · <bdi>{escape(hit.group)}</bdi></p> <p class="hit-text" dir="auto">{hit.excerpt}</p></li>'
     )
 
 

@@ -30,7 +30,7 @@ from tenancy.models import Member
 
 PAGE_LENGTH = 50
 EXCERPT_LENGTH = 120
-EXCERPT_SOURCE_LENGTH = 600  # characters of HTML, enough for an excerpt
+EXCERPT_SOURCE_LENGTH = 800  # characters of HTML, enough for an excerpt
 # Queried for every request: who may see the topic, whether it changed, and what is specific to the reader.
 COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "unread")
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")

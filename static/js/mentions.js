@@ -81,7 +81,9 @@ export class MentionList {
     const option = document.createElement("li");
     option.id = `composer-person-${index}`;
     option.setAttribute("role", "option");
-    option.append(name);
+    const shown = document.createElement("bdi");
+    shown.textContent = name;
+    option.append(shown);
     if (count > 1) {
       const note = document.createElement("small");
       note.textContent = this.list.dataset.namesakes.replace("%n", count);

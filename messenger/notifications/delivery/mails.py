@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from common.mail.mail_merge import MailMerge, MergedMail
 from common.mail.sending import build_mail
+from messenger.markup.directions import direction_of
 from messenger.markup.mentions import shown_to
 from messenger.models import Message
 from messenger.notifications.delivery.unsubscribe_links import link_for_key, make_key
@@ -98,6 +99,7 @@ def _mail_merge(content: MailContent, language: str, time_zone: str) -> MailMerg
                 "posted_at": content.posted_at,
                 "body": content.body,
                 "body_html": mark_safe(content.body_html),  # noqa: S308  (sanitised when it was written)
+                "body_direction": direction_of(content.body) or "auto",
                 "topic": content.topic,
                 "names_topic": content.detail != MailDetail.MINIMAL,
                 "holds_text": content.detail == MailDetail.FULL_TEXT,

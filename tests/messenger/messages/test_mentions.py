@@ -78,7 +78,7 @@ def test_who_is_mentioned(text: str, mentioned: list[int]) -> None:
 
 def test_a_mention_is_displayed_as_it_was_typed() -> None:
     assert prepare("Dear @bob o’brien & søn!", PEOPLE).html == (
-        '<p>Dear <span class="mention" data-member="3">@bob o’brien &amp; søn</span>!</p>\n'
+        '<p dir="auto">Dear <span class="mention" data-member="3">@bob o’brien &amp; søn</span>!</p>\n'
     )
 
 
@@ -196,8 +196,8 @@ def test_any_text_mentions_only_members_it_names(text: str) -> None:
 def test_a_reader_sees_their_own_mentions_marked_and_no_ids() -> None:
     html = prepare("@Ann, @Maria Silva", PEOPLE).html
     own, other = '<span class="mention mention-own">', '<span class="mention">'
-    assert shown_to(1, html) == f"<p>{own}@Ann</span>, {other}@Maria Silva</span></p>\n"
-    assert shown_to(5, html) == f"<p>{other}@Ann</span>, {own}@Maria Silva</span></p>\n"
+    assert shown_to(1, html) == f'<p dir="auto">{own}@Ann</span>, {other}@Maria Silva</span></p>\n'
+    assert shown_to(5, html) == f'<p dir="auto">{other}@Ann</span>, {own}@Maria Silva</span></p>\n'
     assert shown_to(45, html).count(own) == 0
 
 

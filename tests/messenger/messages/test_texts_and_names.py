@@ -109,6 +109,7 @@ HARMLESS = {
 def assert_harmless(html: str) -> None:
     for tag, attributes in Elements(html).found:
         assert tag in HARMLESS, html
+        assert attributes.pop("dir", "auto") in ("auto", "rtl"), html
         assert set(attributes) <= {"a": {"href", "rel"}, "ol": {"start"}, "li": {"value"}}.get(tag, set()), html
         if tag == "a":
             assert attributes["rel"] == "noopener nofollow", html
@@ -192,10 +193,10 @@ def test_the_pretest_for_links_misses_none(text: str) -> None:
     [
         ("**bold**", "<strong>bold</strong>"),
         ("~~gone~~", "<s>gone</s>"),
-        ("one\ntwo", "<p>one<br>\ntwo</p>"),
-        ("- a\n- b", "<li>a</li>"),
-        ("3. c", '<ol start="3">'),
-        ("|a|\n|-|\n|b|", "<td>b</td>"),
+        ("one\ntwo", '<p dir="auto">one<br>\ntwo</p>'),
+        ("- a\n- b", '<li dir="auto">a</li>'),
+        ("3. c", '<ol start="3" dir="auto">'),
+        ("|a|\n|-|\n|b|", '<td dir="auto">b</td>'),
         ("1 < 2 & 3", "1 &lt; 2 &amp; 3"),
         ("<b>as typed</b>", "&lt;b&gt;as typed&lt;/b&gt;"),
     ],

@@ -86,9 +86,9 @@ def test_a_quote_is_the_markdown_text_below_its_authors_name(cast: Cast) -> None
     assert answer.content.decode() == text
     quoting = post(cast.payments, cast.bob, text + "I agree.")
     assert quoting.body_html.startswith(
-        "<blockquote>\n<p><strong>Alice *A*:</strong><br>\nTwo <strong>lines</strong></p>"
+        '<blockquote dir="auto">\n<p dir="auto"><strong>Alice *A*:</strong><br>\nTwo <strong>lines</strong></p>'
     )
-    assert quoting.body_html.endswith("</blockquote>\n<p>I agree.</p>\n")
+    assert quoting.body_html.endswith('</blockquote>\n<p dir="auto">I agree.</p>\n')
 
 
 def test_quoting_a_mention_does_not_mention_anyone_again(cast: Cast) -> None:
