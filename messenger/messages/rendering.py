@@ -210,7 +210,7 @@ def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, langu
         f"{_edited(row, url)} "
         f'<a class="message-more" href="{url}" data-message-menu aria-label="{_more_label(language)}">'
         f"{MORE}</a></header>{_body(row)}"
-        f'<p class="message-outcome outcome-{row.outcome}">'
+        f'<p class="message-outcome outcome-{"removed" if row.removed_at else row.outcome}">'
         f'<a href="{url}record/" data-record>{escape(outcome_of(row))}</a></p></article></li>'
     )
 

@@ -1,5 +1,6 @@
 """Editing and removing messages: who may do it, until when, what stays, and what is not affected."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -193,6 +194,14 @@ def test_an_edit_that_comes_too_late_returns_the_text_with_an_error(cast: Cast) 
     assert answer.status_code == 422
     assert "too late" in answer.content.decode()
     assert "Typed with care" in answer.content.decode()
+
+
+def test_a_removed_message_says_quietly_that_it_was_e_mailed(cast: Cast) -> None:
+    post(cast.payments, cast.alice)
+    post(cast.payments, cast.alice)
+    remove_message(cast.payments.pk, 1, cast.alice)
+    page = sign_in(cast.bob).get(f"/northwind/messenger/topics/{cast.payments.pk}/").content.decode()
+    assert re.findall(r'class="message-outcome (outcome-\w+)"', page) == ["outcome-removed", "outcome-no_email"]
 
 
 # -- Unread --------------------------------------------------------------------------------------------
