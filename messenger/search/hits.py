@@ -1,4 +1,4 @@
-"""A hit as the page shows it: where the message was posted, and an excerpt around the words found.
+"""A hit as the page shows it: where the message was posted, and a plain text excerpt around the words found.
 
 Built as strings from columns, like the messages of a thread (messenger/messages/rendering.py).
 """
@@ -15,6 +15,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from messenger.markup.plain_text import plain_text
 from messenger.web.links import thread_url
 
 EXCERPT_LENGTH, EXCERPT_LEAD = 260, 60  # characters in all, and before the first word found
@@ -23,6 +24,9 @@ MAX_CACHED_LENGTH = 2_000  # characters
 # Around each word found in `marked`. The statement removes them from the body first, so none comes from a message.
 START, STOP = "\ue000", "\ue001"
 _EDGE = re.compile(f"({START}|{STOP})")
+# What search takes for a part of a word: `_` joins words.
+_LETTER = re.compile(r"[^\W_]")
+_BEGINNING, _INSIDE, _END = r"(?<![^\W_])", "", r"(?![^\W_])"
 
 
 class Hit(NamedTuple):
@@ -34,11 +38,12 @@ class Hit(NamedTuple):
     author: str
     posted_at: datetime
     body: str
+    body_html: str
     marked: str  # the body with START and STOP around the words found; joiners are spaces
 
     @property
     def excerpt(self) -> SafeString:
-        return excerpt(self.body, self.marked)
+        return excerpt(plain_text(self.body_html), words_found(self.body, self.marked))
 
 
 _NAMES = {"topic_id": "topic", "topic": "topic__name", "group": "topic__group__name", "author": "author__name"}
@@ -74,20 +79,36 @@ def _moment(minute: datetime, language: str) -> str:
     return str(escape(date_format(minute, "DATETIME_FORMAT")))
 
 
-def excerpt(body: str, marked: str) -> SafeString:
-    """The part of a message around the first word found, escaped, with each word found in <mark>."""
-    spans = list(_spans(marked)) if len(marked.replace(START, "").replace(STOP, "")) == len(body) else []
+def words_found(body: str, marked: str) -> re.Pattern[str] | None:
+    """What matches the words found in the text of a message, as they are spelled in its `marked` body; None: none.
+
+    A word matches only where it begins and ends as it does in the body: as a whole, or within a longer one.
+    """
+    if len(marked.replace(START, "").replace(STOP, "")) != len(body):
+        return None
+    words = {
+        (_INSIDE if start and _LETTER.match(body, start - 1) else _BEGINNING)
+        + re.escape(body[start:end])
+        + (_INSIDE if _LETTER.match(body, end) else _END)
+        for start, end in _spans(marked)
+    }
+    return re.compile("|".join(sorted(words, key=len, reverse=True))) if words else None
+
+
+def excerpt(text: str, words: re.Pattern[str] | None) -> SafeString:
+    """The part of a text around the first of the `words`, escaped, with each of them in <mark>."""
+    spans = [found.span() for found in words.finditer(text)] if words else []
     start = max(0, spans[0][0] - EXCERPT_LEAD) if spans else 0
     if start:  # back to the beginning of a word
-        start = max(body.rfind(" ", 0, start + 1), body.rfind("\n", 0, start + 1), start - 40) + 1
+        start = max(text.rfind(" ", 0, start + 1), start - 40) + 1
     end = start + EXCERPT_LENGTH
     parts, position = ["… " if start else ""], start
     for first, last in spans:
         if first >= end:
             break
-        parts += [escape(body[position:first]), "<mark>", escape(body[first:last]), "</mark>"]
+        parts += [escape(text[position:first]), "<mark>", escape(text[first:last]), "</mark>"]
         position = last
-    parts += [escape(body[position : max(end, position)]), " …" if end < len(body) else ""]
+    parts += [escape(text[position : max(end, position)]), " …" if end < len(text) else ""]
     return mark_safe("".join(parts))  # noqa: S308  (escaped piece by piece)
 
 

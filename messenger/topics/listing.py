@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
-from html import unescape
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -14,7 +13,6 @@ from django.db.models.functions import Left, Lower
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import strip_tags
 from django.utils.text import Truncator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -23,6 +21,7 @@ from common.caching.local_cache import LocalCache
 from common.database.prepared import Prepared
 from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
+from messenger.markup.plain_text import plain_text
 from messenger.models import Topic
 from messenger.notifications.explanations.wording import notifications_in_words
 from messenger.reading.annotations import unread_in_words, with_unread
@@ -34,8 +33,6 @@ EXCERPT_SOURCE_LENGTH = 800  # characters of HTML, enough for an excerpt
 # Queried for every request: who may see the topic, whether it changed, and what is specific to the reader.
 COLUMNS = ("pk", "revision", "group", "is_mentioned", "is_muted", "unread")
 CUT_OFF_TAG = re.compile(r"<[^>]*\Z")
-# A tag between two words. Inline markup, as in “<strong>412</strong>,”, separates none.
-TAG_BETWEEN_WORDS = re.compile(r"<(?!/?(?:a|code|del|em|s|span|strong)\b)")
 
 
 class TopicSummary(NamedTuple):
@@ -253,8 +250,7 @@ def _make_row(
 
 
 def _excerpt_of(html: str) -> str:
-    words = unescape(strip_tags(TAG_BETWEEN_WORDS.sub(" <", CUT_OFF_TAG.sub("", html)))).split()
-    return Truncator(" ".join(words)).chars(EXCERPT_LENGTH)
+    return Truncator(plain_text(CUT_OFF_TAG.sub("", html))).chars(EXCERPT_LENGTH)
 
 
 def render_topic_rows(rows: Iterable[TopicRow], slug: str, *, manages: bool, shows_inactive: bool) -> bytes:

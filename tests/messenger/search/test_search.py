@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from common.database.prepared import PreparedSql, Statement
 from messenger.groups.services import save_group
+from messenger.markup.plain_text import plain_text
 from messenger.messages.editing import edit_message, remove_message
 from messenger.models import Message, MessengerGroup, Topic
 from messenger.search import engine, time_buckets
@@ -189,7 +190,31 @@ def test_an_excerpt_is_escaped_text_of_the_message(cast: Cast, body: str) -> Non
     assert hit.pk == message.pk
     assert set(re.findall(r"<[^>]*>", hit.excerpt)) <= {"<mark>", "</mark>"}
     text = unescape(hit.excerpt.replace("<mark>", "").replace("</mark>", ""))
-    assert message.body.startswith(text.removesuffix(" …"))
+    assert plain_text(message.body_html).startswith(text.removesuffix(" …"))
+
+
+@pytest.mark.parametrize(
+    ("words", "body", "expected"),
+    [
+        ("wages", "**Wages** and *bonus*", "<mark>Wages</mark> and bonus"),
+        (
+            '"wages"',
+            "Pay the **wages**, wages_2026 and wageslip",
+            "Pay the <mark>wages</mark>, <mark>wages</mark>_2026 and wageslip",
+        ),
+        ("bob", "|Name|Amount|\n|---|--:|\n|Bob|412|", "Name Amount <mark>Bob</mark> 412"),
+        ("bonus", "# Title\n\n> quoted\n\n- the bonus\n- `code`", "Title quoted the <mark>bonus</mark> code"),
+        ("file", "[The file](https://example.com/file_1) & <b>", "The <mark>file</mark> &amp; &lt;b&gt;"),
+        ("example.com", "https://example.com/a", "https://<mark>example</mark>.<mark>com</mark>/a"),
+        ("path", "[Here](https://example.com/path)", "Here"),
+        ("löhne", "~~Lohne~~ and LÖHNE", "<mark>Lohne</mark> and <mark>LÖHNE</mark>"),
+        ("inv", "INV-4711 ```x```", "<mark>INV</mark>-4711 x"),
+    ],
+)
+def test_an_excerpt_is_plain_text_with_the_words_found_marked(cast: Cast, words: str, body: str, expected: str) -> None:
+    post(cast.payments, cast.alice, body)
+    (hit,) = engine.find(cast.bob, words, scope_of(cast.bob)).hits
+    assert hit.excerpt == expected
 
 
 # -- Hits ----------------------------------------------------------------------------------------------------------
