@@ -7,12 +7,15 @@ from functools import cache
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.formats import date_format, time_format
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from common.clock_times import clock_time, moment_in_words
+
 register = template.Library()
+register.filter("moment", moment_in_words)
 
 ICONS = settings.BASE_DIR / "static" / "vendor" / "bootstrap-icons"
 
@@ -60,7 +63,7 @@ def short_when(moment: datetime) -> str:
     """Short enough for a list: the time if today, “Yesterday”, the day and month if this year, else the date."""
     moment, today = timezone.localtime(moment), timezone.localdate()
     if moment.date() == today:
-        return time_format(moment, "TIME_FORMAT")
+        return clock_time(moment)
     if moment.date() == today - timedelta(days=1):
         return _("Yesterday")
     return date_format(moment, "MONTH_DAY_FORMAT" if moment.year == today.year else "DATE_FORMAT")

@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from common.clock_times import offset_if_repeated
 from common.templatetags.interface import initials
 from messenger.access import MessageQuerySet
 from messenger.markup.mentions import mentioned_in, shown_to
@@ -195,7 +196,7 @@ def _render(row: MessageRow, previous: Preceding | None, zone: tzinfo, reader: R
 def _message(row: MessageRow, classes: str, thread_url: str, zone: tzinfo, language: str) -> str:
     """One message in this zone and language, before mentions are personalised: most readers share the same HTML."""
     posted_at = row.posted_at.astimezone(zone)
-    clock = _clock(posted_at.hour, posted_at.minute, language)
+    clock = _clock(posted_at.hour, posted_at.minute, language) + offset_if_repeated(posted_at)
     name, disc = escape(row.author_name), escape(initials(row.author_name))
     url = f"{thread_url}messages/{row.sequence}/"
     return (

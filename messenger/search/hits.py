@@ -15,6 +15,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
+from common.clock_times import offset_if_repeated
 from messenger.markup.plain_text import plain_text
 from messenger.web.links import thread_url
 
@@ -64,7 +65,7 @@ def _renderer(hit: Hit) -> Callable[[Hit, str, tzinfo, str], str]:
 @lru_cache(maxsize=1_000)
 def _render(hit: Hit, slug: str, zone: tzinfo, language: str) -> str:
     posted_at = hit.posted_at.astimezone(zone)
-    moment = _moment(posted_at.replace(second=0, microsecond=0), language)
+    moment = _moment(posted_at.replace(second=0, microsecond=0), language) + offset_if_repeated(posted_at)
     url = f"{thread_url(slug, hit.topic_id)}?at={hit.sequence}#message-{hit.sequence}"
     return (
         f'<li class="hit"><h2 class="hit-topic"><a href="{url}" dir="auto">{escape(hit.topic)}</a></h2> '

@@ -12,12 +12,12 @@ from django.db.models import Count, F, FilteredRelation, Q, QuerySet
 from django.db.models.functions import Left, Lower
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.text import Truncator
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from common.caching.local_cache import LocalCache
+from common.clock_times import moment_in_words
 from common.database.prepared import Prepared
 from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
@@ -240,7 +240,7 @@ def _make_row(
         group=group,
         notifications=notifications_in_words(summary.notifications_enabled, summary.notification_interval),
         when=short_when(at),
-        moment=date_format(at, "DATETIME_FORMAT"),
+        moment=moment_in_words(at),
         timestamp=at.isoformat(timespec="seconds"),
         is_muted=is_muted,
         unread=unread_in_words(unread) if unread else "",

@@ -7,9 +7,10 @@ from functools import lru_cache
 from math import ceil
 
 from django.utils import timezone
-from django.utils.formats import date_format, get_format, time_format
+from django.utils.formats import date_format, get_format
 from django.utils.translation import get_language
 
+from common.clock_times import clock_time
 from messenger.models import Topic
 from messenger.notifications.explanations.forecast import Forecast, forecast_for
 from messenger.notifications.explanations.wording import forecast_in_words
@@ -52,7 +53,7 @@ def _phrase(forecast: Forecast, interval_minutes: int, zone: tzinfo, today: date
 def _moment(moment: datetime, today: date) -> str:
     """The time in the active time zone, rounded up to full seconds, with the day unless it is today."""
     local = timezone.localtime(moment + timedelta(microseconds=-moment.microsecond % 1_000_000))
-    clock = time_format(local, _with_seconds(get_format("TIME_FORMAT")))
+    clock = clock_time(local, _with_seconds(get_format("TIME_FORMAT")))
     if local.date() == today:
         return clock
     return f"{date_format(local, 'D')} {date_format(local, 'MONTH_DAY_FORMAT')}, {clock}"
