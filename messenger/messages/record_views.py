@@ -9,6 +9,7 @@ from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
 from messenger.web.requests import MessengerHttpRequest, wants_fragment
 from tenancy.pagination import page_number
+from tenancy.validators import NAME_MAX_LENGTH
 
 
 @require_safe
@@ -18,14 +19,15 @@ def record(request: MessengerHttpRequest, pk: int, sequence: int) -> HttpRespons
     messages: MessageQuerySet = Message.objects.visible_to(member).filter(topic=pk, sequence=sequence)
     message = get_object_or_404(messages.select_related("topic__group", "author"))
     request.sees_messenger = True
-    page = page_number(request)
-    message_record = record_of(message, member, page)
+    page, words = page_number(request), request.GET.get("q", "").strip()[:NAME_MAX_LENGTH]
+    message_record = record_of(message, member, page, words)
     if not message_record.lines and page > 1:
         raise Http404
     context = {
         "message": message,
         "topic": message.topic,
         "record": message_record,
+        "query": words,
         "outcome": outcome_of(fetch_rows(messages)[0]),
         "decision": decision_in_words(message.reason, message.interval_minutes, message.elapsed, message.addressees),
         "next_page": page + 1 if message_record.has_more else None,

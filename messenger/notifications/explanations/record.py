@@ -33,13 +33,19 @@ class Record:
     joined_later: int  # readers today who were not members then
     has_more: bool
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it has several pages without a search."""
+        return self.people > PAGE_LENGTH
 
-def record_of(message: Message, reader: Member, page: int) -> Record:
+
+def record_of(message: Message, reader: Member, page: int, words: str = "") -> Record:
     """One page (from 1) of the group's members at the time of posting, by name; page 1 begins with the reader.
 
-    A page after the last one has no lines.
+    If there are `words`, only members whose names contain them have lines. A page after the last one has no lines.
     """
-    members = members_at(message)
+    everyone = members_at(message)
+    members = everyone.filter(name__icontains=words) if words else everyone
     start = (page - 1) * PAGE_LENGTH
     others = list(members.exclude(pk=reader.pk).by_name()[start : start + PAGE_LENGTH + 1])
     has_more = len(others) > PAGE_LENGTH
@@ -50,8 +56,8 @@ def record_of(message: Message, reader: Member, page: int) -> Record:
         lines=[
             _line(message, member, deliveries.get(member.pk), caught_up.get(member.pk), reader) for member in on_page
         ],
-        people=members.count(),
-        joined_later=message.topic.readers().exclude(pk__in=members.values("pk")).count(),
+        people=everyone.count(),
+        joined_later=message.topic.readers().exclude(pk__in=everyone.values("pk")).count(),
         has_more=has_more,
     )
 

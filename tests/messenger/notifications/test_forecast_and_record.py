@@ -248,6 +248,31 @@ def test_the_record_of_a_large_group_has_several_pages(cast: Cast) -> None:
     assert message.sequence == 1
 
 
+def test_the_record_of_a_large_group_is_searched_by_name(cast: Cast) -> None:
+    crowd = [
+        make_member(cast.northwind, f"Crowd{number:03} {'Even' if number % 2 else 'Odd'}") for number in range(240)
+    ]
+    save_group(cast.payroll, [cast.alice, cast.bob, *crowd])
+    post(cast.payments, cast.alice)
+    path, bob = f"{path_of(cast.payments)}messages/1/record/", sign_in(cast.bob)
+
+    def names(**query: str) -> list[str]:
+        page = bob.get(path, query).content.decode()
+        assert "242 people were in the group at the time" in page, "whatever is searched for"
+        return re.findall(r'class="record-name"><bdi>([^<]*)<', page)
+
+    assert 'name="q"' in bob.get(path).content.decode()
+    assert names(q="crowd017") == ["Crowd017 Even"]
+    assert names(q=" BRANDT ") == ["Bob Brandt"], "the reader"
+    assert names(q="nobody") == []
+    assert names(q="charlie") == [], "Charlie is not in the group"
+    assert names(q="%") == []
+    evens = names(q="even") + names(q="even", page="2")
+    assert evens == [f"Crowd{number:03} Even" for number in range(1, 240, 2)]
+    assert "?page=2&amp;q=even" in bob.get(path, {"q": "even"}).content.decode()
+    assert bob.get(path, {"q": "even", "page": "3"}).status_code == 404
+
+
 @pytest.mark.parametrize("sequence", ["0", "2", "999999999999999999"])
 def test_the_record_of_a_missing_message_is_a_404(cast: Cast, sequence: str) -> None:
     post(cast.payments, cast.alice)
