@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from markdown_it import MarkdownIt
 
 from messenger.markup.directions import TAGS_WITH_DIRECTION, set_directions, with_direction_of_code
+from messenger.markup.list_numbers import LONG_NUMBERS, mark_long_numbers
 from messenger.markup.mention_syntax import People, collect_mentions, enable_mentions, mention_env
 from messenger.markup.typed_text import is_nothing_visible, keep_typed_text
 from messenger.models import BODY_MAX_LENGTH
@@ -89,6 +90,7 @@ def render(body: str, people: People | None = None) -> Body:
         return _as_typed(body)
     mentions = frozenset(collect_mentions(tokens))
     set_directions(tokens)
+    mark_long_numbers(tokens)
     html = _cleaner(mentions).clean(_markdown.renderer.render(tokens, _markdown.options, env))
     html = with_direction_of_code(html)
     if len(html) > MAX_GROWTH * (len(body) + 10):
@@ -103,7 +105,7 @@ def _cleaner(mentions: frozenset[str]) -> nh3.Cleaner:
         tags=_TAGS | {"span"} if mentions else _TAGS,
         attributes={tag: {"dir"} for tag in TAGS_WITH_DIRECTION}
         | {"a": {"href"}, "ol": {"dir", "start"}, "li": {"dir", "value"}},
-        allowed_classes={"span": {"mention"}},
+        allowed_classes={"span": {"mention"}, "ol": {LONG_NUMBERS}},
         tag_attribute_values={"span": {"data-member": set(mentions)}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener nofollow",

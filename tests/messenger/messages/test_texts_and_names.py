@@ -110,7 +110,8 @@ def assert_harmless(html: str) -> None:
     for tag, attributes in Elements(html).found:
         assert tag in HARMLESS, html
         assert attributes.pop("dir", "auto") in ("auto", "rtl"), html
-        assert set(attributes) <= {"a": {"href", "rel"}, "ol": {"start"}, "li": {"value"}}.get(tag, set()), html
+        allowed = {"a": {"href", "rel"}, "ol": {"class", "start"}, "li": {"value"}}
+        assert set(attributes) <= allowed.get(tag, set()), html
         if tag == "a":
             assert attributes["rel"] == "noopener nofollow", html
             assert urlsplit(attributes.get("href") or "http:").scheme in {"http", "https", "mailto", ""}, html
@@ -203,6 +204,22 @@ def test_the_pretest_for_links_misses_none(text: str) -> None:
 )
 def test_markdown_is_rendered(text: str, html: str) -> None:
     assert html in render(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_long"),
+    [
+        ("999999999. nine digits", [True]),
+        ("1000. four digits", [True]),
+        ("999. three digits", [False]),
+        ("999. a\n1. the thousandth", [True]),
+        ("- a\n- b", []),
+        ("1. a\n\n   999999999. inner\n2. b", [False, True]),
+        ("1000. a\n      - inner\n", [True]),
+    ],
+)
+def test_a_list_makes_room_for_long_numbers(text: str, is_long: list[bool]) -> None:
+    assert ["long-numbers" in tag for tag in re.findall("<ol[^>]*>", render(text))] == is_long
 
 
 MARKUP = st.lists(

@@ -14,8 +14,8 @@ from tests.messenger.messages.test_texts_and_names import links_in
 
 
 def html_of(text: str) -> str:
-    """Without the directions of blocks, which have tests of their own."""
-    return re.sub(r' dir="\w+"', "", render(text).html)
+    """Without the directions and classes of blocks, which have tests of their own."""
+    return re.sub(r' (dir|class)="[\w-]+"', "", render(text).html)
 
 
 def text_of(html: str) -> str:
