@@ -5,10 +5,17 @@ const HOUR = 60 * MINUTE;
 // A longer countdown is not useful; the sentence names the time anyway.
 const LONGEST_COUNTDOWN = 24 * HOUR;
 
-function clock(seconds) {
-  const parts = [Math.floor((seconds % HOUR) / MINUTE), seconds % MINUTE];
-  if (seconds >= HOUR) parts.unshift(Math.floor(seconds / HOUR));
-  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
+function inWords(number, unit) {
+  return new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "short" }).format(number);
+}
+
+/** Hours and minutes, rounded up; seconds only in the last minute: a number that jumps draws the eye. */
+function remaining(seconds) {
+  if (seconds < MINUTE) return inWords(seconds, "second");
+  const minutes = Math.ceil(seconds / MINUTE);
+  const hours = Math.floor(minutes / 60);
+  if (!hours) return inWords(minutes, "minute");
+  return minutes % 60 ? `${inWords(hours, "hour")} ${inWords(minutes % 60, "minute")}` : inWords(hours, "hour");
 }
 
 export class Forecast {
@@ -55,7 +62,7 @@ export class Forecast {
       if (left <= 0) return this.#turn();
       const countdown = this.find().querySelector("[data-countdown]");
       if (!countdown) return;
-      countdown.textContent = left < LONGEST_COUNTDOWN ? countdown.dataset.countdown.replace("{time}", clock(left)) : "";
+      countdown.textContent = left < LONGEST_COUNTDOWN ? countdown.dataset.countdown.replace("{time}", remaining(left)) : "";
     };
     this.#timer = setInterval(tick, 500);
     tick();
