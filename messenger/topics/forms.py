@@ -31,6 +31,12 @@ class TopicForm(PageModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        interval = self.fields["notification_interval"]
+        if self.is_bound and not self.data.get("notifications_enabled"):
+            # Browsers do not send a disabled field: the interval stays what it is.
+            interval.required = not interval.widget.value_omitted_from_data(
+                self.data, self.files, "notification_interval"
+            )
         self.helper.layout = Layout(
             *[name for name in ("group",) if name in self.fields],
             "name",

@@ -46,7 +46,9 @@ class IntervalField(forms.MultiValueField):
         kwargs.pop("min_value", None)
         super().__init__([number, unit], **kwargs)
 
-    def compress(self, values: list[Any]) -> int:
+    def compress(self, values: list[Any]) -> int | None:
+        if not values:
+            return None
         number, unit = values
         if not 0 <= number * MINUTES_PER_UNIT[unit] <= MINUTES_A_WEEK:
             raise ValidationError(_("Enter an interval between 0 minutes and 7 days."), code="out_of_range")

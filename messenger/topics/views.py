@@ -126,7 +126,8 @@ def edit(request: MessengerHttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid() and _try_to_save(form):
         messages.success(request, _("The settings of “%(name)s” have been saved.") % {"name": topic.name})
         return redirect(topic) if topic.is_active else redirect("messenger:topics", member.tenancy.slug)
-    chosen = form.cleaned_data.get("notification_interval", saved) if form.is_bound else saved
+    typed = form.cleaned_data.get("notification_interval") if form.is_bound else None
+    chosen = saved if typed is None else typed
     context = {
         "form": form,
         "topic": topic,

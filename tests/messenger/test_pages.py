@@ -528,6 +528,23 @@ def test_s10_any_other_interval_is_an_error_of_the_field_and_stays_in_the_form(
     assert cast.payments.notification_interval == 30
 
 
+@pytest.mark.parametrize(("enabled", "status", "notifications"), [(None, 302, (False, 45)), ("on", 422, (True, 45))])
+def test_s10_an_interval_that_is_not_sent_is_kept_while_notifications_are_off(
+    cast: Cast, enabled: str | None, status: int, notifications: tuple[bool, int]
+) -> None:
+    Topic.objects.filter(pk=cast.payments.pk).update(notification_interval=45)
+    form = topic_form(cast, notifications_enabled=enabled, notification_interval_0=None, notification_interval_1=None)
+    assert sign_in(cast.alice).post(f"{thread(cast.payments)}edit/", form).status_code == status
+    cast.payments.refresh_from_db()
+    assert (cast.payments.notifications_enabled, cast.payments.notification_interval) == notifications
+
+
+def test_s10_a_new_topic_without_notifications_gets_the_default_interval(cast: Cast) -> None:
+    form = topic_form(cast, notifications_enabled=None, notification_interval_0=None, notification_interval_1=None)
+    assert sign_in(cast.alice).post(NEW_TOPIC, form).status_code == 302
+    assert Topic.objects.get(name="Bonuses").notification_interval == 30
+
+
 @pytest.mark.parametrize("name", ["Payments processing", "PAYMENTS Processing", " payments  processing "])
 def test_s10_a_topics_name_is_unique_in_its_group_ignoring_case(cast: Cast, name: str) -> None:
     assert errors_of(sign_in(cast.alice).post(NEW_TOPIC, topic_form(cast, name=name))) == {"name"}

@@ -55,6 +55,20 @@ def test_typing_another_interval_updates_the_table_and_highlights_its_row(browse
     assert "30 minutes" in chosen.inner_text(), "nothing was saved"
 
 
+def test_the_interval_can_be_changed_only_while_notifications_are_on(browser: Browser, stack: Stack) -> None:
+    alice = open_settings(browser, stack)
+    number, unit = (alice.page.locator(f"[name=notification_interval_{part}]") for part in (0, 1))
+    for is_on in (False, True, False):
+        alice.page.get_by_label("Enable message notifications").set_checked(is_on)
+        assert (number.is_enabled(), unit.is_enabled()) == (is_on, is_on)
+    alice.click("Save settings", "button")
+    alice = open_settings(browser, stack)
+    assert not alice.page.get_by_label("Enable message notifications").is_checked()
+    assert alice.page.locator("[name=notification_interval_0]").input_value() == "30", "kept"
+    alice.page.get_by_label("Enable message notifications").check()
+    alice.click("Save settings", "button")
+
+
 def open_health(browser: Browser, stack: Stack, **context: Any) -> Person:
     dana = Person(browser, stack.address, "dana@northwind.example", PASSWORD, **context)
     assert dana.go("/northwind/administration/system/e-mails/") == 200
