@@ -62,7 +62,7 @@ class TopicForm(PageModelForm):
 class IntervalForm(forms.Form):
     """The interval alone, validated while it is being typed."""
 
-    notification_interval = IntervalField(error_messages={"required": _("Enter a whole number.")})
+    notification_interval = IntervalField(error_messages={"required": _("Enter a number, for example 90 or 1.5.")})
 
 
 class NewTopicForm(TopicForm):

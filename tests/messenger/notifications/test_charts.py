@@ -48,7 +48,7 @@ def test_typing_another_interval_updates_the_table_and_highlights_its_row(browse
     assert "1 day 21 hours" in chosen.inner_text()
     assert "With an interval of 1 day 21 hours" in alice.page.locator("[data-replay-status]").inner_text()
     alice.page.locator("[name=notification_interval_0]").fill("")
-    alice.page.locator(".replay-problem", has_text="Enter a whole number.").wait_for()
+    alice.page.locator(".replay-problem", has_text="Enter a number, for example 90 or 1.5.").wait_for()
     assert chosen.count() == 0
     assert alice.page.locator("#replay-table").is_visible(), "an incomplete number does not remove the table"
     alice.page.reload()

@@ -235,15 +235,16 @@ def test_a_typed_interval_is_highlighted_and_the_saved_one_stays(cast: Cast) -> 
 @pytest.mark.parametrize(
     ("number", "unit", "sentence"),
     [
-        ("", "minutes", "Enter a whole number."),
-        ("x", "minutes", "Enter a whole number."),
-        ("1.5", "hours", "Enter a whole number."),
+        ("", "minutes", "Enter a number, for example 90 or 1.5."),
+        ("x", "minutes", "Enter a number, for example 90 or 1.5."),
+        ("1.5", "minutes", "Enter an interval of whole minutes."),
+        ("1,000", "minutes", "Enter a number, for example 90 or 1.5."),
         ("-1", "minutes", "Enter an interval between 0 minutes and 7 days."),
         ("8", "days", "Enter an interval between 0 minutes and 7 days."),
         ("9" * 26, "days", "Enter an interval between 0 minutes and 7 days."),
-        ("9" * 5000, "days", "Enter a whole number."),
+        ("9" * 5000, "days", "Enter a number, for example 90 or 1.5."),
         ("1", "weeks", "Select a valid choice."),
-        ("1", "", "Enter a whole number."),
+        ("1", "", "Enter a number, for example 90 or 1.5."),
     ],
 )
 def test_an_invalid_interval_gets_an_error_and_the_table_stays(
