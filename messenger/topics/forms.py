@@ -79,4 +79,4 @@ class NewTopicForm(TopicForm):
         field.empty_label = _("Choose a group")
         field.help_text = _("Everyone in the group can read the topic. It can't be moved to another group later.")
         if len(groups) == 1:
-            field.initial = groups[0].pk
+            self.initial["group"] = groups[0].pk  # a model form ignores the field's own

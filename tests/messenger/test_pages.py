@@ -464,6 +464,13 @@ def test_s10_a_new_topic_has_notifications_enabled_and_an_interval_of_30_minutes
     assert form["is_active"].value() is True
 
 
+def test_s10_a_managers_only_group_is_chosen_already(cast: Cast) -> None:
+    alice, chosen = sign_in(cast.alice), f'<option value="{cast.payroll.pk}" selected>'
+    assert chosen in text_of(alice.get(NEW_TOPIC))
+    save_group(cast.benefits, [cast.mallory, cast.alice])
+    assert chosen not in text_of(alice.get(NEW_TOPIC)), "with two groups, there is a choice"
+
+
 def test_s10_a_manager_edits_a_topic_but_cannot_move_it_to_another_group(cast: Cast) -> None:
     save_group(cast.benefits, [cast.mallory, cast.alice])
     form = topic_form(
