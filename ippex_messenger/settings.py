@@ -210,6 +210,8 @@ ACCOUNT_FORMS = {
     "reset_password": "accounts.forms.ResetPasswordForm",
     "reset_password_from_key": "accounts.forms.ResetPasswordKeyForm",
 }
+# The key is the address that was typed, known or unknown: nobody can fill the inbox of somebody else.
+ACCOUNT_RATE_LIMITS = {"reset_password": "20/m/ip,1/m/key,5/d/key"}
 # The number of our own proxies. allauth trusts as many entries of X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 

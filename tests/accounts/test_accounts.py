@@ -3,9 +3,11 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.conf import settings
 from django.db import connection
 from django.test import Client
@@ -13,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 
-from accounts.models import User
+from accounts.models import PasswordResetRequest, User
 from accounts.users import create_user
+from ippex_messenger.settings import ACCOUNT_RATE_LIMITS
 from messenger.models import Message
 from tenancy.invitations import link_of, renew
 from tenancy.models import Invitation, Member
@@ -169,6 +172,31 @@ def test_requesting_a_new_password_looks_the_same_for_known_and_unknown_addresse
         responses.append((response.status_code, response["Location"], page.content, dict(response.headers), statements))
     assert responses[0] == responses[1]
     assert responses[0][0] == 302
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_new_password_is_requested_once_a_minute_and_five_times_a_day_at_most(
+    cast: Cast, settings: Any, is_known: bool
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = ACCOUNT_RATE_LIMITS
+    email = f"{uuid4()}@example.com"
+    if is_known:
+        create_user(email, NEW_PASSWORD)
+
+    def request(typed: str) -> int:
+        return Client().post(RESET, {"email": typed}).status_code
+
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for _ in range(5):
+            assert request(email) == 302
+            clock.shift(50)
+            assert request(email.upper()) == 429, "within the same minute"
+            clock.shift(11)
+        assert request(email) == 429, "for the sixth time"
+        assert request(f"{uuid4()}@example.com") == 302, "other addresses are not concerned"
+        clock.shift(timedelta(days=1))
+        assert request(email) == 302
+    assert PasswordResetRequest.objects.filter(email=email).count() == 6
 
 
 def test_signing_in_with_a_wrong_password_looks_the_same_for_known_and_unknown_addresses(cast: Cast) -> None:
