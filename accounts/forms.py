@@ -2,13 +2,13 @@ from typing import Any
 
 from allauth.account import forms as allauth_forms
 from django import forms
-from django.core import validators
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.passwords import note_reset_request
 from accounts.time_zones import is_time_zone, options
+from common.addresses import clean_address, stored_address
 from common.forms import PageFormMixin, PageModelForm
 from common.jobs import enqueue_on_commit
 
@@ -21,6 +21,9 @@ class LoginForm(PageFormMixin, allauth_forms.LoginForm):
         for name in ("login", "password"):
             self.fields[name].help_text = ""
             self.fields[name].widget.attrs.pop("placeholder", None)
+
+    def clean_login(self) -> str:
+        return stored_address(super().clean_login())
 
 
 class ChangePasswordForm(PageFormMixin, allauth_forms.ChangePasswordForm):
@@ -40,9 +43,8 @@ class ResetPasswordForm(PageFormMixin, allauth_forms.ResetPasswordForm):
         self.fields["email"].widget.attrs.pop("placeholder", None)
 
     def clean_email(self) -> str:
-        validators.MaxLengthValidator(User._meta.get_field("email").max_length or 0)(self.cleaned_data["email"])
         # allauth looks up the address here. We leave that to the task, so that the response does not depend on it.
-        return str(self.cleaned_data["email"])
+        return clean_address(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
         note_reset_request(self.cleaned_data["email"])

@@ -10,11 +10,13 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
+from common.addresses import stored_address
+
 
 class UserManager(BaseUserManager["User"]):
     def with_address(self, email: str) -> models.QuerySet["User"]:
-        """The user with this address in any case, with or without spaces around it: none or one."""
-        return self.filter(email=email.strip().lower())
+        """The user with this address in any spelling (`stored_address`): none or one."""
+        return self.filter(email=stored_address(email))
 
 
 class User(AbstractBaseUser):

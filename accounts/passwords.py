@@ -14,6 +14,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.models import PasswordResetRequest, User
+from common.addresses import stored_address
 from common.mail.sending import RETRY_AFTER, RefusedError, build_mail, send, send_batch
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ REQUEST_LIFETIME = timedelta(days=1)
 
 def note_reset_request(email: str) -> PasswordResetRequest:
     """Record a request to reset a password. The work is the same for known and unknown addresses."""
-    return PasswordResetRequest.objects.create(email=email.strip().lower())
+    return PasswordResetRequest.objects.create(email=stored_address(email))
 
 
 def send_resets() -> None:

@@ -1,10 +1,10 @@
 from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
-from django.core.validators import validate_email
 from django.db import transaction
 
 from accounts.models import User
+from common.addresses import clean_address
 
 
 def create_user(email: str, password: str, **settings: str) -> User:
@@ -12,15 +12,14 @@ def create_user(email: str, password: str, **settings: str) -> User:
 
     `settings` are columns of User (`time_zone`, `language`). Raises ValidationError for an invalid address or password.
     """
-    email = email.strip().lower()
-    validate_email(email)
+    email = clean_address(email)
     validate_password(password, User(email=email))
     return add_user(email, make_password(password), **settings)
 
 
 @transaction.atomic
 def add_user(email: str, hashed_password: str, **settings: str) -> User:
-    """Create the rows of a user. The caller has validated the (lower-case) address and the password."""
+    """Create the rows of a user. The caller has validated the address (`clean_address`) and the password."""
     user = User.objects.create(email=email, password=hashed_password, **settings)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     return user

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import TimeZoneField, TimeZoneSelect
 from accounts.models import User
+from common.addresses import clean_address
 from common.forms import PageFormMixin, PageModelForm
 from tenancy.models import Invitation, Member, Tenancy
 
@@ -97,7 +98,7 @@ class InvitationForm(PageModelForm):
 
     def clean_email(self) -> str:
         """Refuses only what this tenancy's list of users shows anyway, so nothing about other tenancies is revealed."""
-        email = str(self.cleaned_data["email"]).lower()
+        email = clean_address(self.cleaned_data["email"])
         tenancy = self.instance.tenancy
         if Member.objects.filter(tenancy=tenancy, user__email=email).exists():
             raise ValidationError(_("A user of this tenancy already has this address."), code="member")

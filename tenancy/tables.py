@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 from django_tables2 import RequestConfig
 
+from common.addresses import readable_address, stored_address
 from tenancy.models import Member
 from tenancy.pagination import page_number
 
@@ -41,17 +42,22 @@ class NamedFilter(FilterSet):
     search_fields: tuple[str, ...] = ("name",)
 
     def search(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
+        return rows.filter(self.condition(value))
+
+    def condition(self, value: str) -> Q:
+        """Whether one of the search fields contains the value."""
         condition = Q()
         for field in self.search_fields:
             condition |= Q(**{f"{field}__icontains": value})
-        return rows.filter(condition)
+        return condition
 
     def with_status(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
         return rows.filter(is_active=value == "active")
 
 
 class MemberFilter(NamedFilter):
-    search_fields = ("name", "user__email")
+    def condition(self, value: str) -> Q:
+        return super().condition(value) | Q(user__email__contains=stored_address(value))
 
     def with_status(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         can_enter = Q(is_active=True, user__is_active=True)
@@ -79,6 +85,9 @@ class MemberTable(ByNameMixin, tables.Table):
     class Meta:
         order_by = ("name",)
         template_name = "tenancy/_user_table.html"
+
+    def value_email(self, record: Member) -> str:
+        return readable_address(record.user.email)
 
     def value_roles(self, record: Member) -> str:
         return roles_in_words(record)

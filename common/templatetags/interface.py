@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from common.addresses import readable_address
 from common.clock_times import clock_time, moment_in_words
 
 register = template.Library()
@@ -49,6 +50,9 @@ def symbol(name: str) -> SafeString:
     return format_html(
         '<span class="icon" aria-hidden="true"><svg fill="currentColor"><use href="#icon-{}"/></svg></span>', name
     )
+
+
+register.filter("address", readable_address)
 
 
 @register.filter

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from common.addresses import readable_address, stored_address
 from common.forms import PageModelForm
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.models import Member, Tenancy
@@ -24,7 +25,7 @@ class MembersField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     widget = MemberPicker
 
     def label_from_instance(self, member: Any) -> str:
-        label = f"{member.name} · {member.user.email}"
+        label = f"{member.name} · {readable_address(member.user.email)}"
         return label if member.can_enter else _("%(label)s (inactive)") % {"label": label}
 
 
@@ -82,7 +83,7 @@ class GroupForm(PageModelForm):
 
     def clean_addresses(self) -> list[Member]:
         entries = [entry.strip() for entry in re.split(r"[,;\n]+", self.cleaned_data["addresses"]) if entry.strip()]
-        wanted = {word.lower() for entry in entries for word in re.split(r"[\s<>]+", entry) if "@" in word}
+        wanted = {stored_address(word) for entry in entries for word in re.split(r"[\s<>]+", entry) if "@" in word}
         found = list(self.selectable.filter(user__email__in=wanted))
         unknown = sorted(wanted - {member.user.email for member in found})
         unknown += [entry for entry in entries if "@" not in entry]
@@ -92,7 +93,7 @@ class GroupForm(PageModelForm):
                     "No active user of this tenancy has this address: %(addresses)s. "
                     "Check it, or invite the person first."
                 ),
-                params={"addresses": ", ".join(unknown[:20])},
+                params={"addresses": ", ".join(map(readable_address, unknown[:20]))},
             )
         return found
 

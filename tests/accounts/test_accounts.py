@@ -22,7 +22,7 @@ from messenger.models import Message
 from tenancy.invitations import link_of, renew
 from tenancy.models import Invitation, Member
 from tests.support.cast import PASSWORD, Cast, post, sign_in
-from tests.support.pages import MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
+from tests.support.pages import GROUPS, MENU, RESET, TOPICS, USERS, errors_of, messages, text_of, thread
 from tests.support.stage import Response, rolled_back
 
 PROFILE = "/accounts/profile/"
@@ -71,6 +71,41 @@ def test_inviting_a_member_or_an_invited_address_is_an_error_of_the_email_field(
     for email in (cast.bob.user.email.upper(), "ivan@example.com", "IVAN@example.com"):
         assert errors_of(invite(cast, email)) == {"email"}
     assert Invitation.objects.count() == 1
+
+
+SPELLINGS = ["anna@müller.example", "anna@xn--mller-kva.example", "Anna@MÜLLER.Example", "anna@mu\u0308ller.example"]
+
+
+@pytest.mark.parametrize("first", SPELLINGS)
+def test_one_address_is_invited_once_and_signs_in_however_its_domain_is_spelt(cast: Cast, first: str) -> None:
+    assert invite(cast, first).status_code == 200
+    assert [errors_of(invite(cast, again)) for again in SPELLINGS] == [{"email"}] * 4
+    invitation = Invitation.objects.get()
+    path, client = path_of(invitation), Client()
+    assert "anna@müller.example" in text_of(client.get(path))
+    client.post(path, {"password1": NEW_PASSWORD, "password2": NEW_PASSWORD, "time_zone": "Asia/Tokyo"})
+    user = Member.objects.get(name="Ivan Ivanov").user
+    assert user.email == "anna@xn--mller-kva.example"
+    assert [errors_of(invite(cast, again)) for again in SPELLINGS] == [{"email"}] * 4, "a user by now"
+    for spelling in SPELLINGS:
+        signed_in = Client().post("/accounts/login/", {"login": spelling, "password": NEW_PASSWORD})
+        assert signed_in.status_code == 302, spelling
+        Client().post(RESET, {"email": spelling})
+        assert PasswordResetRequest.objects.latest("pk").email == user.email
+
+
+def test_an_address_is_found_by_its_readable_domain_and_shown_with_it(cast: Cast) -> None:
+    User.objects.filter(pk=cast.bob.user_id).update(email="bob@xn--mller-kva.example")
+    dana = sign_in(cast.dana)
+    for typed in ("bob@müller.example", "MÜLLER.example", "xn--mller", "bob@mu\u0308ller"):
+        page = text_of(dana.get(USERS, {"q": typed}))
+        assert "bob@müller.example" in page, typed
+        assert cast.charlie.name not in page
+    assert "bob@müller.example" in text_of(dana.get(USERS, {"format": "csv"}))
+    group = {"name": "Auditors", "is_active": "on", "addresses": "Bob@müller.example nobody@straße.example"}
+    refused = dana.post(f"{GROUPS}new/", group)
+    assert "nobody@straße.example" in text_of(refused)
+    assert "No active user of this tenancy has this address: nobody@" in text_of(refused), "Bob is found"
 
 
 def test_an_invited_new_user_chooses_a_password_and_is_signed_in(cast: Cast) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
@@ -19,7 +20,7 @@ from messenger.models import Delivery, Message, Topic
 from messenger.notifications.catch_up import digest
 from messenger.notifications.monitoring.audit import audit
 from messenger.search import time_buckets
-from tenancy.models import Member
+from tenancy.models import Invitation, Member
 from tests.support.cast import Cast, post
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,3 +135,50 @@ def test_messages_from_before_time_buckets_are_indexed(cast: Cast, message_befor
         cursor.execute(found, values)
         assert cursor.fetchall() == [(message_before_buckets.pk,)]
         cursor.execute("RESET enable_seqscan")
+
+
+@pytest.fixture
+def before_names_were_compared() -> Iterator[Any]:
+    yield migrate(
+        [
+            ("account", "0009_emailaddress_unique_primary_email"),
+            ("accounts", "0004_appearance_labels"),
+            ("tenancy", "0006_labels_in_plain_words"),
+            ("messenger", "0015_labels_in_plain_words"),
+        ]
+    )
+    migrate([])
+
+
+def test_domains_are_converted_and_pairs_are_reported_and_stay(
+    before_names_were_compared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def add(email: str) -> Any:
+        user = before_names_were_compared.get_model("accounts", "User").objects.create(email=email)
+        before_names_were_compared.get_model("account", "EmailAddress").objects.create(user=user, email=email)
+        return user
+
+    alone, ascii_one, same_one = map(add, ("a@müller.example", "b@xn--mller-kva.example", "b@müller.example"))
+    old = before_names_were_compared.get_model
+    tenancy = old("tenancy", "Tenancy").objects.create(slug="northwind", name="Northwind")
+    member = old("tenancy", "Member").objects.create(tenancy=tenancy, user=alone, name="Anna")
+    for email in ("c@müller.example", "d@müller.example", "d@xn--mller-kva.example"):
+        old("tenancy", "Invitation").objects.create(tenancy=tenancy, email=email, name="Ivan", invited_by=member)
+    migrate([])
+    for model in (User, EmailAddress):
+        assert list(model.objects.order_by("pk").values_list("email", flat=True)) == [
+            "a@xn--mller-kva.example",
+            "b@xn--mller-kva.example",
+            "b@müller.example",
+        ]
+    assert User.objects.with_address("a@müller.example").get().pk == alone.pk
+    assert User.objects.with_address("b@müller.example").get().pk == ascii_one.pk != same_one.pk
+    assert list(Invitation.objects.order_by("pk").values_list("email", flat=True)) == [
+        "c@xn--mller-kva.example",
+        "d@müller.example",
+        "d@xn--mller-kva.example",
+    ]
+    reported = capsys.readouterr().err
+    assert "b@müller.example was not changed" in reported
+    assert "d@müller.example was not changed" in reported
+    assert "a@" not in reported

@@ -508,6 +508,19 @@ def test_an_existing_user_is_added_and_keeps_their_password(cast: Cast, monkeypa
 
 
 @in_one_transaction
+def test_an_existing_user_is_added_whatever_the_spelling_of_the_domain(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_member(monkeypatch, "northwind", "Fay@MÜLLER.example")
+    create_member(monkeypatch, "aurora", "fay@xn--mller-kva.example")
+    fay = User.objects.get(email="fay@xn--mller-kva.example")
+    assert set(fay.memberships.values_list("tenancy", flat=True)) == {cast.northwind.pk, cast.aurora.pk}
+    for email in ("fay@müller.example", "FAY@XN--MLLER-KVA.example"):
+        with pytest.raises(CommandError):
+            create_member(monkeypatch, "northwind", email)
+
+
+@in_one_transaction
 @pytest.mark.parametrize(
     ("slug", "email", "password", "name"),
     [

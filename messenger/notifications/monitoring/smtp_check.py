@@ -10,6 +10,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from common.addresses import readable_address
 from common.mail.sending import RefusedError, build_mail, readable, send_now
 from tenancy.models import Member
 
@@ -51,7 +52,7 @@ def send_test_mail(member: Member) -> Answer:
             return Answer(False, _("The mail server can't be reached: %(why)s.") % {"why": error.strerror})
         return Answer(False, _("The mail server can't be reached."))
     sentence = _("The mail server accepted the test e-mail to %(address)s. Check your inbox and your spam folder.")
-    return Answer(True, sentence % {"address": member.user.email})
+    return Answer(True, sentence % {"address": readable_address(member.user.email)})
 
 
 def _refused(code: int, text: bytes | str) -> Answer:

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.users import create_user
+from common.addresses import readable_address
 from tenancy.models import Member, Tenancy
 
 
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError("; ".join(error.messages)) from error
         member.save()
-        self.stdout.write(f"{member.name} <{user.email}> is a member of {tenancy.name}.")
+        self.stdout.write(f"{member.name} <{readable_address(user.email)}> is a member of {tenancy.name}.")
 
     def _password(self, options: dict[str, Any]) -> str:
         if options["password_stdin"]:
