@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from common.database.folded_columns import folded_column
 from tenancy.validators import NameField, validate_slug, validate_slug_not_reserved
 
 MINUTES_A_DAY = 24 * 60
@@ -93,6 +94,7 @@ class Member(models.Model):
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="memberships")
     name = NameField(_("name"))
+    folded_name = folded_column()
     is_administrator = models.BooleanField(
         _("Tenancy administrator"),
         default=False,

@@ -15,6 +15,7 @@ from django_filters import CharFilter, ChoiceFilter, FilterSet
 from django_tables2 import RequestConfig
 
 from common.addresses import readable_address, stored_address
+from common.folding import fold
 from tenancy.models import Member
 from tenancy.pagination import page_number
 
@@ -39,16 +40,16 @@ class NamedFilter(FilterSet):
         choices=[("active", _("Active")), ("inactive", _("Inactive"))],
     )
 
-    search_fields: tuple[str, ...] = ("name",)
+    search_fields: tuple[str, ...] = ("folded_name",)
 
     def search(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:
         return rows.filter(self.condition(value))
 
     def condition(self, value: str) -> Q:
-        """Whether one of the search fields contains the value."""
+        """Whether one of the search fields, which are folded columns, contains the value."""
         condition = Q()
         for field in self.search_fields:
-            condition |= Q(**{f"{field}__icontains": value})
+            condition |= Q(**{f"{field}__contains": fold(value)})
         return condition
 
     def with_status(self, rows: QuerySet[Model], _name: str, value: str) -> QuerySet[Model]:

@@ -250,7 +250,9 @@ def instance(model: type[M], values: Collection[Any], exclude: Collection[str] =
 
 @cache
 def _names(model: type[Model], exclude: frozenset[str]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields if field.attname not in exclude]
+    """Generated columns are never among them: they are there to be compared in the database."""
+    fields = model._meta.concrete_fields
+    return [field.attname for field in fields if field.attname not in exclude and not field.generated]
 
 
 class _Parameter(AsIs):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from tenancy.tables import ByNameMixin, NamedFilter, roles_in_words, status_in_w
 
 
 class GroupFilter(NamedFilter):
-    search_fields = ("name", "description")
+    search_fields = ("folded_name", "folded_description")
 
     class Meta:
         model = MessengerGroup
@@ -34,7 +34,7 @@ class GroupTable(ByNameMixin, tables.Table):
 
 
 class MembershipFilter(NamedFilter):
-    search_fields = ("member__name",)
+    search_fields = ("member__folded_name",)
 
     class Meta:
         model = GroupMembership

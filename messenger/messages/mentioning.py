@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from django.db.models import Value
-from django.db.models.functions import Concat, Lower, StrIndex
+from django.db.models.functions import Concat, StrIndex
 
+from common.folding import fold
 from messenger.markup.mention_syntax import People
 from messenger.models import GroupMembership, Mention, Message
 
@@ -17,7 +18,7 @@ def people_in(topic_pk: int, text: str) -> People:
     # Starts from the group's memberships: a tenancy has many more members than a group.
     named = (
         GroupMembership.objects.letting_into(topic_pk)
-        .alias(position=StrIndex(Lower(Value(text)), Concat(Value("@"), Lower("member__name"))))
+        .alias(position=StrIndex(Value(fold(text)), Concat(Value("@"), "member__folded_name")))
         .filter(position__gt=0)
     )
     people = defaultdict(list)

@@ -4,6 +4,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from common.database.folded_columns import folded_column
 from messenger.access import GroupMembershipQuerySet, MessengerGroupQuerySet
 from tenancy.models import Member, Tenancy
 from tenancy.validators import NameField
@@ -12,7 +13,9 @@ from tenancy.validators import NameField
 class MessengerGroup(models.Model):
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="messenger_groups")
     name = NameField(_("Name"))
+    folded_name = folded_column()
     description = models.TextField(_("Description"), max_length=2000, blank=True)
+    folded_description = folded_column("description")
     is_active = models.BooleanField(
         _("Active"),
         default=True,

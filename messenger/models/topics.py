@@ -7,6 +7,7 @@ from django.db.models.functions import Lower, Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from common.database.folded_columns import folded_column
 from messenger.access import TopicQuerySet
 from messenger.models.groups import GroupMembership, MessengerGroup
 from tenancy.models import Member, MemberQuerySet, Tenancy
@@ -30,6 +31,7 @@ class Topic(models.Model):
     name = NameField(
         _("Topic name"), help_text=_("Describe what the topic is about, for example “Payments processing”.")
     )
+    folded_name = folded_column()
     notifications_enabled = models.BooleanField(_("Enable message notifications"), default=True)
     notification_interval = models.PositiveIntegerField(
         _("Notification interval"),

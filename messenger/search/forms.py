@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from common.caching.page_cache import render_skeleton
 from common.database.prepared import Prepared
+from common.folding import fold
 from messenger.models import MessengerGroup, Topic
 from messenger.search.form_fields import Choice, FieldValues
 from messenger.search.scope import Cursor, Scope
@@ -147,7 +148,7 @@ class SearchForm(forms.Form):
         Members of other groups are left out; they could not have written anything that the reader may read.
         """
         groups = MessengerGroup.objects.visible_to(self.reader)
-        people = Member.objects.filter(tenancy=self.reader.tenancy_id, name__icontains=name)
+        people = Member.objects.filter(tenancy=self.reader.tenancy_id, folded_name__contains=fold(name))
         return list(people.filter(group_memberships__group__in=groups).distinct().values_list("pk", flat=True))
 
     # -- HTML ------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from common.caching.local_cache import LocalCache
 from common.clock_times import moment_in_words
 from common.database.prepared import Prepared
+from common.folding import fold
 from common.templatetags.interface import short_when
 from messenger.access import TopicQuerySet, memberships_in_force
 from messenger.markup.plain_text import plain_text
@@ -76,7 +77,8 @@ class TopicRow:
 def search(topics: TopicQuerySet, words: str, group_id: str) -> TopicQuerySet:
     """The topics whose name or group name contains `words`; of all groups if `group_id` is not a number."""
     if words:
-        topics = topics.filter(Q(name__icontains=words) | Q(group__name__icontains=words))
+        wanted = fold(words)
+        topics = topics.filter(Q(folded_name__contains=wanted) | Q(group__folded_name__contains=wanted))
     if group_id.isascii() and group_id.isdigit() and len(group_id) <= 18:
         topics = topics.filter(group=int(group_id))
     return topics

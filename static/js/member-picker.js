@@ -1,5 +1,7 @@
 // Makes a long list of check boxes searchable, and counts the chosen ones.
 
+import { fold } from "./folding.js";
+
 for (const picker of document.querySelectorAll("[data-picker]")) {
   const search = picker.querySelector("[data-picker-search]");
   const count = picker.querySelector("[data-picker-count]");
@@ -11,8 +13,8 @@ for (const picker of document.querySelectorAll("[data-picker]")) {
   };
 
   search.addEventListener("input", () => {
-    const wanted = search.value.trim().toLowerCase();
-    for (const item of items) item.hidden = !item.textContent.toLowerCase().includes(wanted);
+    const wanted = fold(search.value.trim());
+    for (const item of items) item.hidden = !fold(item.textContent).includes(wanted);
   });
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") event.preventDefault(); // in the search field, Enter must not save the form

@@ -1,10 +1,10 @@
 // Suggests the people of the group after an @. Arrow keys, Enter or Tab choose, Escape closes.
 
+import { fold } from "./folding.js";
+
 const MOST_SHOWN = 8;
 // The character before the @ must not make it part of an address or a word. The text after it is part of a name.
 const BEGUN = /(?:^|[^\p{L}\p{N}\p{M}/.@+\-%=#&?])@([^\s@][^\n@]{0,119}|)$/u;
-
-const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
 export class MentionList {
   #people = null;
@@ -48,8 +48,8 @@ export class MentionList {
     this.#people ??= this.#fetch();
     const people = await this.#people;
     if (this.#begun() !== begun) return; // the text has changed since
-    const wanted = plain(` ${begun}`);
-    this.#found = people.filter(({ name }) => plain(` ${name}`).includes(wanted)).slice(0, MOST_SHOWN);
+    const wanted = fold(` ${begun}`);
+    this.#found = people.filter(({ name }) => fold(` ${name}`).includes(wanted)).slice(0, MOST_SHOWN);
     if (this.#found.length) this.#open();
     else this.#close();
   }

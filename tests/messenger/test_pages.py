@@ -344,6 +344,48 @@ def test_s7_a_groups_name_is_unique_in_the_tenancy_ignoring_case(cast: Cast, nam
     assert MessengerGroup.objects.filter(tenancy=cast.northwind).count() == 2
 
 
+TYPED = [
+    "dvorak",
+    "Dvořák",
+    "DVOR\u030cA\u0301K",
+    "o'brien",
+    "O’Brien",
+    "o`b",
+    "ｂｒｉｅｎ",
+    "strasse",
+    "STRAẞE",
+    "gehalt",
+]
+NAME = "Gehälter O'Brien-Dvořák Straße"
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_a_name_is_found_however_it_is_typed(cast: Cast, typed: str) -> None:
+    Member.objects.filter(pk=cast.bob.pk).update(name=NAME)
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(description=f"About {NAME}")
+    make_topic(cast.payroll, NAME)
+    bob, dana = sign_in(cast.bob), sign_in(cast.dana)
+    found = {
+        "users": (dana.get(USERS, {"q": typed}), cast.bob.user.email, cast.charlie.name),
+        "users of a group": (dana.get(f"{GROUPS}{cast.payroll.pk}/users/", {"q": typed}), "Brien-", cast.alice.name),
+        "groups": (dana.get(GROUPS, {"q": typed}), cast.payroll.name, cast.benefits.name),
+        "topics": (bob.get(TOPICS, {"q": typed}), "Brien-", cast.payments.name),
+    }
+    for where, (page, there, not_there) in found.items():
+        assert there in text_of(page), where
+        assert not_there not in text_of(page), where
+    Topic.objects.all().delete()
+    MessengerGroup.objects.filter(pk=cast.payroll.pk).update(name=NAME)
+    make_topic(cast.payroll, "By its group")
+    assert "By its group" in text_of(bob.get(TOPICS, {"q": typed}))
+
+
+@pytest.mark.parametrize("typed", ["obrien", "gehaelter", "dvorac", "%", "_", "\\"])
+def test_another_name_is_not_found(cast: Cast, typed: str) -> None:
+    Member.objects.filter(pk=cast.bob.pk).update(name=NAME)
+    assert cast.bob.user.email not in text_of(sign_in(cast.dana).get(USERS, {"q": typed}))
+
+
 def test_s7_group_names_of_another_tenancy_are_free(cast: Cast) -> None:
     response = sign_in(cast.dana).post(f"{GROUPS}new/", {"name": cast.foreign.name, "is_active": "on"})
     assert response.status_code == 302

@@ -259,6 +259,15 @@ def test_messages_of_authors_who_left_are_found_by_their_name(cast: Cast) -> Non
     assert finds(cast.bob, "wages", author="Nobody") == []
 
 
+@pytest.mark.parametrize("author", ["dvorak", "Dvořák", "DVOR\u030cA\u0301K", "sean o’brien", "Ｏ'Brien", "o`brien-d"])
+def test_authors_are_found_however_their_name_is_typed(cast: Cast, author: str) -> None:
+    Member.objects.filter(pk=cast.alice.pk).update(name="Sean O'Brien-Dvořák")
+    message = post(cast.payments, cast.alice, "wages")
+    post(cast.payments, cast.bob, "wages")
+    assert finds(cast.bob, "wages", author=author) == [message.pk]
+    assert finds(cast.bob, "wages", author="obrien") == []
+
+
 def test_group_and_topic_narrow_a_search_down(cast: Cast) -> None:
     save_group(cast.benefits, [cast.mallory, cast.bob])
     here, there = post(cast.payments, cast.alice, "wages"), post(cast.pensions, cast.mallory, "wages")

@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from common.folding import fold
 from ippex_messenger.demo.people import PASSWORD
 from tests.support.browser import Person
 from tests.support.stack import Stack
@@ -355,6 +356,26 @@ def test_a_member_is_mentioned_by_keyboard_alone_and_sees_the_mention_marked(
     bob.page.wait_for_timeout(1_500)
     bob.go("/northwind/messenger/")
     expect(row).not_to_contain_text("You are mentioned")
+
+
+NAMES = (
+    "Dvořák|Gehälter|Inês|O’Brien|O`Brien|O´Brien|STRASSE|Straße|STRAẞE|Işık|İstanbul|Ærø|Łódź|Đặng|Þóra Guðrún|Œuvre"
+    "|Ａｎｎａ|ﬁnance|ΣΊΣΥΦΟΣ|Алёна|مُحَمَّد|שָׁלוֹם|ガス|ｶﾞｽ|급여|Jose\u0301|Müller‑Lüdenscheidt|Pay\u00adroll|می\u200cخواهم"
+    "|“a” «b»|हिन्दी|ไทย|ᾳ|″"
+).split("|")
+
+
+def test_the_page_folds_names_like_the_server(alice: Person, topic: str) -> None:
+    alice.go(topic)
+    folded = alice.page.evaluate(
+        """async (names) => {
+            const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+            const { fold } = await import(loaded.find((name) => /\\/folding\\b.*\\.js/.test(name)));
+            return names.map(fold);
+        }""",
+        NAMES,
+    )
+    assert folded == list(map(fold, NAMES))
 
 
 def test_a_member_is_selected_with_the_mouse(alice: Person, topic: str) -> None:

@@ -1,0 +1,13 @@
+"""Columns that PostgreSQL generates from names, to compare them by (common/folding.py)."""
+
+from django.db import models
+
+
+def folded_column(source: str = "name") -> models.GeneratedField:
+    """`fold` of a text: what searches for it look into."""
+    return _generated("folded_name", source)
+
+
+def _generated(function: str, source: str) -> models.GeneratedField:
+    expression = models.Func(models.F(source), function=function)
+    return models.GeneratedField(expression=expression, output_field=models.TextField(), db_persist=True)
