@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from common.addresses import readable_address, stored_address
+from common.folding import skeleton
 from common.forms import PageModelForm
 from messenger.models import GroupMembership, MessengerGroup
 from tenancy.models import Member, Tenancy
@@ -76,8 +77,8 @@ class GroupForm(PageModelForm):
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"])
-        namesakes = MessengerGroup.objects.filter(tenancy=self.tenancy, name__iexact=name)
-        if namesakes.exclude(pk=self.instance.pk).exists():
+        namesakes = MessengerGroup.objects.filter(tenancy=self.tenancy, skeleton=skeleton(name))
+        if "name" in self.changed_data and namesakes.exclude(pk=self.instance.pk).exists():
             raise ValidationError(NAME_TAKEN, code="unique")
         return name
 

@@ -1,10 +1,9 @@
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from common.database.folded_columns import folded_column
+from common.database.folded_columns import folded_column, skeleton_column
 from messenger.access import GroupMembershipQuerySet, MessengerGroupQuerySet
 from tenancy.models import Member, Tenancy
 from tenancy.validators import NameField
@@ -14,6 +13,7 @@ class MessengerGroup(models.Model):
     tenancy = models.ForeignKey(Tenancy, models.PROTECT, related_name="messenger_groups")
     name = NameField(_("Name"))
     folded_name = folded_column()
+    skeleton = skeleton_column()
     description = models.TextField(_("Description"), max_length=2000, blank=True)
     folded_description = folded_column("description")
     is_active = models.BooleanField(
@@ -32,7 +32,7 @@ class MessengerGroup(models.Model):
         verbose_name = _("messenger group")
         verbose_name_plural = _("messenger groups")
         constraints = [
-            models.UniqueConstraint("tenancy", Lower("name"), name="group_name_unique_in_tenancy"),
+            models.UniqueConstraint("tenancy", "skeleton", name="group_name_unique_in_tenancy"),
             models.UniqueConstraint(fields=["id", "tenancy"], name="group_id_tenancy"),
         ]
 

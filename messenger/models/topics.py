@@ -3,11 +3,11 @@ from datetime import timedelta
 from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from common.database.folded_columns import folded_column
+from common.database.folded_columns import folded_column, skeleton_column
 from messenger.access import TopicQuerySet
 from messenger.models.groups import GroupMembership, MessengerGroup
 from tenancy.models import Member, MemberQuerySet, Tenancy
@@ -32,6 +32,7 @@ class Topic(models.Model):
         _("Topic name"), help_text=_("Describe what the topic is about, for example “Payments processing”.")
     )
     folded_name = folded_column()
+    skeleton = skeleton_column()
     notifications_enabled = models.BooleanField(_("Enable message notifications"), default=True)
     notification_interval = models.PositiveIntegerField(
         _("Notification interval"),
@@ -61,7 +62,7 @@ class Topic(models.Model):
         verbose_name = _("topic")
         verbose_name_plural = _("topics")
         constraints = [
-            models.UniqueConstraint("group", Lower("name"), name="topic_name_unique_in_group"),
+            models.UniqueConstraint("group", "skeleton", name="topic_name_unique_in_group"),
             models.UniqueConstraint(fields=["id", "tenancy"], name="topic_id_tenancy"),
             models.CheckConstraint(
                 condition=Q(notification_interval__lte=MINUTES_A_WEEK), name="topic_interval_up_to_a_week"

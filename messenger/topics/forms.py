@@ -5,6 +5,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from common.folding import skeleton
 from common.forms import PageModelForm
 from messenger.models import DEFAULT_INTERVAL_MINUTES, MessengerGroup, Topic
 from messenger.topics.interval_field import IntervalField
@@ -52,8 +53,8 @@ class TopicForm(PageModelForm):
         data: dict[str, Any] = super().clean() or {}
         group = data.get("group") or self.instance.group_id
         name = data.get("name")
-        if group and name:
-            namesakes = Topic.objects.filter(group=group, name__iexact=name).exclude(pk=self.instance.pk)
+        if group and name and "name" in self.changed_data:
+            namesakes = Topic.objects.filter(group=group, skeleton=skeleton(name)).exclude(pk=self.instance.pk)
             if namesakes.exists():
                 self.add_error("name", ValidationError(NAME_TAKEN, code="unique"))
         return data

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 import time_machine
+from django.db import connection
 
 from accounts.models import User
 from messenger.groups.services import save_group
@@ -384,6 +385,30 @@ def test_a_name_is_found_however_it_is_typed(cast: Cast, typed: str) -> None:
 def test_another_name_is_not_found(cast: Cast, typed: str) -> None:
     Member.objects.filter(pk=cast.bob.pk).update(name=NAME)
     assert cast.bob.user.email not in text_of(sign_in(cast.dana).get(USERS, {"q": typed}))
+
+
+@pytest.mark.parametrize("name", ["Ｐａｙｒｏｌｌ", "𝐏𝐚𝐲𝐫𝐨𝐥𝐥", "Payroll\u00a0", "PayRoll"])
+def test_s7_a_group_is_refused_a_name_that_looks_like_another(cast: Cast, name: str) -> None:
+    dana = sign_in(cast.dana)
+    assert errors_of(dana.post(f"{GROUPS}new/", {"name": name, "is_active": "on"})) == {"name"}
+    edit = f"{GROUPS}{cast.benefits.pk}/edit/"
+    assert errors_of(dana.post(edit, {"name": name, "is_active": "on"})) == {"name"}
+    assert dana.post(f"{GROUPS}{cast.payroll.pk}/edit/", {"name": name, "is_active": "on"}).status_code == 302, (
+        "its own"
+    )
+
+
+def test_a_name_that_looked_like_another_before_that_was_refused_may_stay(cast: Cast) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX topic_name_unique_in_group; DROP INDEX group_name_unique_in_tenancy")
+    MessengerGroup.objects.filter(pk=cast.benefits.pk).update(name="Ｐayroll")
+    twin = make_topic(cast.payroll, "Ｐayments processing")
+    alice, dana = sign_in(cast.alice), sign_in(cast.dana)
+    group, topic = f"{GROUPS}{cast.benefits.pk}/edit/", f"{thread(twin)}edit/"
+    assert dana.post(group, {"name": "Ｐayroll", "is_active": "on", "description": "Saved"}).status_code == 302
+    assert alice.post(topic, topic_form(cast, name=twin.name)).status_code == 302
+    assert errors_of(dana.post(group, {"name": "PAYROLL", "is_active": "on"})) == {"name"}
+    assert errors_of(alice.post(topic, topic_form(cast, name="PAYMENTS processing"))) == {"name"}
 
 
 def test_s7_group_names_of_another_tenancy_are_free(cast: Cast) -> None:

@@ -343,6 +343,15 @@ def test_names_are_compared_without_case_beyond_ascii_too(cast: Cast, first: str
     assert refusal_of(lambda cast: make_topic(cast.payroll, second), cast) == "topic_name_unique_in_group"
 
 
+@pytest.mark.parametrize(
+    "name", ["Pay\u200droll", "Payroll\u3164", "Pay\ufe0froll", "Ｐａｙｒｏｌｌ", "Payroll \u2800"]
+)
+def test_names_that_look_the_same_are_the_same(cast: Cast, name: str) -> None:
+    make_topic(cast.payroll, "Payroll")
+    assert refusal_of(lambda cast: make_group(cast.northwind, name), cast) == "group_name_unique_in_tenancy"
+    assert refusal_of(lambda cast: make_topic(cast.payroll, name), cast) == "topic_name_unique_in_group"
+
+
 def test_the_same_names_are_allowed_in_other_tenancies_and_groups(cast: Cast) -> None:
     with transaction.atomic():
         make_group(cast.aurora, "Payroll")

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.contrib.sessions.models import Session as OldSession
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from messenger.models import Delivery, Message, Topic
+from messenger.models import Delivery, Message, MessengerGroup, Topic
 from messenger.notifications.catch_up import digest
 from messenger.notifications.monitoring.audit import audit
 from messenger.search import time_buckets
@@ -182,3 +182,36 @@ def test_domains_are_converted_and_pairs_are_reported_and_stay(
     assert "b@müller.example was not changed" in reported
     assert "d@müller.example was not changed" in reported
     assert "a@" not in reported
+
+
+def test_names_that_look_the_same_are_reported_and_stay_and_no_more_are_accepted(
+    before_names_were_compared: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = before_names_were_compared.get_model
+    tenancy = old("tenancy", "Tenancy").objects.create(slug="northwind", name="Northwind")
+    groups = [
+        old("messenger", "MessengerGroup").objects.create(tenancy=tenancy, name=name)
+        for name in ("Payroll", "Pay\u200droll", "Benefits")
+    ]
+    for name in ("Dvořák", "Dvořák\u3164", "Dvorak"):
+        old("messenger", "Topic").objects.create(tenancy=tenancy, group=groups[0], name=name)
+    migrate([])
+    assert list(MessengerGroup.objects.order_by("pk").values_list("name", "folded_name", "skeleton")) == [
+        ("Payroll", "payroll", "payroll"),
+        ("Pay\u200droll", "payroll", "payroll"),
+        ("Benefits", "benefits", "benefits"),
+    ]
+    assert list(Topic.objects.order_by("pk").values_list("name", "folded_name", "skeleton")) == [
+        ("Dvořák", "dvorak", "dvořák"),
+        ("Dvořák\u3164", "dvorak", "dvořák"),
+        ("Dvorak", "dvorak", "dvorak"),
+    ]
+    reported = capsys.readouterr().err
+    assert "'Pay\\u200droll'. It was not changed" in reported
+    assert "\\u3164'. It was not changed" in reported
+    assert "Benefits" not in reported
+    for name in ("Payroll\u2800", "BENEFITS"):
+        with pytest.raises(IntegrityError, match="group_name_unique_in_tenancy"):
+            MessengerGroup.objects.create(tenancy_id=tenancy.pk, name=name)
+    with pytest.raises(IntegrityError, match="topic_name_unique_in_group"):
+        Topic.objects.create(tenancy_id=tenancy.pk, group_id=groups[0].pk, name="DVOŘÁK")
