@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -21,12 +22,29 @@ RESERVED_SLUGS = frozenset(
 
 # Unicode categories of characters that are invisible in a name: Cc control, Cs surrogates, Co private use,
 # Cn unassigned, Zl and Zp line and paragraph separators. `validate_name` adds Cf, format characters (among them
-# bidirectional overrides and zero-width characters), except for the joiners.
+# bidirectional overrides and zero-width characters), except for joiners where a script needs them.
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Format characters that some scripts need within words: zero-width non-joiner and joiner.
-_JOINERS = frozenset("\u200c\u200d")
-# Blank characters that their category does not reveal: Hangul fillers and the blank Braille pattern.
-_BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# Zero-width non-joiner and joiner.
+_JOINERS = "\u200c\u200d"
+# Blank characters that their category does not reveal: Hangul fillers, the blank Braille pattern, the grapheme joiner,
+# and two vowels of Khmer that are never written.
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5"
+# No script that is in use stacks more marks on a letter.
+MARKS_MAX_LENGTH = 3
+
+# Invisible characters that some scripts and emoji need, only where they have an effect; elsewhere they would make two
+# names of one. Joiners and non-joiners stand between letters from Arabic to Mongolian, and of the Indic scripts beyond.
+_JOINED = "[\u0600-\u18af\ua800-\uabff\U00010d00-\U00011fff]"
+_EMOJI = "[\u00a9\u00ae\u2190-\u27bf\u2900-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_IDEOGRAPH = "[\u2e80-\u2fdf\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_NEEDED = re.compile(
+    f"(?<={_JOINED})[\u200c\u200d](?={_JOINED})"
+    f"|(?<={_EMOJI})\u200d(?={_EMOJI})|(?<={_EMOJI}\ufe0f)\u200d(?={_EMOJI})"  # families, professions
+    f"|(?<={_EMOJI})[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)"  # in colour or in black, keys
+    f"|(?<={_IDEOGRAPH})[\ufe00-\ufe02\U000e0100-\U000e01ef]"  # how a family writes its name
+    "|(?<=[\u1820-\u18aa])[\u180b-\u180d\u180f]"  # Mongolian
+)
+_INVISIBLE = re.compile(f"[{_JOINERS}{_BLANK_LETTERS}\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def normalise_name(value: str) -> str:
@@ -40,15 +58,27 @@ def normalise_name(value: str) -> str:
 
 def validate_name(value: str) -> None:
     """Raise ValidationError for deceptive or invisible characters, since names appear in menus and mails."""
-    for character in value:
-        category = unicodedata.category(character)
-        if category in _FORBIDDEN_CATEGORIES or (category == "Cf" and character not in _JOINERS):
-            raise ValidationError(
-                _("Remove line breaks, control characters and invisible formatting characters."),
-                code="invisible",
-            )
-    if value and not any(is_visible(character) for character in value):
+    invisible = ValidationError(
+        _("Remove line breaks, control characters and invisible formatting characters."), code="invisible"
+    )
+    if any(map(_is_forbidden, value)):
+        raise invisible
+    if value and not any(map(is_visible, value)):
         raise ValidationError(_("Enter at least one visible character."), code="blank")
+    if _INVISIBLE.search(_NEEDED.sub("", value)):
+        raise invisible
+    if _longest_run_of_marks(value) > MARKS_MAX_LENGTH:
+        raise ValidationError(_("Use at most three accents or other marks on a letter."), code="marks")
+
+
+def _is_forbidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category in _FORBIDDEN_CATEGORIES or (category == "Cf" and character not in _JOINERS)
+
+
+def _longest_run_of_marks(value: str) -> int:
+    runs = groupby(value, lambda character: unicodedata.category(character).startswith("M"))
+    return max((len(list(run)) for are_marks, run in runs if are_marks), default=0)
 
 
 def is_visible(character: str) -> bool:

@@ -291,6 +291,12 @@ def test_no_message_takes_long_to_render(piece: str) -> None:
         "👩‍👩‍👧‍👦",
         "❤️",
         "👍🏽",
+        "👩🏽‍💻 Team ❤️‍🔥",
+        "1️⃣ Löhne ☎︎",
+        "葛󠄀城",  # a family's own form of the character
+        "ᠮᠣᠩᠭᠣᠯ᠋",
+        "བསྒྲུབས",
+        "Nguyễn Thị Ế",
         "🇩🇪 Löhne",
         "€",
         "1",
@@ -336,6 +342,21 @@ INVISIBLE = {
     "surrogate alone": "\ud83d",
     "private use": "a\ue000",
     "not a character": "a\uffff",
+    "joiner between Latin letters": "pay\u200droll",
+    "non-joiner between Latin letters": "pay\u200croll",
+    "joiner at the end": "Payroll\u200d",
+    "joiner at the end of an Arabic word": "رواتب\u200d",
+    "two joiners": "क\u200d\u200dष",
+    "joiner between emoji and letter": "👩\u200dx",
+    "variation selector on a letter": "Payroll\ufe0f",
+    "variation selector of an ideograph on a letter": "Payroll\U000e0101",
+    "two variation selectors": "❤\ufe0f\ufe0f",
+    "Mongolian variation selector on a letter": "Payroll\u180b",
+    "hangul filler at the end": "Payroll\u3164",
+    "jamo filler": "Pay\u115froll",
+    "braille blank as a space": "Pay\u2800roll",
+    "grapheme joiner": "Pay\u034froll",
+    "Khmer vowel that is never written": "Pay\u17b4roll",
 }
 BLANK = {
     "joiners": "\u200d\u200c",
@@ -366,6 +387,14 @@ def test_a_name_contains_something_visible(name: str) -> None:
     with pytest.raises(ValidationError) as refused:
         validate_name(normalise_name(name))
     assert refused.value.code == "blank"
+
+
+@pytest.mark.parametrize("name", ["a" + "\u0316" * 4, "a\u0316\u0317\u0318\u20dd", "Pay" + "\u0336" * 100 + "roll"])
+def test_a_name_has_at_most_three_marks_in_a_row(name: str) -> None:
+    validate_name(normalise_name("a\u0316\u0317\u0318"))
+    with pytest.raises(ValidationError) as refused:
+        validate_name(normalise_name(name))
+    assert refused.value.code == "marks"
 
 
 @pytest.mark.parametrize(
