@@ -53,7 +53,7 @@ def constraint(model: str, owner: str, name: str) -> list[migrations.operations.
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messenger", "0016_folded_names")]
+    dependencies = [("messenger", "0017_folded_names")]
     operations = [
         skeleton("messengergroup"),
         skeleton("topic"),

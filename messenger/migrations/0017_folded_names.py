@@ -10,7 +10,7 @@ def folded(model: str, source: str) -> migrations.AddField:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("messenger", "0015_labels_in_plain_words"), ("tenancy", "0008_folded_names")]
+    dependencies = [("messenger", "0016_unread_in_topic"), ("tenancy", "0008_folded_names")]
     operations = [
         folded("messengergroup", "name"),
         folded("messengergroup", "description"),
