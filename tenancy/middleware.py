@@ -7,6 +7,7 @@ from accounts.models import User
 from common.database.prepared import Prepared, columns, instance
 from tenancy.http import MemberHttpRequest
 from tenancy.models import Member, Tenancy
+from tenancy.page_owner import is_made_for_another, owners_named, refuse
 
 ACTIVE_MEMBER = Prepared(
     "active_member",
@@ -43,7 +44,10 @@ def current_member(request: HttpRequest, slug: str) -> Member:
 
 
 class CurrentMemberMiddleware:
-    """Below `/<tenancy>/`, sets `request.member`. Users without an active membership get 404."""
+    """Below `/<tenancy>/`, sets `request.member`. Users without an active membership get 404.
+
+    Requests of pages that were made for another member are refused (tenancy/page_owner.py).
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -53,11 +57,16 @@ class CurrentMemberMiddleware:
 
     def process_view(
         self, request: HttpRequest, view: Callable[..., HttpResponse], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    ) -> HttpResponse | None:
         slug = kwargs.pop("tenancy_slug", None)
         if slug is None:
-            return
+            return None
+        user, owners = cast("User", request.user), owners_named(request)
         try:
-            cast("MemberHttpRequest", request).member = current_member(request, slug)
+            member = current_member(request, slug)
         except Member.DoesNotExist:
+            if is_made_for_another(owners, user, None):
+                return refuse(request, user.email)
             raise Http404 from None
+        cast("MemberHttpRequest", request).member = member
+        return refuse(request, member.name) if is_made_for_another(owners, user, member) else None

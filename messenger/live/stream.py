@@ -29,6 +29,7 @@ from messenger.live.updates import StreamContext
 from messenger.models import Topic
 from tenancy.middleware import find_member
 from tenancy.models import Member
+from tenancy.page_owner import FIELD, is_made_for_another, owners_in_header
 from tenancy.validators import SLUG_PATTERN
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,16 @@ def stream_slug(path: str) -> str | None:
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-context")
 
 
-async def _authorize_in_thread(scope: Scope) -> tuple[StreamContext, int] | None:
+class StreamRefusedError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+async def _authorize_in_thread(scope: Scope) -> tuple[StreamContext, int]:
     """As `_authorize`, in a thread, which closes its connection to PostgreSQL afterwards."""
 
-    def authorize_and_close() -> tuple[StreamContext, int] | None:
+    def authorize_and_close() -> tuple[StreamContext, int]:
         try:
             return _authorize(scope)
         finally:
@@ -74,12 +81,12 @@ async def serve_stream(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != "GET":
         await _refuse(send, 405)
         return
-    authorized = await _authorize_in_thread(scope)
-    if authorized is None:
-        await _refuse(send, 404)
+    try:
+        context, revision = await _authorize_in_thread(scope)
+    except StreamRefusedError as refused:
+        await _refuse(send, refused.status)
         return
 
-    context, revision = authorized
     last_seen = _last_event_id(scope)
     # A list's event ids mean nothing on a new connection: after reconnecting, the page requests the list by itself.
     is_list = context.topic_id == EVERY_TOPIC
@@ -115,29 +122,31 @@ async def _refuse(send: Send, status: int) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _authorize(scope: Scope) -> tuple[StreamContext, int] | None:
-    """Who requests the stream, and the topic's revision; None unless they may read the topic, or see the topic list.
+def _authorize(scope: Scope) -> tuple[StreamContext, int]:
+    """Who requests the stream, and the topic's revision. Uses the same lookups as a page.
 
-    Uses the same lookups as a page.
+    Raises StreamRefusedError: 404 unless they may read the topic, or see the topic list; 409 if the page was made for
+    another member.
     """
-    is_list = not scope["query_string"]
-    topic_id = parse_qs(scope["query_string"].decode("latin-1")).get("topic", [""])[0]
+    query = _query_of(scope)
+    is_list = not query.keys() - {FIELD}
+    topic_id = query.get("topic", [""])[0]
     if not is_list and not _TOPIC_ID.fullmatch(topic_id):
-        return None
+        raise StreamRefusedError(404)
     request = ASGIRequest(scope, BytesIO())
     if holds_nul(request):
-        return None
+        raise StreamRefusedError(404)
     request.session = UserSessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     user = signed_in_user(request)
     if not isinstance(user, User):
-        return None
+        raise StreamRefusedError(404)
+    member = _member_of_page(user, scope, [*query.get(FIELD, []), *owners_in_header(request)])
+    if is_list and not members_with_messenger({member.pk}):
+        raise StreamRefusedError(404)
     try:
-        member = find_member(user, stream_slug(scope["path"]) or "")
-        if is_list and not members_with_messenger({member.pk}):
-            return None
         topic = Topic(pk=EVERY_TOPIC) if is_list else Topic.objects.visible_to(member).get(pk=int(topic_id))
-    except (Member.DoesNotExist, Topic.DoesNotExist):
-        return None
+    except Topic.DoesNotExist:
+        raise StreamRefusedError(404) from None
     context = StreamContext(
         session_key=request.session.session_key or "",
         password=request.session.user.password if request.session.user else None,
@@ -148,6 +157,24 @@ def _authorize(scope: Scope) -> tuple[StreamContext, int] | None:
         slug=member.tenancy.slug,
     )
     return context, topic.revision
+
+
+def _query_of(scope: Scope) -> dict[str, list[str]]:
+    try:
+        return parse_qs(scope["query_string"].decode(), keep_blank_values=True)
+    except UnicodeDecodeError:
+        raise StreamRefusedError(404) from None
+
+
+def _member_of_page(user: User, scope: Scope, owners: list[str]) -> Member:
+    """The user's membership, for which the page must have been made that requests the stream."""
+    try:
+        member = find_member(user, stream_slug(scope["path"]) or "")
+    except Member.DoesNotExist:
+        raise StreamRefusedError(409 if is_made_for_another(owners, user, None) else 404) from None
+    if is_made_for_another(owners, user, member):
+        raise StreamRefusedError(409)
+    return member
 
 
 def _last_event_id(scope: Scope) -> int | None:

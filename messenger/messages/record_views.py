@@ -2,12 +2,13 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from common.fragments import wants_fragment
 from messenger.access import MessageQuerySet
 from messenger.messages.rendering import fetch_rows, outcome_of
 from messenger.models import Message
 from messenger.notifications.explanations.record import record_of
 from messenger.notifications.explanations.wording import decision_in_words
-from messenger.web.requests import MessengerHttpRequest, wants_fragment
+from messenger.web.requests import MessengerHttpRequest
 from tenancy.pagination import page_number
 from tenancy.validators import NAME_MAX_LENGTH
 

@@ -9,12 +9,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from common.fragments import wants_fragment
 from messenger.markup.mentions import shown_to
 from messenger.messages.editing import NotYoursError, TooLateError, edit_message, may_edit, may_remove, remove_message
 from messenger.messages.forms import EditForm, RemovalForm
 from messenger.messages.rendering import Reader, fetch_rows, render_rows
 from messenger.models import Message
-from messenger.web.requests import MessengerHttpRequest, wants_fragment
+from messenger.web.requests import MessengerHttpRequest
 
 
 @require_safe

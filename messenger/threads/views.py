@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import PlaceholderValue
+from common.fragments import wants_fragment
 from messenger.markup.markdown import clean_body
 from messenger.markup.markdown import render as render_body
 from messenger.markup.mentions import shown_to
@@ -20,7 +21,7 @@ from messenger.notifications.explanations.forecast_text import ForecastText
 from messenger.threads import pages
 from messenger.threads.composer import Composer
 from messenger.threads.thread_topic import ThreadTopic, topic_for
-from messenger.web.requests import MessengerHttpRequest, parse_sequence, wants_fragment
+from messenger.web.requests import MessengerHttpRequest, parse_sequence
 from messenger.web.responses import render_fragment, render_page
 
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from common.caching.page_cache import PlaceholderValue
 from common.database.constraints import violates
+from common.fragments import wants_fragment
 from messenger.models import MessengerGroup, Topic
 from messenger.notifications.explanations.simulation import simulate
 from messenger.topics.forms import NAME_TAKEN, IntervalForm, NewTopicForm, TopicForm
@@ -30,7 +31,7 @@ from messenger.topics.listing import (
 from messenger.topics.mail_preview import preview
 from messenger.topics.services import save_topic
 from messenger.web.links import search_url
-from messenger.web.requests import MessengerHttpRequest, wants_fragment
+from messenger.web.requests import MessengerHttpRequest
 from messenger.web.responses import render_fragment, render_page
 from tenancy.models import Member
 from tenancy.pagination import page_number

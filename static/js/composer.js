@@ -3,6 +3,7 @@
 import { DraftKeeper } from "./draft-keeper.js";
 import { MentionList } from "./mentions.js";
 import { Preview } from "./preview.js";
+import { ask, NOT_YOURS } from "./requests.js";
 
 const MAX_SHARE_OF_WINDOW = 0.4;
 
@@ -88,11 +89,11 @@ export class Composer {
   #postOnce(address) {
     const data = new FormData(this.form);
     data.set("after", this.lastSequence());
-    return fetch(address, { method: "POST", body: data, headers: { "X-Requested-With": "fetch" } });
+    return ask(address, { method: "POST", body: data });
   }
 
   async #renewToken() {
-    const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+    const page = new DOMParser().parseFromString(await (await ask(location.href)).text(), "text/html");
     const fresh = page.querySelector("[data-composer] [name=csrfmiddlewaretoken]");
     if (fresh) this.form.querySelector("[name=csrfmiddlewaretoken]").value = fresh.value;
   }
@@ -113,6 +114,8 @@ export class Composer {
       this.form.replaceWith(form);
       this.#adopt(form);
       this.onReplaced();
+    } else if (answer.status === NOT_YOURS) {
+      this.onTrouble("not-yours"); // the text stays, and the page says who is signed in
     } else if (answer.status === 404) {
       this.onTrouble("gone");
     } else if (answer.redirected || answer.status === 403) {

@@ -1,6 +1,6 @@
 // Pages about a message open in a dialog over the thread. Without JavaScript they are ordinary pages.
 
-const PIECE = { headers: { "X-Requested-With": "fetch" } };
+import { ask, NOT_YOURS } from "./requests.js";
 
 /** Links with `data-record` open in a dialog; `onDone()` is called after a form in it was accepted. */
 export function openDialogs(onDone) {
@@ -8,7 +8,8 @@ export function openDialogs(onDone) {
     const link = event.target.closest("[data-record]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const answer = await fetch(link.href, PIECE).catch(() => null);
+    const answer = await ask(link.href).catch(() => null);
+    if (answer?.status === NOT_YOURS) return; // the page says so
     if (!answer?.ok || answer.redirected) return location.assign(link.href);
     show(await answer.text(), link, onDone);
   });
@@ -29,7 +30,7 @@ function show(html, link, onDone) {
     event.preventDefault();
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
-    const answer = await fetch(form.action, { method: "POST", body: new FormData(form), ...PIECE }).catch(() => null);
+    const answer = await ask(form.action, { method: "POST", body: new FormData(form) }).catch(() => null);
     button.disabled = false;
     if (answer?.status === 204) {
       dialog.close();
@@ -37,6 +38,8 @@ function show(html, link, onDone) {
     } else if (answer?.status === 422) {
       dialog.innerHTML = await answer.text();
       dialog.querySelector("[autofocus]")?.focus();
+    } else if (answer?.status === NOT_YOURS) {
+      refuse(form, await answer.text());
     } else {
       form.submit(); // the full page explains the problem
     }
@@ -48,4 +51,14 @@ function show(html, link, onDone) {
   });
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** Say why in the dialog; what was typed stays there. */
+function refuse(form, sentence) {
+  const summary = form.querySelector("[data-refusal]") ?? document.createElement("p");
+  summary.className = "composer-error";
+  summary.dataset.refusal = "";
+  summary.setAttribute("role", "alert");
+  summary.textContent = sentence;
+  form.prepend(summary);
 }

@@ -1,6 +1,7 @@
 // Suggests the people of the group after an @. Arrow keys, Enter or Tab choose, Escape closes.
 
 import { fold } from "./folding.js";
+import { ask } from "./requests.js";
 
 const MOST_SHOWN = 8;
 // The character before the @ must not make it part of an address or a word. The text after it is part of a name.
@@ -60,7 +61,7 @@ export class MentionList {
 
   async #fetch() {
     try {
-      const answer = await fetch(this.form.dataset.peopleUrl);
+      const answer = await ask(this.form.dataset.peopleUrl);
       if (answer.ok && !answer.redirected) return (await answer.json()).people;
     } catch {
       // Offline: the name can still be typed in full.

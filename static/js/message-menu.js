@@ -1,6 +1,7 @@
 // The menu of a message, behind its "⋯". Without JavaScript it is a page.
 
 import { quote } from "./quote.js";
+import { ask, NOT_YOURS } from "./requests.js";
 
 const SHOWN_COPIED = 900; // milliseconds
 
@@ -17,7 +18,8 @@ function close({ focus = false } = {}) {
 
 async function show(link) {
   close();
-  const answer = await fetch(link.href, { headers: { "X-Requested-With": "fetch" } }).catch(() => null);
+  const answer = await ask(link.href).catch(() => null);
+  if (answer?.status === NOT_YOURS) return; // the page says so
   if (!answer?.ok || answer.redirected) return location.assign(link.href);
   if (!link.isConnected) return; // the message has disappeared, because it may not be read any more
   const menu = document.createElement("div");

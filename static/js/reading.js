@@ -1,5 +1,7 @@
 // Reports to the server how far the user has read: the last message that was on the screen without a gap before it.
 
+import { ask } from "./requests.js";
+
 const REPORT_AFTER = 400; // milliseconds, so that scrolling causes one report, not one for each message
 
 export class Reading {
@@ -52,7 +54,7 @@ export class Reading {
     if (this.#upTo <= this.#reported) return;
     const data = new URLSearchParams({ up_to: this.#upTo, csrfmiddlewaretoken: this.token() });
     this.#reported = this.#upTo;
-    fetch(this.url, { method: "POST", body: data, keepalive: true, redirect: "manual" }).catch(() => {
+    ask(this.url, { method: "POST", body: data, keepalive: true, redirect: "manual" }).catch(() => {
       this.#reported = 0; // repeat the report with the next message
     });
   }

@@ -1,6 +1,7 @@
 // Updates the replay (what an interval would have done) while an interval is being typed.
 
 import { drawCharts } from "./charts.js";
+import { ask } from "./requests.js";
 
 const PAUSE = 250; // milliseconds without typing before the request is sent
 
@@ -17,7 +18,7 @@ async function follow() {
   asked = new AbortController();
   const query = new URLSearchParams(fields.map((field) => [field.name, field.value]));
   try {
-    const answer = await fetch(`${section.dataset.replay}?${query}`, { signal: asked.signal });
+    const answer = await ask(`${section.dataset.replay}?${query}`, { signal: asked.signal });
     if (!answer.ok || answer.redirected) return; // signed out, or no longer a manager: saving will show it
     piece.innerHTML = await answer.text();
   } catch {

@@ -51,7 +51,7 @@ export class Rows {
   }
 
   #put(item, divider, added) {
-    const there = document.getElementById(item.id);
+    const there = this.list.querySelector(`#${item.id}`); // the list may be off the page for a while
     if (there && revisionOf(there) > revisionOf(item)) return; // the page already has a newer version from an event
     if (there) return this.#renew(there, item);
     let place = this.all.find((row) => sequenceOf(row) > sequenceOf(item)) ?? null;

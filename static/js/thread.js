@@ -5,6 +5,7 @@ import { openDialogs } from "./dialogs.js";
 import { Forecast } from "./forecast.js";
 import { openMessageMenus } from "./message-menu.js";
 import { Reading } from "./reading.js";
+import { ask, NOT_YOURS, openStream } from "./requests.js";
 import { Rows } from "./rows.js";
 
 const NEAR_THE_END = 120; // pixels
@@ -16,6 +17,7 @@ const rows = new Rows(thread.querySelector("[data-rows]"));
 const newBelow = document.querySelector("[data-new-below]");
 const lost = document.querySelector("[data-connection-lost]");
 const signedOut = document.querySelector("[data-signed-out]");
+const notYours = document.querySelector("[data-not-yours]");
 const announcement = thread.querySelector("[data-announcement]");
 const forecast = new Forecast(() => document.querySelector("[data-forecast]"));
 const reading = new Reading(rows, {
@@ -33,12 +35,15 @@ const isNearTheEnd = () =>
 const toTheEnd = () => window.scrollTo({ top: document.documentElement.scrollHeight });
 class Gone extends Error {}
 class SignedOut extends Error {}
+class NotYours extends Error {} // said by the event of requests.js
 
 async function fetchRows(query) {
-  const answer = await fetch(`${thread.dataset.messagesUrl}?${query}`);
+  const answer = await ask(`${thread.dataset.messagesUrl}?${query}`);
+  if (answer.status === NOT_YOURS) throw new NotYours();
   if (answer.status === 404) throw new Gone();
   if (answer.redirected) throw new SignedOut();
   if (!answer.ok) throw new Error(answer.status);
+  answered();
   return answer.text();
 }
 
@@ -80,8 +85,38 @@ function connectionBack() {
 /** A request was answered. Unlike an event of an old stream, this proves that the user is still signed in. */
 function answered() {
   connectionBack();
-  signedOut.hidden = true;
+  uncover();
 }
+
+// -- another person at the same browser ----------------------------------------------------------
+
+const coverage = document.createComment(""); // where the messages were
+let scrolledTo = 0;
+
+/** Take the messages off the page until the member it was made for is signed in again. What is being written stays. */
+function cover(notice) {
+  connectionBack();
+  for (const each of [signedOut, notYours]) each.hidden = isOver || each !== notice;
+  if (coverage.isConnected) return;
+  scrolledTo = window.scrollY;
+  rows.list.replaceWith(coverage);
+  thread.hidden = newBelow.hidden = true;
+  for (const dialog of document.querySelectorAll(".record-dialog")) if (!dialog.querySelector("textarea")) dialog.close();
+}
+
+function uncover() {
+  signedOut.hidden = notYours.hidden = true;
+  if (!coverage.isConnected) return;
+  coverage.replaceWith(rows.list);
+  thread.hidden = false;
+  window.scrollTo({ top: scrolledTo });
+}
+
+document.addEventListener("not-yours", ({ detail }) => {
+  const words = notYours.querySelector("[data-words]");
+  if (words.textContent !== detail) words.textContent = detail; // read aloud once
+  cover(notYours);
+});
 
 function shutOut() {
   isOver = true;
@@ -94,8 +129,8 @@ function shutOut() {
 
 function explain(error) {
   if (error instanceof Gone) shutOut();
-  else if (error instanceof SignedOut) signedOut.hidden = false;
-  else connectionLost();
+  else if (error instanceof SignedOut) cover(signedOut);
+  else if (!(error instanceof NotYours)) connectionLost();
 }
 
 // -- new messages --------------------------------------------------------------------------------
@@ -120,7 +155,6 @@ function catchUp(wanted = Infinity) {
         revision = Math.max(revision, came.revision);
       } while (came.count === PAGE_LENGTH);
       reach(Number(came.now.dataset.revision), () => forecast.show(came.now.innerHTML));
-      answered();
     } catch (error) {
       explain(error);
       // If the stream is still alive, nothing else would repeat the failed request.
@@ -150,7 +184,7 @@ function listen() {
   stream?.close();
   clearTimeout(comeBack);
   if (isOver || document.hidden) return;
-  stream = new EventSource(thread.dataset.streamUrl);
+  stream = openStream(thread.dataset.streamUrl);
   stream.addEventListener("open", () => catchUp());
   stream.addEventListener("changed", (event) => hear(JSON.parse(event.data)));
   stream.addEventListener("gone", shutOut);
@@ -256,8 +290,8 @@ new Composer(document.querySelector("[data-composer]"), {
   lastSequence: () => rows.last,
   onPosted: (html) => {
     if (!hasTheEnd) return location.assign(`${location.pathname}?latest`);
-    take(html);
     answered();
+    take(html);
     catchUp(); // for what posting has changed, without waiting for the stream
     toTheEnd();
     newBelow.hidden = true;
@@ -265,7 +299,7 @@ new Composer(document.querySelector("[data-composer]"), {
   onReplaced: () => forecast.start(),
   onTrouble: (what) => {
     if (what === "gone") shutOut();
-    else if (what === "signed-out") signedOut.hidden = false;
-    else lost.hidden = false; // the user's own message was not sent: report it immediately
+    else if (what === "signed-out") cover(signedOut);
+    else if (what !== "not-yours") lost.hidden = false; // the user's own message was not sent: report it immediately
   },
 });

@@ -1,8 +1,8 @@
 // An open topic list: its order and counts are updated live, without reloading the page.
 
 import { markDrafts } from "./draft-marks.js";
+import { ask, NOT_YOURS, openStream } from "./requests.js";
 
-const PIECE = { headers: { "X-Requested-With": "fetch" } };
 const REST = 700; // milliseconds between two updates, so that a busy tenancy does not keep the page busy
 const LOOK_ANYWAY = 60_000; // milliseconds: events can be lost, and reading elsewhere causes none
 
@@ -17,9 +17,9 @@ const isInUse = () => list.querySelector("details[open]") || list.contains(docum
 
 async function look() {
   if (isOver || document.hidden || isInUse()) return;
-  const answer = await fetch(location.href, PIECE).catch(() => null);
-  if (answer?.status === 404) return leave();
-  if (!answer?.ok || answer.redirected || isInUse()) return;
+  const answer = await ask(location.href).catch(() => null);
+  if (answer?.status === 404 || answer?.status === NOT_YOURS || answer?.redirected) return leave();
+  if (!answer?.ok || isInUse()) return;
   list.innerHTML = await answer.text();
   markDrafts();
   const unread = Number(list.querySelector("[data-unread]").dataset.unread);
@@ -38,19 +38,21 @@ function lookSoon() {
 function leave() {
   isOver = true;
   stream?.close();
-  location.reload(); // the new page shows that there is no access to Messenger any more
+  location.reload(); // the new page shows that there is no access to Messenger any more, or who is signed in now
 }
 
 function listen() {
   stream?.close();
   clearTimeout(comeBack);
   if (isOver || document.hidden) return;
-  stream = new EventSource(list.dataset.streamUrl);
+  stream = openStream(list.dataset.streamUrl);
   stream.addEventListener("open", lookSoon);
   stream.addEventListener("changed", lookSoon);
   stream.addEventListener("gone", leave);
   stream.addEventListener("error", () => {
-    if (stream.readyState === EventSource.CLOSED) comeBack = setTimeout(listen, 5000);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    lookSoon(); // the answer to a question says why
+    comeBack = setTimeout(listen, 5000);
   });
 }
 

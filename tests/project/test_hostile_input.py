@@ -121,6 +121,7 @@ FIELDS = [
     "is_administrator",
     "own_messages",
     "csrfmiddlewaretoken",
+    "made_for",
     "q",
     "page",
     "per_page",
@@ -130,7 +131,7 @@ FIELDS = [
     "topic",
 ]
 QUERY_FIELDS = ["q", "page", "per_page", "sort", "status", "group", "inactive", "before", "after", "next", "topic", "x",
-                "author", "since", "until", "older",
+                "made_for", "author", "since", "until", "older",
                 "notification_interval_0", "notification_interval_1"]  # fmt: skip
 CHARSETS = [
     "utf-8",

@@ -306,12 +306,12 @@ def tables() -> list[type[Model]]:
     return [*(model for model in models if model is not Session), EmailAddress]
 
 
-def snapshot() -> list[Any]:
-    """A fingerprint of every table of the product, without last sign-ins and read positions."""
+def snapshot(*, with_read_positions: bool = False) -> list[Any]:
+    """A fingerprint of every table of the product, without last sign-ins and (unless asked for) read positions."""
     statement = " UNION ALL ".join(
         f"SELECT '{name}', md5(string_agg(row, '|' ORDER BY row)) "  # noqa: S608  (names of our own tables)
         f"FROM (SELECT (to_jsonb(t) - 'last_login')::text AS row FROM {name} t) rows"
-        for name in (model._meta.db_table for model in tables() if model is not ReadPosition)
+        for name in (model._meta.db_table for model in tables() if with_read_positions or model is not ReadPosition)
     )
     with connection.cursor() as cursor:
         cursor.execute(statement)

@@ -433,6 +433,28 @@ def test_the_stream_of_a_topic_list_ends_when_its_user_is_signed_out(
     run(scenario())
 
 
+@pytest.mark.parametrize("topic", ["", "topic=TOPIC&"])
+def test_the_stream_of_a_page_that_was_made_for_another_member_is_refused(cast: Cast, topic: str) -> None:
+    """A tab that stays open while somebody else signs in at the same browser."""
+    post(cast.payments, cast.alice, "Canary")
+    query = topic.replace("TOPIC", str(cast.payments.pk))
+    bob, erin = cookie_of(cast.bob), cookie_of(cast.erin)
+
+    def asked(cookie: str, owner: object, slug: str = "northwind") -> Stream:
+        return Stream(f"/{slug}/messenger/stream/", f"{query}made_for={owner}", cookie, last_event_id="0")
+
+    async def scenario() -> None:
+        for owner in (cast.alice.pk, cast.erin.pk, 10**30, "x", "", f"{cast.bob.pk}&made_for={cast.alice.pk}"):
+            assert (await refusal(asked(bob, owner)))[:2] == (409, ""), owner
+        assert (await refusal(asked(erin, cast.bob.pk)))[:2] == (409, ""), "also by a member of another tenancy"
+        assert (await refusal(asked(erin, cast.erin.pk)))[:2] == (404, ""), "her own page, but not of this tenancy"
+        assert (await refusal(asked("", cast.bob.pk)))[:2] == (404, ""), "signed out"
+        async with asked(bob, cast.bob.pk) as stream:
+            assert stream.status == 200
+
+    run(scenario())
+
+
 def test_members_without_messenger_get_no_stream_of_the_topic_list(cast: Cast) -> None:
     cookies = [cookie_of(member) for member in (cast.charlie, cast.dana, cast.erin)]
 
@@ -460,6 +482,7 @@ MALFORMED = [
     "&&&=",
     "topic=1%0a",
     "topic=\ud800",
+    "topic=1&x=\ud800",
 ]
 
 
