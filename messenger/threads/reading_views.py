@@ -8,22 +8,17 @@ from messenger.models import MessengerGroup, Topic
 from messenger.reading.positions import mark_all_read, mark_read, mark_unread_from
 from messenger.web.requests import MessengerHttpRequest, parse_sequence
 
-# A browser without JavaScript reports what was displayed by fetching this image.
-EMPTY_IMAGE = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def read(request: MessengerHttpRequest, pk: int) -> HttpResponse:
-    """Mark messages as read up to a sequence number: requested by a script, or as an image where there is none."""
+    """Mark messages as read up to a sequence number: reported by a script, or by a button where there is none."""
     topic = get_object_or_404(Topic.objects.visible_to(request.member), pk=pk)
-    sequence = parse_sequence((request.POST if request.method == "POST" else request.GET).get("up_to", ""))
-    if sequence is None:
-        return redirect("messenger:thread", request.member.tenancy.slug, pk)
-    if request.method != "HEAD" and sequence:
+    sequence = parse_sequence(request.POST.get("up_to", "")) if request.method == "POST" else None
+    if sequence:
         mark_read(topic, request.member, min(sequence, topic.last_sequence))
-    if request.method == "POST":
-        return HttpResponse(status=204)
-    return HttpResponse(EMPTY_IMAGE, content_type="image/svg+xml")
+    if sequence is None or "back" in request.POST:
+        return redirect("messenger:thread", request.member.tenancy.slug, pk)
+    return HttpResponse(status=204)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
