@@ -19,7 +19,8 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.link import link
 from markdown_it.token import Token
 
-from tenancy.validators import is_visible
+from common.folding import fold
+from tenancy.validators import NAME_MAX_LENGTH, is_visible
 
 # Absolute addresses only: a message is read on pages, in mails and in search results alike.
 _ADDRESS = re.compile(r"https?://[^/?#\s]|mailto:[^@\s]+@", re.IGNORECASE)
@@ -185,7 +186,8 @@ def _takes_effect(state: StateInline, at: int) -> bool:
     if mark in ".)" and line.strip().isdecimal():
         return source[at + 1 : at + 2] in ("", " ", "\n")
     if mark == "@":
-        return any(name in source[at + 1 :].casefold() for name in state.env.get("people", ()))
+        following = fold(source[at + 1 : at + 1 + NAME_MAX_LENGTH])
+        return any(following.startswith(name) for name in state.env.get("names", ()))
     if mark == "\\":
         return source[at + 1 : at + 2] in (*_PAIRED_MARKS, *_SINGLE_MARKS)
     return mark in _SINGLE_MARKS

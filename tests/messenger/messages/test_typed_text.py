@@ -96,6 +96,13 @@ def test_a_backslash_disappears_only_before_a_mark_that_would_take_effect(typed:
     assert text_of(html_of(typed)) == shown
 
 
+def test_a_backslash_before_an_at_disappears_only_where_somebody_would_be_mentioned() -> None:
+    people = {"Ann Lee": [1]}
+    assert text_of(render(r"\@Ann Lee and \@Bob", people).html) == r"@Ann Lee and \@Bob"
+    assert text_of(render("@Ann Lee", people).html) == "@Ann Lee"
+    assert "mention" in render("@Ann Lee", people).html, "or the test proves nothing"
+
+
 @pytest.mark.parametrize(
     "typed",
     ["5*8*20 = 800", "(5*8)*(20*3)*(2)", "2~~3~~4", "a_b_c", "3 * 4 * 5", "# Question about C #", "x ** 2 ** 3"],
