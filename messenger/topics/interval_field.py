@@ -74,6 +74,8 @@ class IntervalField(forms.MultiValueField):
         if not values:
             return None
         number, unit = values
+        if number is None:  # nothing but blanks
+            raise ValidationError(self.error_messages["required"], code="required")
         minutes = number * MINUTES_PER_UNIT[unit]
         if not 0 <= minutes <= MINUTES_A_WEEK:
             raise ValidationError(_("Enter an interval between 0 minutes and 7 days."), code="out_of_range")

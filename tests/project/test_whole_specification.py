@@ -188,8 +188,9 @@ def test_text_typed_while_signed_out_can_be_sent_after_signing_in(browser: Brows
     alice.click("Year-end closing")
     alice.page.get_by_label("Message", exact=True).fill("Who is signed out?")
     alice.click("Send", "button")
-    hiro.page.locator(".message-body", has_text="Who is signed out?").wait_for()  # from the old session's stream
+    alice.page.locator(".message-body", has_text="Who is signed out?").wait_for()
     assert hiro.page.get_by_text("You are signed out.").is_visible()
+    assert not hiro.page.locator(".message-body").first.is_visible(), "nobody reads on in a tab whose session ended"
 
     with hiro.page.context.expect_page() as opened:
         hiro.click("Sign in again")

@@ -40,7 +40,7 @@ def directions(text: str) -> list[str]:
             ['table dir="rtl"', 'th dir="auto"', 'th dir="auto"', 'td dir="auto"', 'td dir="auto"'],
         ),
         (f"```\n{ARABIC}\n```", ['pre dir="auto"']),
-        (f"```py\n{ARABIC}\n```", ['pre dir="auto"']),
+        (f"```py\n{ARABIC}\n```", ['p dir="auto"', 'pre dir="auto"']),
         (f"    {ARABIC}", ['pre dir="auto"']),
         (f"{'>' * 60} {ARABIC}", ['p dir="auto"']),
     ],

@@ -731,7 +731,7 @@ def test_the_links_in_a_mail_start_with_the_configured_base_url(cast: Cast, sett
 @in_one_transaction
 def test_a_line_break_in_a_subject_adds_no_header(cast: Cast) -> None:
     subject = "Hello\r\nBcc: mallory@x.example"
-    context = {"message": post(cast.payments, cast.alice), "link": "", "preferences_link": ""}
+    context = {"posted_at": post(cast.payments, cast.alice).posted_at, "link": "", "preferences_link": ""}
     mail = sending.build_mail(
         "messenger/notifications/mails/new_message", "bob@x.example", subject, context, language="en-gb"
     )
