@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from common.folding import fold
 from messenger.models import CatchUp, CatchUpTopic, Delivery, Message
 from messenger.notifications.explanations.wording import delivery_in_words
 from messenger.notifications.recipients import members_at
@@ -45,7 +46,7 @@ def record_of(message: Message, reader: Member, page: int, words: str = "") -> R
     If there are `words`, only members whose names contain them have lines. A page after the last one has no lines.
     """
     everyone = members_at(message)
-    members = everyone.filter(name__icontains=words) if words else everyone
+    members = everyone.filter(folded_name__contains=fold(words)) if words else everyone
     start = (page - 1) * PAGE_LENGTH
     others = list(members.exclude(pk=reader.pk).by_name()[start : start + PAGE_LENGTH + 1])
     has_more = len(others) > PAGE_LENGTH
